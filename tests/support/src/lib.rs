@@ -1,0 +1,1 @@
+//! A database per test from a migrated template. Used by tests and benchmarks only.
