@@ -1,1 +1,14 @@
-//! How to speak to a partner: the release model, the package, and the adapters. No database, no daemon.
+//! How to speak to a partner: the release model, the package, and the adapters `api`, `sftp` and
+//! `ddex`. No database and no daemon: an adapter gets a package, the platform's settings and the
+//! hand-over's identity, and answers with a receipt or a fault.
+
+mod adapter;
+mod fault;
+mod handover;
+pub mod package;
+pub mod release;
+pub mod settings;
+
+pub use adapter::{Adapter, Evidence, Located, Receipt, Status};
+pub use fault::{Code, Fault, FaultClass, Finding};
+pub use handover::{Handover, Kind};

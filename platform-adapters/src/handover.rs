@@ -1,0 +1,106 @@
+//! What identifies a hand-over outside: derived from delivery, revision and transmission, so that
+//! a retry uses the same names and a resend does not.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What a delivery does with the release at the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The release is new to the platform.
+    Insert,
+    /// The platform has the release; this is its full new state.
+    Update,
+    /// The release leaves the platform.
+    Takedown,
+}
+
+impl Kind {
+    /// The word used in the database, in messages and on pages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Takedown => "takedown",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One hand-over of a delivery to its platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// The delivery, `worker.deliveries.id`.
+    pub delivery: Uuid,
+    /// What the delivery does.
+    pub kind: Kind,
+    /// Version of the release at this platform; starts at 1.
+    pub revision: u32,
+    /// Rises only when the partner asks for a resend or an operator redelivers; starts at 1.
+    pub transmission: u32,
+    /// When the first attempt of this transmission began. Fixed then, so that names and messages
+    /// made from it are the same at every retry.
+    pub started_at: DateTime<Utc>,
+}
+
+impl Handover {
+    /// The key by which a partner recognises a repeated request; also the DDEX message id.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!(
+            "{}-r{}-t{}",
+            self.delivery.simple(),
+            self.revision,
+            self.transmission
+        )
+    }
+
+    /// The id that ties together all messages about one delivery's release (DDEX
+    /// `MessageThreadId`).
+    #[must_use]
+    pub fn thread(&self) -> String {
+        self.delivery.simple().to_string()
+    }
+
+    /// `YYYYMMDDhhmmssnnn` in UTC, as remote folders carry it (DDEX choreography).
+    #[must_use]
+    pub fn timestamp(&self) -> String {
+        self.started_at.format("%Y%m%d%H%M%S%3f").to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn names_depend_on_transmission_and_not_on_the_attempt() {
+        let first = Handover {
+            delivery: Uuid::from_u128(7),
+            kind: Kind::Insert,
+            revision: 1,
+            transmission: 1,
+            started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+        };
+        assert_eq!(first.key(), "00000000000000000000000000000007-r1-t1");
+        assert_eq!(first.timestamp(), "20251124160000042");
+        let resend = Handover {
+            transmission: 2,
+            ..first.clone()
+        };
+        assert_ne!(first.key(), resend.key());
+        assert_eq!(first.thread(), resend.thread());
+    }
+}

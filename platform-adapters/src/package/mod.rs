@@ -1,0 +1,131 @@
+//! What one attempt hands over: the release with checked identifiers, and its files with sizes and
+//! hash sums.
+
+mod assets;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use assets::AssetStore;
+
+use crate::release::{Isrc, Release, Territories, Track, Upc};
+
+/// A release that passed the package check for one platform, ready to be handed over.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// The release, as the catalogue has it.
+    pub release: Release,
+    /// The release's bar code.
+    pub upc: Upc,
+    /// In playing order; never empty. For a takedown the files may be absent.
+    pub tracks: Vec<PackagedTrack>,
+    /// The front cover. For a takedown it may be absent.
+    pub artwork: Option<PackagedArtwork>,
+    /// Where this platform may sell it: the release's territories without the platform's
+    /// restrictions.
+    pub territories: Territories,
+}
+
+/// A track with its recording's code and its file.
+#[derive(Clone, Debug)]
+pub struct PackagedTrack {
+    /// The track, as the catalogue has it.
+    pub track: Track,
+    /// Its position on its disc, from 1, without gaps.
+    pub number: u32,
+    /// Its recording's code.
+    pub isrc: Isrc,
+    /// The audio file.
+    pub file: PackagedFile,
+    /// What the audio file holds.
+    pub audio: AudioProperties,
+}
+
+/// The front cover.
+#[derive(Clone, Debug)]
+pub struct PackagedArtwork {
+    /// The image file.
+    pub file: PackagedFile,
+    /// `JPEG` or `PNG`, by content.
+    pub format: ImageFormat,
+    /// Pixels.
+    pub width_px: u32,
+    /// Pixels.
+    pub height_px: u32,
+}
+
+/// A file of the package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PackagedFile {
+    /// Its name at the partner: `0036000291452_01_001.flac`.
+    pub name: String,
+    /// Where it lies in the asset store.
+    #[serde(serialize_with = "as_text")]
+    pub path: object_store::path::Path,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 in lower-case hex.
+    pub sha256: String,
+    /// MD5 in lower-case hex, which many partners still ask for.
+    pub md5: String,
+    /// `audio/flac`, `audio/wav`, `image/jpeg`.
+    pub media_type: &'static str,
+}
+
+/// What an audio file holds, read from the file itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AudioProperties {
+    /// How it is coded.
+    pub codec: AudioCodec,
+    /// Hertz.
+    pub sample_rate_hz: u32,
+    /// 16 or 24 as a rule.
+    pub bits_per_sample: u8,
+    /// 1 mono, 2 stereo.
+    pub channels: u8,
+    /// Playing time.
+    pub duration: Duration,
+}
+
+/// Codings of audio that a package can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AudioCodec {
+    /// Uncompressed samples in a WAV file.
+    Pcm,
+    /// Free Lossless Audio Codec.
+    Flac,
+}
+
+/// Formats of artwork that a package can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the formats' own names")]
+pub enum ImageFormat {
+    Jpeg,
+    Png,
+}
+
+impl Package {
+    /// All files: the tracks' in playing order, then the artwork.
+    pub fn files(&self) -> impl Iterator<Item = &PackagedFile> {
+        self.tracks
+            .iter()
+            .map(|track| &track.file)
+            .chain(self.artwork.iter().map(|artwork| &artwork.file))
+    }
+
+    /// Title and UPC, as sentences for people name a release.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{:?} (UPC {})", self.release.title, self.upc)
+    }
+}
+
+fn as_text<S: serde::Serializer>(
+    path: &object_store::path::Path,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(path.as_ref())
+}

@@ -1,0 +1,426 @@
+//! A platform's settings: its row in `distribution_platforms`, read and checked. What is wrong in a
+//! row is a fault that names the platform, the column and the path in it.
+
+mod credentials;
+
+use chrono::Duration;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use url::Url;
+
+pub use credentials::{Credentials, SecretSource};
+
+use crate::{
+    Code, Fault,
+    release::{Dpid, ReleaseType},
+};
+
+/// The columns of a row in `distribution_platforms` that the worker reads, as they stand there.
+#[derive(Clone, Debug, Default)]
+pub struct PlatformRow {
+    /// `id`.
+    pub id: i32,
+    /// `name`.
+    pub name: String,
+    /// `api_endpoint`.
+    pub api_endpoint: Option<String>,
+    /// `api_credentials`. Holds secrets in old databases: never logged.
+    pub api_credentials: Option<Secretive>,
+    /// `delivery_method`.
+    pub delivery_method: String,
+    /// `requirements`.
+    pub requirements: Option<Value>,
+    /// `format_specs`.
+    pub format_specs: Option<Value>,
+    /// `supported_content`.
+    pub supported_content: Option<Vec<String>>,
+    /// `territory_restrictions`.
+    pub territory_restrictions: Option<Vec<String>>,
+    /// `processing_time`.
+    pub processing_time: Option<String>,
+}
+
+/// A JSON value that may hold secrets: its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct Secretive(pub Value);
+
+impl std::fmt::Debug for Secretive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A platform whose settings are in order.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// `distribution_platforms.id`.
+    pub id: i32,
+    /// `distribution_platforms.name`.
+    pub name: String,
+    /// `delivery_method`.
+    pub method: Method,
+    /// `api_endpoint`: `https://host/path` or `sftp://host:port/directory`.
+    pub endpoint: Url,
+    /// `api_credentials`.
+    pub credentials: Credentials,
+    /// `requirements`.
+    pub requirements: Requirements,
+    /// `format_specs`.
+    pub format_specs: FormatSpecs,
+    /// `supported_content`; empty: all.
+    pub supported_content: Vec<String>,
+    /// `territory_restrictions`, upper case; empty: none.
+    pub territory_restrictions: Vec<String>,
+    /// `processing_time`: its upper bound; `None` where it says nothing that can be read.
+    pub processing_time: Option<Duration>,
+}
+
+/// How a platform is delivered to; `delivery_method` in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// HTTP: JSON metadata and the files.
+    Api,
+    /// A folder with metadata, files and manifest on an SFTP server.
+    Sftp,
+    /// DDEX ERN messages with their choreography on an SFTP server.
+    Ddex,
+}
+
+impl Method {
+    /// The word in `delivery_method`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Sftp => "sftp",
+            Self::Ddex => "ddex",
+        }
+    }
+}
+
+/// What a platform asks of a release (`requirements`). Keys it does not know are left alone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Requirements {
+    /// A UPC or EAN must be there. It is needed by every method of ours in any case.
+    pub upc: bool,
+    /// Every track must have an ISRC. It is needed by every method of ours in any case.
+    pub isrc: bool,
+    /// What the front cover must be.
+    pub artwork: ArtworkRequirements,
+}
+
+impl Default for Requirements {
+    fn default() -> Self {
+        Self {
+            upc: true,
+            isrc: true,
+            artwork: ArtworkRequirements::default(),
+        }
+    }
+}
+
+/// What the front cover must be (`requirements.artwork`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct ArtworkRequirements {
+    /// The shortest side allowed, in pixels.
+    pub min_px: u32,
+    /// Formats taken, in lower case: `jpeg`, `png`.
+    pub formats: Vec<String>,
+    /// The largest file taken, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Default for ArtworkRequirements {
+    fn default() -> Self {
+        Self {
+            min_px: 3000,
+            formats: vec!["jpeg".into(), "png".into()],
+            max_bytes: 20_000_000,
+        }
+    }
+}
+
+/// How a platform takes deliveries (`format_specs`). Keys it does not know are left alone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct FormatSpecs {
+    /// Audio codings taken: `flac`, `wav`.
+    pub audio: Vec<String>,
+    /// What turns `sent` into `accepted`.
+    pub confirmation: Option<Confirmation>,
+    /// How hard the partner may be used.
+    pub limits: Limits,
+    /// Paths and field names of an HTTP partner.
+    pub api: ApiSpecs,
+    /// Version, profile and parties of a DDEX partner.
+    pub ddex: Option<DdexSpecs>,
+    /// Private and loopback addresses are allowed as endpoint.
+    pub allow_private_addresses: bool,
+}
+
+impl Default for FormatSpecs {
+    fn default() -> Self {
+        Self {
+            audio: vec!["flac".into(), "wav".into()],
+            confirmation: None,
+            limits: Limits::default(),
+            api: ApiSpecs::default(),
+            ddex: None,
+            allow_private_addresses: false,
+        }
+    }
+}
+
+/// What turns `sent` into `accepted` (`format_specs.confirmation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confirmation {
+    /// The partner's answer, or the verified completion marker, is enough.
+    None,
+    /// We ask the partner's status endpoint.
+    Status,
+    /// The partner puts acknowledgement files into a folder.
+    Folder,
+}
+
+/// How hard the partner may be used (`format_specs.limits`).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Deliveries at the same time, over all daemons; `None`: the configuration's default.
+    pub concurrency: Option<u16>,
+}
+
+/// Paths and field names of an HTTP partner (`format_specs.api`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct ApiSpecs {
+    /// Where a release is posted, below `api_endpoint`.
+    pub create: String,
+    /// Where its state is asked, below `api_endpoint`; `{id}` is the partner's id of the release.
+    pub status: String,
+    /// JSON pointers into the partner's answer.
+    pub receipt: ReceiptPointers,
+}
+
+impl Default for ApiSpecs {
+    fn default() -> Self {
+        Self {
+            create: "/releases".into(),
+            status: "/releases/{id}".into(),
+            receipt: ReceiptPointers::default(),
+        }
+    }
+}
+
+/// JSON pointers (RFC 6901) into the partner's answer (`format_specs.api.receipt`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct ReceiptPointers {
+    /// The partner's id of the release.
+    pub id: String,
+    /// Where the release can be seen.
+    pub url: String,
+    /// The state, in the answer of the status endpoint.
+    pub status: String,
+    /// The reason of a refusal.
+    pub reason: String,
+}
+
+impl Default for ReceiptPointers {
+    fn default() -> Self {
+        Self {
+            id: "/id".into(),
+            url: "/url".into(),
+            status: "/status".into(),
+            reason: "/reason".into(),
+        }
+    }
+}
+
+/// Version, profile and parties of a DDEX partner (`format_specs.ddex`).
+#[derive(Clone, Debug, Deserialize)]
+pub struct DdexSpecs {
+    /// `4.3`.
+    #[serde(default = "default_ern")]
+    pub version: String,
+    /// Release profile; chosen from the release's type where it is absent.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// `release-by-release`.
+    #[serde(default = "default_choreography")]
+    pub choreography: String,
+    /// Our DPID.
+    #[serde(deserialize_with = "dpid")]
+    pub sender_dpid: Dpid,
+    /// Our name, as the partner knows it.
+    #[serde(default = "default_sender")]
+    pub sender_name: String,
+    /// The partner's DPID.
+    #[serde(deserialize_with = "dpid")]
+    pub recipient_dpid: Dpid,
+    /// The partner's name; the platform's name where it is absent.
+    #[serde(default)]
+    pub recipient_name: Option<String>,
+    /// Commercial models: `subscription`, `ad-supported`, `download`.
+    #[serde(default = "default_models")]
+    pub models: Vec<String>,
+    /// Messages are marked as tests.
+    #[serde(default)]
+    pub test_messages: bool,
+}
+
+fn default_ern() -> String {
+    "4.3".into()
+}
+
+fn default_choreography() -> String {
+    "release-by-release".into()
+}
+
+fn default_sender() -> String {
+    "TuneMantra".into()
+}
+
+fn default_models() -> Vec<String> {
+    vec!["subscription".into(), "ad-supported".into()]
+}
+
+fn dpid<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Dpid, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(serde::de::Error::custom)
+}
+
+impl Platform {
+    /// Reads and checks a platform's row.
+    ///
+    /// # Errors
+    /// [`Code::SettingsInvalid`], naming the column and what is wrong in it.
+    pub fn from_row(row: &PlatformRow) -> Result<Self, Fault> {
+        let wrong = |column: &str, problem: String| {
+            Fault::new(
+                Code::SettingsInvalid,
+                format!(
+                    "{} of platform {} ({:?}): {problem}",
+                    column, row.id, row.name
+                ),
+            )
+        };
+        let method = match row.delivery_method.trim().to_ascii_lowercase().as_str() {
+            "api" => Method::Api,
+            "sftp" => Method::Sftp,
+            "ddex" => Method::Ddex,
+            other => {
+                return Err(wrong(
+                    "delivery_method",
+                    format!("{other:?} is not one of api, sftp, ddex"),
+                ));
+            }
+        };
+        let endpoint = endpoint(method, row.api_endpoint.as_deref())
+            .map_err(|problem| wrong("api_endpoint", problem))?;
+        let credentials = Credentials::read(row.api_credentials.as_ref().map(|held| &held.0))
+            .map_err(|problem| wrong("api_credentials", problem))?;
+        let requirements = read(row.requirements.as_ref(), "requirements")
+            .map_err(|problem| wrong("requirements", problem))?;
+        let format_specs: FormatSpecs = read(row.format_specs.as_ref(), "format_specs")
+            .map_err(|problem| wrong("format_specs", problem))?;
+        if method == Method::Ddex && format_specs.ddex.is_none() {
+            return Err(wrong(
+                "format_specs",
+                "ddex is missing; it names sender_dpid and recipient_dpid".into(),
+            ));
+        }
+        Ok(Self {
+            id: row.id,
+            name: row.name.clone(),
+            method,
+            endpoint,
+            credentials,
+            requirements,
+            format_specs,
+            supported_content: row.supported_content.clone().unwrap_or_default(),
+            territory_restrictions: row
+                .territory_restrictions
+                .iter()
+                .flatten()
+                .map(|code| code.trim().to_ascii_uppercase())
+                .collect(),
+            processing_time: row.processing_time.as_deref().and_then(processing_time),
+        })
+    }
+
+    /// Whether the platform takes releases of this type.
+    #[must_use]
+    pub fn takes(&self, release_type: ReleaseType) -> bool {
+        self.supported_content.is_empty()
+            || self
+                .supported_content
+                .iter()
+                .any(|label| label.eq_ignore_ascii_case(release_type.as_str()))
+    }
+
+    /// The platform's queue of deliveries.
+    #[must_use]
+    pub fn queue(&self) -> String {
+        format!("deliver/{}", self.id)
+    }
+}
+
+fn endpoint(method: Method, text: Option<&str>) -> Result<Url, String> {
+    let text = text
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .ok_or("is empty")?;
+    let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    let schemes: &[&str] = match method {
+        Method::Api => &["https", "http"],
+        Method::Sftp | Method::Ddex => &["sftp"],
+    };
+    if !schemes.contains(&url.scheme()) {
+        return Err(format!(
+            "{text:?} must begin with {}://",
+            schemes.join(":// or ")
+        ));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("{text:?} names no host"));
+    }
+    if url.password().is_some() {
+        return Err("must not hold a password; put it into api_credentials".into());
+    }
+    Ok(url)
+}
+
+/// Decodes a JSON column; NULL means the defaults.
+fn read<T: DeserializeOwned>(value: Option<&Value>, column: &str) -> Result<T, String> {
+    let empty = Value::Object(serde_json::Map::new());
+    let value = match value {
+        None | Some(Value::Null) => &empty,
+        Some(value) => value,
+    };
+    if !value.is_object() {
+        return Err(format!("{column} is not a JSON object"));
+    }
+    T::deserialize(value).map_err(|error| error.to_string())
+}
+
+/// The upper bound of `48 hours`, `2-5 days`.
+fn processing_time(text: &str) -> Option<Duration> {
+    let (range, unit) = text.trim().split_once(' ')?;
+    let upper: i64 = range.rsplit('-').next()?.trim().parse().ok()?;
+    match unit.trim().trim_end_matches('s') {
+        "minute" => Duration::try_minutes(upper),
+        "hour" => Duration::try_hours(upper),
+        "day" => Duration::try_days(upper),
+        "week" => Duration::try_weeks(upper),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+use serde_json::json;
+
+use super::*;
+
+fn row() -> PlatformRow {
+    PlatformRow {
+        id: 7,
+        name: "Nordlys".into(),
+        api_endpoint: Some("sftp://127.0.0.1:2222/incoming".into()),
+        delivery_method: "SFTP".into(),
+        ..PlatformRow::default()
+    }
+}
+
+#[test]
+fn null_columns_mean_the_defaults() {
+    let platform = Platform::from_row(&row()).unwrap();
+    assert_eq!(platform.method, Method::Sftp);
+    assert_eq!(platform.requirements.artwork.min_px, 3000);
+    assert_eq!(platform.format_specs.audio, ["flac", "wav"]);
+    assert!(platform.takes(ReleaseType::Ep));
+}
+
+#[test]
+fn a_wrong_setting_names_platform_and_column() {
+    let message = |row: PlatformRow| Platform::from_row(&row).unwrap_err().message;
+    assert_eq!(
+        message(PlatformRow {
+            delivery_method: "carrier pigeon".into(),
+            ..row()
+        }),
+        "delivery_method of platform 7 (\"Nordlys\"): \"carrier pigeon\" is not one of api, sftp, ddex"
+    );
+    assert_eq!(
+        message(PlatformRow {
+            format_specs: Some(json!([1])),
+            ..row()
+        }),
+        "format_specs of platform 7 (\"Nordlys\"): format_specs is not a JSON object"
+    );
+    assert!(
+        message(PlatformRow {
+            requirements: Some(json!({"artwork": {"min_px": "big"}})),
+            ..row()
+        })
+        .contains("invalid type: string \"big\"")
+    );
+    assert!(
+        message(PlatformRow {
+            delivery_method: "ddex".into(),
+            ..row()
+        })
+        .contains("ddex is missing")
+    );
+    assert!(
+        message(PlatformRow {
+            api_endpoint: Some("sftp://u:secret@host/".into()),
+            ..row()
+        })
+        .ends_with("must not hold a password; put it into api_credentials")
+    );
+}
+
+#[test]
+fn processing_time_is_its_upper_bound() {
+    assert_eq!(processing_time("48 hours"), Duration::try_hours(48));
+    assert_eq!(processing_time("2-5 days"), Duration::try_days(5));
+    assert_eq!(processing_time("soon"), None);
+}
