@@ -1,2 +1,5 @@
 //! What the worker runs: the queue, schedules, deliveries, and all SQL.
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root package.
+
+pub mod database;
+pub mod schema;
