@@ -42,6 +42,15 @@ impl RetryPolicy {
         Duration::from_secs(1).max(Duration::from_secs(ceiling).mul_f64(random.clamp(0.0, 1.0)))
     }
 
+    /// The wait before an outcome that the database did not take is offered again: at most 30
+    /// seconds, so that the lease does not outlive its holder's patience for long.
+    #[must_use]
+    pub fn database_wait(&self, failures: u32, random: f64) -> Duration {
+        let ceiling = 250u64.saturating_mul(1 << failures.min(7)).min(30_000);
+        Duration::from_millis(100)
+            .max(Duration::from_millis(ceiling).mul_f64(random.clamp(0.0, 1.0)))
+    }
+
     /// What a partner asked for, within bounds; our own wait where it asked for nothing.
     #[must_use]
     pub fn asked_wait(&self, asked: Option<Duration>, own: Duration) -> Duration {
