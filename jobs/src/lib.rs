@@ -2,4 +2,6 @@
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root package.
 
 pub mod clock;
+pub mod database;
 pub mod queue;
+pub mod schema;
