@@ -3,10 +3,20 @@
 //! business, not the queue's.
 
 mod attempt;
+mod backend;
 mod backoff;
+mod claim;
+mod complete;
+mod crew;
 mod enqueue;
+mod fetch;
 mod job;
+mod lease;
+mod listen;
+mod outcome;
 mod registry;
+mod rescue;
+mod run;
 mod settings;
 
 pub use attempt::{begin, settle};
@@ -14,6 +24,7 @@ pub use backoff::Backoff;
 pub use enqueue::enqueue;
 pub use job::{Done, Job, JobFault, Lease, NewJob, Outcome};
 pub use registry::Registry;
+pub use run::run;
 pub use settings::{InvalidSettings, Settings};
 
 /// Why a queue cannot be started or ended badly.

@@ -56,7 +56,7 @@ pub(super) trait Kind: Send + Sync {
     fn timeout(&self) -> Duration;
     fn prefetch(&self) -> bool;
     fn begins_itself(&self) -> bool;
-    fn run(&self, arguments: Value, lease: Lease) -> BoxFuture<'static, Result<Done, JobFault>>;
+    fn run(&self, arguments: &str, lease: Lease) -> BoxFuture<'static, Result<Done, JobFault>>;
     fn decided_by_queue<'a>(
         &'a self,
         conn: &'a mut PgConnection,
@@ -86,8 +86,8 @@ impl<J: Job> Kind for Typed<J> {
         J::BEGINS_ITSELF
     }
 
-    fn run(&self, arguments: Value, lease: Lease) -> BoxFuture<'static, Result<Done, JobFault>> {
-        match serde_json::from_value::<J>(arguments) {
+    fn run(&self, arguments: &str, lease: Lease) -> BoxFuture<'static, Result<Done, JobFault>> {
+        match serde_json::from_str::<J>(arguments) {
             Ok(job) => job.run(self.context.clone(), lease).boxed(),
             Err(error) => {
                 let fault = undecodable(&lease.kind, &error);
@@ -110,7 +110,7 @@ impl<J: Job> Kind for Typed<J> {
 
 /// The fault of arguments that do not fit their kind. The error's text may name a value, not a
 /// secret: arguments hold ids.
-pub(super) fn undecodable(kind: &str, error: &serde_json::Error) -> JobFault {
+fn undecodable(kind: &str, error: &serde_json::Error) -> JobFault {
     JobFault::dead(
         "arguments_undecodable",
         format!(
