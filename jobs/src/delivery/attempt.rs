@@ -317,7 +317,13 @@ async fn follow(
         }
         Outcome::Completed | Outcome::Canceled | Outcome::Held { .. } => return Ok(()),
     };
-    if matches!(outcome, Outcome::Snooze { .. }) {
+    // A crash and a stop are no fault of the delivery: the queue gave their attempt back too.
+    let was_given_back = match outcome {
+        Outcome::Snooze { .. } => true,
+        Outcome::Retry { code, .. } => code == queue::CRASHED,
+        _ => false,
+    };
+    if was_given_back && delivery.state == State::Sending {
         delivery.attempts = (delivery.attempts - 1).max(0);
     }
     let happened = Happened { fault: fault.as_ref(), ..Happened::default() };

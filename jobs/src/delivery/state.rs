@@ -175,7 +175,7 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
         // The package is there: no fault of asking can take that back.
         (Sent, Event::Faulted { wait, .. }) => (Sent, Next::AskAgain { wait }),
         (Sending, Event::Lost) => (Unknown, Next::Nothing),
-        (Sending | Unknown, Event::Died) => (Failed, Next::Nothing),
+        (Queued | Retrying | Unknown | Sending, Event::Died) => (Failed, Next::Nothing),
         (Queued | Retrying | Unknown, Event::Hold) => (Held, Next::Hold),
         (Held, Event::Release) | (Retrying | Unknown, Event::Release) => {
             (Queued, Next::Deliver { wait: Duration::ZERO, counts: false })
