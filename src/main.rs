@@ -1,8 +1,10 @@
 //! `tunemantra-worker`: the command line, and the exit code.
 
 mod cli;
-#[allow(dead_code, reason = "the commands that run it come with the daemon")]
+mod config;
+mod daemon;
 mod embedded;
+mod telemetry;
 
 use std::process::ExitCode;
 

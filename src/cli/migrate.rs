@@ -1,13 +1,10 @@
 //! `migrate`: brings a database to what this version needs.
 
-use std::io::Write as _;
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
-use anyhow::Context as _;
-use jobs::schema::{self, PublicTables, SchemaError};
+use jobs::schema::{self, PublicTables};
 
-/// As in sysexits.h: what was configured does not fit. Here: the database.
-const EX_CONFIG: u8 = 78;
+use crate::{cli::Failure, config::Config};
 
 /// One migrates, one to spare.
 const CONNECTIONS: u32 = 2;
@@ -16,28 +13,17 @@ const CONNECTIONS: u32 = 2;
 /// worker needs; then bring the worker's own tables up to date. Safe to repeat.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The database: postgres://user:password@host:port/database
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    database_url: String,
+    /// The database, instead of database.url: postgres://user:password@host:port/database
+    #[arg(long)]
+    database_url: Option<String>,
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let pool = jobs::database::connect(
-        &arguments.database_url,
-        "tunemantra-worker migrate",
-        CONNECTIONS,
-    )
-    .await
-    .context("the database cannot be connected to")?;
+pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
+    let url = arguments.database_url.as_ref().unwrap_or(&config.database.url.0);
+    let pool = super::connect(url, "tunemantra-worker migrate", CONNECTIONS).await?;
     let report = schema::migrate(&pool).await;
     pool.close().await;
-    let report = match report {
-        Ok(report) => report,
-        Err(
-            error @ (SchemaError::Mismatch(_) | SchemaError::Newer(_) | SchemaError::Changed(_)),
-        ) => return Ok(super::fail(EX_CONFIG, &error.into())),
-        Err(error) => return Err(error.into()),
-    };
+    let report = report.map_err(Failure::of_schema)?;
 
     let mut out = std::io::stdout().lock();
     match report.public {
