@@ -58,8 +58,16 @@ pub(crate) fn main() -> ExitCode {
 
 /// Says on standard error what went wrong, with its causes, and gives the exit code.
 fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Many errors already end with what caused them.
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
     // There is nowhere to report that standard error is closed.
-    let _ = writeln!(std::io::stderr(), "tunemantra-worker: {error:#}");
+    let _ = writeln!(std::io::stderr(), "tunemantra-worker{text}");
     ExitCode::from(code)
 }
 
