@@ -120,7 +120,6 @@ impl std::fmt::Debug for Embedded {
 }
 
 fn start_server(state_dir: &Path) -> anyhow::Result<Embedded> {
-    let binaries = binaries::find()?;
     fs::create_dir_all(state_dir).with_context(|| {
         format!(
             "the state directory {} cannot be created",
@@ -130,6 +129,7 @@ fn start_server(state_dir: &Path) -> anyhow::Result<Embedded> {
     let lock = lock(state_dir)?;
     let place = Place::prepare(state_dir)?;
     server::stop_leftover(&place.data())?;
+    let binaries = binaries::find(place.made_by())?;
     let password = if place.data().is_dir() {
         place.read_password()?
     } else {

@@ -26,37 +26,46 @@ impl Binaries {
     }
 }
 
-/// The newest PostgreSQL of Debian's directories, or else the one in PATH.
-pub(super) fn find() -> anyhow::Result<Binaries> {
+/// The PostgreSQL that a cluster was made by, which is the only one that can run it; for a new
+/// cluster, the newest of Debian's directories, or else the one in PATH.
+pub(super) fn find(made_by: Option<u32>) -> anyhow::Result<Binaries> {
     let path = env::var_os("PATH").unwrap_or_default();
-    find_in(Path::new(DEBIAN), env::split_paths(&path))
+    find_in(Path::new(DEBIAN), env::split_paths(&path), made_by)
 }
 
 pub(super) fn find_in(
     versions: &Path,
     path: impl Iterator<Item = PathBuf>,
+    made_by: Option<u32>,
 ) -> anyhow::Result<Binaries> {
+    let fits = |(major, _): &(u32, PathBuf)| made_by.is_none_or(|made_by| made_by == *major);
     let versions = versions.read_dir().into_iter().flatten().flatten();
-    let newest = versions
-        .map(|version| version.path().join("bin"))
-        .filter_map(|directory| Some((major_version(&directory)?, directory)))
-        .max();
-    let found = newest.or_else(|| {
-        path.filter_map(|directory| Some((major_version(&directory)?, directory)))
-            .next()
-    });
-    match found {
-        Some((major, directory)) if major >= OLDEST_MAJOR => Ok(Binaries(directory)),
-        Some((major, directory)) => bail!(
+    let newest = versions.filter_map(|version| with_version(version.path().join("bin")));
+    let found = newest
+        .filter(fits)
+        .max()
+        .or_else(|| path.filter_map(with_version).find(fits));
+    match (found, made_by) {
+        (Some((major, directory)), _) if major >= OLDEST_MAJOR => Ok(Binaries(directory)),
+        (Some((major, directory)), _) => bail!(
             "PostgreSQL {OLDEST_MAJOR} or newer is needed, but {} is PostgreSQL {major}; install \
              a newer one (Debian: apt-get install postgresql), or configure the URL of a database",
             directory.display()
         ),
-        None => bail!(
+        (None, Some(made_by)) => bail!(
+            "the embedded cluster was made by PostgreSQL {made_by}, which is not installed; \
+             install it (Debian: apt-get install postgresql-{made_by}), or start with a new state \
+             directory"
+        ),
+        (None, None) => bail!(
             "PostgreSQL {OLDEST_MAJOR} or newer is not installed; install it \
              (Debian: apt-get install postgresql), or configure the URL of a database"
         ),
     }
+}
+
+fn with_version(directory: PathBuf) -> Option<(u32, PathBuf)> {
+    Some((major_version(&directory)?, directory))
 }
 
 /// Nothing where one of the programs is missing or does not run.

@@ -159,6 +159,15 @@ impl Place {
         Ok(password)
     }
 
+    /// The major version of PostgreSQL that made the cluster, if there is one.
+    pub(super) fn made_by(&self) -> Option<u32> {
+        fs::read_to_string(self.data().join("PG_VERSION"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    }
+
     pub(super) fn read_password(&self) -> anyhow::Result<String> {
         let path = self.password_file();
         let password = fs::read_to_string(&path)

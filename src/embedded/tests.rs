@@ -293,7 +293,8 @@ fn the_newest_installed_version_is_taken() {
     let root = tempfile::tempdir().unwrap();
     let versions = root.path().join("versions");
     let path = root.path().join("path");
-    let find = || binaries::find_in(&versions, [path.clone()].into_iter());
+    let find_for = |made_by| binaries::find_in(&versions, [path.clone()].into_iter(), made_by);
+    let find = || find_for(None);
 
     let error = find().unwrap_err().to_string();
     assert!(error.contains("apt-get install postgresql"), "{error}");
@@ -306,4 +307,14 @@ fn the_newest_installed_version_is_taken() {
     install(&versions.join("16/bin"), "16.4");
     install(&versions.join("15/bin"), "15.8");
     assert_eq!(find().unwrap().postgres(), versions.join("16/bin/postgres"));
+    assert_eq!(
+        find_for(Some(15)).unwrap().postgres(),
+        versions.join("15/bin/postgres")
+    );
+    assert_eq!(
+        find_for(Some(17)).unwrap().postgres(),
+        path.join("postgres")
+    );
+    let error = find_for(Some(18)).unwrap_err().to_string();
+    assert!(error.contains("apt-get install postgresql-18"), "{error}");
 }
