@@ -10,6 +10,7 @@ pub mod package;
 pub mod release;
 pub mod sandbox;
 pub mod settings;
+pub mod sftp;
 
 pub use adapter::{Adapter, Evidence, Located, Receipt, Status};
 pub use fault::{Code, Fault, FaultClass, Finding};
