@@ -49,13 +49,20 @@ pub(crate) struct DatabaseUrl(pub(crate) String);
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "\"\"" } else { "[redacted]" })
+        f.write_str(if self.0.is_empty() {
+            "\"\""
+        } else {
+            "[redacted]"
+        })
     }
 }
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: DatabaseUrl::default(), max_connections: 24 }
+        Self {
+            url: DatabaseUrl::default(),
+            max_connections: 24,
+        }
     }
 }
 
@@ -68,7 +75,9 @@ pub(crate) struct Assets {
 
 impl Default for Assets {
     fn default() -> Self {
-        Self { root: PathBuf::from("/var/lib/tunemantra/assets") }
+        Self {
+            root: PathBuf::from("/var/lib/tunemantra/assets"),
+        }
     }
 }
 
@@ -85,7 +94,13 @@ pub(crate) struct Queue {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { slots: 16, platform_concurrency: 4, lease_s: 30, poll_ms: 5000, drain_s: 20 }
+        Self {
+            slots: 16,
+            platform_concurrency: 4,
+            lease_s: 30,
+            poll_ms: 5000,
+            drain_s: 20,
+        }
     }
 }
 
@@ -141,7 +156,10 @@ pub(crate) enum LogFormat {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info,sqlx=warn".into() }
+        Self {
+            format: LogFormat::Text,
+            filter: "info,sqlx=warn".into(),
+        }
     }
 }
 
@@ -180,21 +198,31 @@ impl Config {
             }
         }
         let config = Self::deserialize(Value::Table(merged)).context("configuration")?;
-        config.queue.settings().validate().context("configuration, section queue")?;
+        config
+            .queue
+            .settings()
+            .validate()
+            .context("configuration, section queue")?;
         Ok(config)
     }
 }
 
 /// A number, a truth value or a list where it reads as one; otherwise text.
 fn parse_value(text: String) -> Value {
-    match format!("value = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("value")) {
+    match format!("value = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut t| t.remove("value"))
+    {
         Some(value) if !value.is_str() => value,
         _ => Value::String(text),
     }
 }
 
 fn set(table: &mut Table, section: &str, key: &str, value: Value) {
-    let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+    let section = table
+        .entry(section)
+        .or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(section) = section {
         section.insert(key.to_owned(), value);
     }
@@ -216,7 +244,9 @@ mod tests {
     use super::*;
 
     fn from_environment(variables: &[(&str, &str)]) -> anyhow::Result<Config> {
-        let variables = variables.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+        let variables = variables
+            .iter()
+            .map(|(k, v)| (k.to_string(), v.to_string()));
         Config::load(&[], variables.collect::<Vec<_>>())
     }
 
@@ -225,7 +255,10 @@ mod tests {
         let annotated: Config = toml::from_str(DEFAULTS).unwrap();
         assert_eq!(annotated, Config::default());
         for line in DEFAULTS.lines().filter(|line| line.contains(" = ")) {
-            assert!(!line.starts_with('#'), "a default that is commented out: {line}");
+            assert!(
+                !line.starts_with('#'),
+                "a default that is commented out: {line}"
+            );
         }
     }
 
@@ -249,11 +282,23 @@ mod tests {
     fn what_is_not_known_is_refused_with_its_place() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "[queue]\nslots = 3\nslot = 4\n").unwrap();
-        let error = format!("{:#}", Config::load(&[file.path().to_owned()], []).unwrap_err());
-        assert!(error.contains("line 3") && error.contains("slot"), "{error}");
-        let error = format!("{:#}", from_environment(&[("TUNEMANTRA_QUEUE_SLOT", "4")]).unwrap_err());
+        let error = format!(
+            "{:#}",
+            Config::load(&[file.path().to_owned()], []).unwrap_err()
+        );
+        assert!(
+            error.contains("line 3") && error.contains("slot"),
+            "{error}"
+        );
+        let error = format!(
+            "{:#}",
+            from_environment(&[("TUNEMANTRA_QUEUE_SLOT", "4")]).unwrap_err()
+        );
         assert!(error.contains("TUNEMANTRA_QUEUE_SLOT"), "{error}");
-        let error = format!("{:#}", from_environment(&[("TUNEMANTRA_QUEUE_SLOTS", "0")]).unwrap_err());
+        let error = format!(
+            "{:#}",
+            from_environment(&[("TUNEMANTRA_QUEUE_SLOTS", "0")]).unwrap_err()
+        );
         assert!(error.contains("slots must be at least 1"), "{error}");
     }
 }

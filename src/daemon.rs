@@ -23,7 +23,9 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let clock = clock::system();
     let assets = AssetStore::local(&config.assets.root).context("assets.root")?;
-    let options = ConnectOptions { ddex_schemas: config.ddex.schemas() };
+    let options = ConnectOptions {
+        ddex_schemas: config.ddex.schemas(),
+    };
     let make = {
         let assets = assets.clone();
         move |platform| platform_adapters::connect(platform, assets.clone(), &options)
@@ -49,8 +51,14 @@ pub(crate) async fn run(
         clock.clone(),
         shutdown.clone(),
     ));
-    let ended =
-        queue::run(pool.clone(), registry, config.queue.settings(), clock, shutdown.clone()).await;
+    let ended = queue::run(
+        pool.clone(),
+        registry,
+        config.queue.settings(),
+        clock,
+        shutdown.clone(),
+    )
+    .await;
     shutdown.cancel();
     schedules.await.context("the schedule loop")?;
     pool.close().await;

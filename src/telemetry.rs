@@ -14,7 +14,9 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
         Err(_) => EnvFilter::try_new(&log.filter)
             .with_context(|| format!("log.filter {:?}", log.filter))?,
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
         LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).try_init(),

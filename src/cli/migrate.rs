@@ -19,7 +19,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
-    let url = arguments.database_url.as_ref().unwrap_or(&config.database.url.0);
+    let url = arguments
+        .database_url
+        .as_ref()
+        .unwrap_or(&config.database.url.0);
     let pool = super::connect(url, "tunemantra-worker migrate", CONNECTIONS).await?;
     let report = schema::migrate(&pool).await;
     pool.close().await;

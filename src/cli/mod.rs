@@ -56,11 +56,17 @@ impl std::error::Error for Failure {}
 
 impl Failure {
     pub(crate) fn unavailable(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: EX_UNAVAILABLE, error: error.into() }
+        Self {
+            code: EX_UNAVAILABLE,
+            error: error.into(),
+        }
     }
 
     pub(crate) fn configuration(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: EX_CONFIG, error: error.into() }
+        Self {
+            code: EX_CONFIG,
+            error: error.into(),
+        }
     }
 
     /// A database that does not fit is a matter of configuration; one that fails is not.
@@ -89,7 +95,9 @@ pub(crate) fn main() -> ExitCode {
     match start(arguments) {
         Ok(code) => code,
         Err(error) => {
-            let code = error.downcast_ref().map_or(EX_SOFTWARE, |failure: &Failure| failure.code);
+            let code = error
+                .downcast_ref()
+                .map_or(EX_SOFTWARE, |failure: &Failure| failure.code);
             // There is nowhere to report that standard error is closed.
             let _ = writeln!(std::io::stderr(), "tunemantra-worker: {error:#}");
             ExitCode::from(code)
@@ -101,7 +109,9 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config =
         Config::load(&arguments.config, std::env::vars()).map_err(Failure::configuration)?;
     telemetry::start(&config.log).map_err(Failure::configuration)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match arguments.command {
             Command::Run(arguments) => run::run(arguments, &config).await,
@@ -118,12 +128,14 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
              --config, or use `run --embedded` to try the worker out"
         )));
     }
-    jobs::database::connect(url, name, connections).await.map_err(|error| match error {
-        sqlx::Error::Configuration(_) => {
-            Failure::configuration(anyhow::anyhow!("database.url cannot be read: {error}"))
-        }
-        error => Failure::unavailable(
-            anyhow::Error::new(error).context("the database cannot be connected to"),
-        ),
-    })
+    jobs::database::connect(url, name, connections)
+        .await
+        .map_err(|error| match error {
+            sqlx::Error::Configuration(_) => {
+                Failure::configuration(anyhow::anyhow!("database.url cannot be read: {error}"))
+            }
+            error => Failure::unavailable(
+                anyhow::Error::new(error).context("the database cannot be connected to"),
+            ),
+        })
 }

@@ -19,7 +19,12 @@ pub(super) struct Arguments {
     #[arg(long)]
     embedded: bool,
     /// Where the private PostgreSQL lives.
-    #[arg(long, value_name = "DIR", default_value = "tunemantra-state", requires = "embedded")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "tunemantra-state",
+        requires = "embedded"
+    )]
     state_dir: PathBuf,
     /// Stop when standard input closes: whoever started this daemon has died.
     #[arg(long, hide = true)]
@@ -33,10 +38,16 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         stop_on_stdin_close(&shutdown);
     }
     let embedded = match arguments.embedded {
-        true => Some(Embedded::start(&arguments.state_dir).await.map_err(Failure::unavailable)?),
+        true => Some(
+            Embedded::start(&arguments.state_dir)
+                .await
+                .map_err(Failure::unavailable)?,
+        ),
         false => None,
     };
-    let url = embedded.as_ref().map_or_else(|| config.database.url.0.clone(), Embedded::url);
+    let url = embedded
+        .as_ref()
+        .map_or_else(|| config.database.url.0.clone(), Embedded::url);
     let ended = run_on(&url, embedded.is_some(), config, shutdown).await;
     if let Some(embedded) = embedded {
         embedded.stop().await?;
@@ -55,7 +66,9 @@ async fn run_on(
         let report = schema::migrate(&pool).await.map_err(Failure::of_schema)?;
         tracing::info!(applied = ?report.applied, "database migrated");
     } else {
-        schema::require_current(&pool).await.map_err(Failure::of_schema)?;
+        schema::require_current(&pool)
+            .await
+            .map_err(Failure::of_schema)?;
     }
     daemon::run(config, pool, shutdown).await
 }
@@ -72,10 +85,14 @@ fn stop_on_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
             if shutdown.is_cancelled() {
-                tracing::warn!("stopping at once; what is running is taken up again after its lease");
+                tracing::warn!(
+                    "stopping at once; what is running is taken up again after its lease"
+                );
                 std::process::exit(130);
             }
-            tracing::info!("stopping: no new deliveries, running ones finish; once more to stop at once");
+            tracing::info!(
+                "stopping: no new deliveries, running ones finish; once more to stop at once"
+            );
             shutdown.cancel();
         }
     });

@@ -22,6 +22,8 @@ pub async fn release_held(
     .await?
     .rows_affected();
     // Also where none was held: the queue may have been paused until now.
-    sqlx::query!("select pg_notify('worker_jobs', '')").execute(conn).await?;
+    sqlx::query!("select pg_notify('worker_jobs', '')")
+        .execute(conn)
+        .await?;
     Ok(released)
 }

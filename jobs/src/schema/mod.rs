@@ -136,7 +136,11 @@ pub async fn require_current(pool: &PgPool) -> Result<(), SchemaError> {
         .filter(|migration| !applied.contains(&migration.version))
         .map(name)
         .collect();
-    if missing.is_empty() { Ok(()) } else { Err(SchemaError::Behind(missing)) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(SchemaError::Behind(missing))
+    }
 }
 
 fn name(migration: &Migration) -> String {
@@ -147,10 +151,13 @@ fn name(migration: &Migration) -> String {
 /// not own those tables may not; the worker is right without it.
 async fn add_to_public(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let refused = |error: &sqlx::Error| {
-        error.as_database_error().and_then(|error| error.code()).is_some_and(|code| {
-            // insufficient_privilege
-            code == "42501"
-        })
+        error
+            .as_database_error()
+            .and_then(|error| error.code())
+            .is_some_and(|code| {
+                // insufficient_privilege
+                code == "42501"
+            })
     };
     match sqlx::raw_sql(ADDITIONS).execute(connection).await {
         Ok(_) => Ok(()),
