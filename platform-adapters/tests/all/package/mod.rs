@@ -5,6 +5,7 @@ mod audio;
 mod catalogue;
 mod documents;
 mod paths;
+mod store;
 
 use md5::Md5;
 use platform_adapters::{
