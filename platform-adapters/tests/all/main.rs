@@ -1,0 +1,3 @@
+//! Tests of the crate through its public surface, with real files, servers and schemas.
+
+mod sshd;
