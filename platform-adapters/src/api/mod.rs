@@ -77,7 +77,7 @@ impl ApiAdapter {
 
     async fn hand_over(&self, handover: &Handover, package: &Package) -> Result<Receipt, Fault> {
         let url = self.url(&self.platform.format_specs.api.create, &[])?;
-        let metadata = self.metadata(handover, package)?;
+        let metadata = Metadata::for_handover(handover, package).to_bytes()?;
         let sending = Arc::new(Sending::default());
         let form = request::form(&metadata, package.files(), &self.assets, &sending)?;
         let bytes = package.files().map(|file| file.size).sum();
@@ -226,9 +226,10 @@ impl ApiAdapter {
             .with_evidence(answer.evidence())
         })?;
         receipt.confirmed = format!("{}, found by its idempotency key", answer.status);
-        receipt
-            .evidence
-            .insert(0, sent(self.metadata(handover, package)?));
+        receipt.evidence.insert(
+            0,
+            sent(Metadata::for_handover(handover, package).to_bytes()?),
+        );
         Ok(Located::Complete(Box::new(receipt)))
     }
 
@@ -258,18 +259,6 @@ impl ApiAdapter {
             is_final: self.platform.format_specs.confirmation == Some(Confirmation::None),
             evidence: vec![answer.evidence()],
             ..Receipt::default()
-        })
-    }
-
-    fn metadata(&self, handover: &Handover, package: &Package) -> Result<Vec<u8>, Fault> {
-        serde_json::to_vec(&Metadata::new(handover, package)).map_err(|error| {
-            Fault::new(
-                Code::WorkerFault,
-                format!(
-                    "the metadata of {} cannot be written: {error}",
-                    package.name()
-                ),
-            )
         })
     }
 
@@ -339,7 +328,7 @@ impl ApiAdapter {
 /// The document that went out, to be kept.
 fn sent(metadata: Vec<u8>) -> Evidence {
     Evidence {
-        name: "metadata.json".into(),
+        name: Metadata::FILE_NAME.into(),
         media_type: "application/json".into(),
         body: metadata,
     }

@@ -88,8 +88,13 @@ impl Ledger {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.root.join("ledger"))? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                found.push(serde_json::from_slice::<ReceivedHandover>(&fs::read(path)?)?);
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
+                found.push(serde_json::from_slice::<ReceivedHandover>(&fs::read(
+                    path,
+                )?)?);
             }
         }
         found.sort_by(|one, other| {
@@ -117,7 +122,10 @@ impl Ledger {
     /// Keeps a hand-over, all of it or nothing.
     pub(super) fn keep(&self, handover: &ReceivedHandover) -> io::Result<()> {
         write_whole(
-            &self.root.join("ledger").join(format!("{}.json", handover.key)),
+            &self
+                .root
+                .join("ledger")
+                .join(format!("{}.json", handover.key)),
             &serde_json::to_vec_pretty(handover)?,
         )
     }

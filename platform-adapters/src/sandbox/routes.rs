@@ -92,10 +92,20 @@ fn admit(
         .get("idempotency-key")
         .and_then(|key| key.to_str().ok())
         .filter(|key| is_file_name(key))
-        .ok_or_else(|| problem(StatusCode::BAD_REQUEST, "there is no usable Idempotency-Key"))?;
+        .ok_or_else(|| {
+            problem(
+                StatusCode::BAD_REQUEST,
+                "there is no usable Idempotency-Key",
+            )
+        })?;
     let misbehaviour = partner.course().next(key).map_err(|error| failed(&error))?;
     if let Some(misbehaviour) = &misbehaviour {
-        tracing::info!(partner = partner.name, key, ?misbehaviour, "the sandbox misbehaves");
+        tracing::info!(
+            partner = partner.name,
+            key,
+            ?misbehaviour,
+            "the sandbox misbehaves"
+        );
     }
     Ok((key.to_owned(), misbehaviour))
 }
@@ -124,7 +134,7 @@ async fn take_in(
     misbehaviour: Option<&Misbehaviour>,
 ) -> Result<Response, Refusal> {
     let folder = reception::fresh_folder(&partner.root.join("incoming"))?;
-    let outcome = match reception::receive(parts, folder.clone(), cut_after).await {
+    let outcome = match reception::receive(parts, key, folder.clone(), cut_after).await {
         Ok(reception) => settle(partner, key, reception, &folder, misbehaviour),
         Err(refusal) => Err(refusal),
     };
@@ -395,7 +405,12 @@ fn refused(partner: &Partner, key: &str, refusal: Refusal) -> Response {
         Refusal::Cut => (StatusCode::BAD_REQUEST, "the connection was cut".into()),
         Refusal::Failed(error) => return failed(&error),
     };
-    tracing::warn!(partner = partner.name, key, reason, "the sandbox refused a hand-over");
+    tracing::warn!(
+        partner = partner.name,
+        key,
+        reason,
+        "the sandbox refused a hand-over"
+    );
     problem(status, &reason)
 }
 

@@ -52,10 +52,7 @@ impl Shelf {
     }
 
     fn place(&mut self, handover: ReceivedHandover) {
-        let (upc, id) = (
-            handover.upc.clone(),
-            handover.partner_release_id.clone(),
-        );
+        let (upc, id) = (handover.upc.clone(), handover.partner_release_id.clone());
         let is_news = !self.by_key.contains_key(&handover.key);
         if is_news {
             if handover.kind == "takedown" {

@@ -24,16 +24,16 @@ use uuid::Uuid;
 
 use crate::fixtures::Fixture;
 
-pub const TOKEN: &str = "tok_sandbox-4711";
+pub(crate) const TOKEN: &str = "tok_sandbox-4711";
 
 /// A partner, its files, and releases to hand over to it.
-pub struct Scene {
-    pub root: TempDir,
-    pub fixture: Fixture,
-    pub partner: HttpPartner,
+pub(crate) struct Scene {
+    pub(crate) root: TempDir,
+    pub(crate) fixture: Fixture,
+    pub(crate) partner: HttpPartner,
 }
 
-pub fn options(root: &TempDir, misbehaviours: Misbehaviours) -> HttpPartnerOptions {
+pub(crate) fn options(root: &TempDir, misbehaviours: Misbehaviours) -> HttpPartnerOptions {
     HttpPartnerOptions {
         name: "Nordlys".into(),
         root: root.path().into(),
@@ -45,7 +45,7 @@ pub fn options(root: &TempDir, misbehaviours: Misbehaviours) -> HttpPartnerOptio
 }
 
 impl Scene {
-    pub async fn new(misbehaviours: Misbehaviours) -> Self {
+    pub(crate) async fn new(misbehaviours: Misbehaviours) -> Self {
         let root = tempfile::tempdir().unwrap();
         let partner = HttpPartner::start(options(&root, misbehaviours))
             .await
@@ -57,22 +57,22 @@ impl Scene {
         }
     }
 
-    pub fn adapter(&self) -> ApiAdapter {
+    pub(crate) fn adapter(&self) -> ApiAdapter {
         adapter(self.partner.url(), TOKEN, &self.fixture.assets)
     }
 
-    pub async fn package(&self, tracks: usize) -> Package {
+    pub(crate) async fn package(&self, tracks: usize) -> Package {
         let release = self.fixture.release(ReleaseType::Ep, tracks);
         self.fixture.package(&release).await
     }
 
     /// How many hand-overs the partner has.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.partner.ledger().handovers().unwrap().len()
     }
 }
 
-pub fn platform(endpoint: &str, token: &str, format_specs: Value) -> Platform {
+pub(crate) fn platform(endpoint: &str, token: &str, format_specs: Value) -> Platform {
     let mut specs = json!({
         "confirmation": "status",
         "allow_private_addresses": true,
@@ -93,7 +93,7 @@ pub fn platform(endpoint: &str, token: &str, format_specs: Value) -> Platform {
     .unwrap()
 }
 
-pub fn adapter(endpoint: &str, token: &str, assets: &AssetStore) -> ApiAdapter {
+pub(crate) fn adapter(endpoint: &str, token: &str, assets: &AssetStore) -> ApiAdapter {
     ApiAdapter::with_timeouts(
         platform(endpoint, token, json!({})),
         assets.clone(),
@@ -103,7 +103,7 @@ pub fn adapter(endpoint: &str, token: &str, assets: &AssetStore) -> ApiAdapter {
 }
 
 /// Short enough to wait for, long enough for a busy machine.
-pub fn timeouts() -> Timeouts {
+pub(crate) fn timeouts() -> Timeouts {
     Timeouts {
         stall: Duration::from_secs(3),
         answer: Duration::from_secs(3),
@@ -111,7 +111,7 @@ pub fn timeouts() -> Timeouts {
     }
 }
 
-pub fn handover(kind: Kind) -> Handover {
+pub(crate) fn handover(kind: Kind) -> Handover {
     Handover {
         delivery: Uuid::now_v7(),
         kind,
@@ -214,7 +214,10 @@ async fn what_the_partner_has_already_it_refuses() {
     let other = scene.package(2).await;
     let reused = adapter.deliver(&first, &other).await.unwrap_err();
     assert_eq!(reused.code, Code::PartnerRefused);
-    assert!(reused.message.contains("used for something else"), "{reused}");
+    assert!(
+        reused.message.contains("used for something else"),
+        "{reused}"
+    );
     assert_eq!(scene.taken(), 1);
 }
 
@@ -250,8 +253,15 @@ async fn a_release_is_updated_and_taken_down() {
     assert_eq!(gone.code, Code::PartnerRefused);
     let again = handover(Kind::Insert);
     adapter.deliver(&again, &package).await.unwrap();
-    let kinds: Vec<_> = scene.partner.ledger().received(package.upc.as_str()).unwrap();
-    let kinds: Vec<_> = kinds.iter().map(|handover| handover.kind.as_str()).collect();
+    let kinds: Vec<_> = scene
+        .partner
+        .ledger()
+        .received(package.upc.as_str())
+        .unwrap();
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|handover| handover.kind.as_str())
+        .collect();
     assert_eq!(kinds, ["insert", "update", "takedown", "insert"]);
 }
 

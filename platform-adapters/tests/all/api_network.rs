@@ -18,11 +18,8 @@ use openssl::{
     x509::{X509, X509NameBuilder},
 };
 use platform_adapters::{
-    Adapter, Code, Fault, Kind, Receipt, Status,
-    api::ApiAdapter,
-    package::Package,
-    release::ReleaseType,
-    sandbox::Misbehaviours,
+    Adapter, Code, Fault, Kind, Receipt, Status, api::ApiAdapter, package::Package,
+    release::ReleaseType, sandbox::Misbehaviours,
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -109,24 +106,72 @@ async fn every_kind_of_answer_has_its_fault() {
     let long = format!(r#"{{"reason": "{}"}}"#, "x".repeat(10_000));
     let cases = [
         (http("200 OK", "", ""), Code::OutcomeUnknown, "it is empty"),
-        (http("201 Created", "", "{}"), Code::OutcomeUnknown, "no id at \"/id\""),
-        (http("201 Created", "", r#"{"id": null}"#), Code::OutcomeUnknown, "no id"),
-        (http("400 Bad Request", "", json), Code::PartnerRefused, "because"),
-        (http("422 Unprocessable Content", "", &long), Code::PartnerRefused, "xxx…"),
-        (http("401 Unauthorized", "", json), Code::CredentialsRefused, "because"),
-        (http("403 Forbidden", "", json), Code::CredentialsRefused, "because"),
-        (http("404 Not Found", "", ""), Code::SettingsInvalid, "it gives no reason"),
-        (http("408 Request Timeout", "", ""), Code::PartnerError, "408"),
-        (http("500 Internal Server Error", "", "<b>oops</b>"), Code::PartnerError, "oops"),
+        (
+            http("201 Created", "", "{}"),
+            Code::OutcomeUnknown,
+            "no id at \"/id\"",
+        ),
+        (
+            http("201 Created", "", r#"{"id": null}"#),
+            Code::OutcomeUnknown,
+            "no id",
+        ),
+        (
+            http("400 Bad Request", "", json),
+            Code::PartnerRefused,
+            "because",
+        ),
+        (
+            http("422 Unprocessable Content", "", &long),
+            Code::PartnerRefused,
+            "xxx…",
+        ),
+        (
+            http("401 Unauthorized", "", json),
+            Code::CredentialsRefused,
+            "because",
+        ),
+        (
+            http("403 Forbidden", "", json),
+            Code::CredentialsRefused,
+            "because",
+        ),
+        (
+            http("404 Not Found", "", ""),
+            Code::SettingsInvalid,
+            "it gives no reason",
+        ),
+        (
+            http("408 Request Timeout", "", ""),
+            Code::PartnerError,
+            "408",
+        ),
+        (
+            http("500 Internal Server Error", "", "<b>oops</b>"),
+            Code::PartnerError,
+            "oops",
+        ),
         (http("502 Bad Gateway", "", ""), Code::PartnerError, "502"),
-        (http("507 Insufficient Storage", "", ""), Code::PartnerFull, "507"),
+        (
+            http("507 Insufficient Storage", "", ""),
+            Code::PartnerFull,
+            "507",
+        ),
         (
             http("302 Found", "location: http://127.0.0.1:1/\r\n", ""),
             Code::SettingsInvalid,
             "redirects to http://127.0.0.1:1/",
         ),
-        (http("401 Unauthorized", "", TOKEN), Code::CredentialsRefused, "[redacted]"),
-        ("not HTTP at all\r\n\r\n".into(), Code::OutcomeUnknown, "lost after the whole"),
+        (
+            http("401 Unauthorized", "", TOKEN),
+            Code::CredentialsRefused,
+            "[redacted]",
+        ),
+        (
+            "not HTTP at all\r\n\r\n".into(),
+            Code::OutcomeUnknown,
+            "lost after the whole",
+        ),
         (String::new(), Code::OutcomeUnknown, "lost after the whole"),
     ];
     for (answer, code, words) in cases {
@@ -201,8 +246,7 @@ async fn a_state_that_is_not_known_is_never_success() {
         asked("200 OK", r#"{"status": "LIVE"}"#).await.unwrap(),
         Status::Accepted(_)
     ));
-    let Status::Rejected { reason, .. } =
-        asked("200 OK", r#"{"status": "failed"}"#).await.unwrap()
+    let Status::Rejected { reason, .. } = asked("200 OK", r#"{"status": "failed"}"#).await.unwrap()
     else {
         panic!("not rejected")
     };
@@ -224,7 +268,11 @@ async fn an_answer_without_end_is_cut_off() {
 async fn a_private_address_needs_leave() {
     let sender = Sender::new().await;
     let refuse = json!({"allow_private_addresses": false});
-    for endpoint in ["http://127.0.0.1:9/", "http://[::1]:9/", "http://169.254.169.254/"] {
+    for endpoint in [
+        "http://127.0.0.1:9/",
+        "http://[::1]:9/",
+        "http://169.254.169.254/",
+    ] {
         let platform = platform(endpoint, TOKEN, refuse.clone());
         let fault = ApiAdapter::new(platform, sender.fixture.assets.clone())
             .err()
@@ -350,7 +398,10 @@ async fn a_large_file_passes_through_little_memory() {
 
 fn resident_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 

@@ -5,3 +5,4 @@ mod api_network;
 mod fixtures;
 mod package;
 mod sandbox;
+mod sshd;

@@ -10,7 +10,10 @@ use platform_adapters::{
     Adapter, Kind,
     sandbox::{HttpPartner, HttpPartnerOptions, Ledger, Misbehaviour, Misbehaviours},
 };
-use reqwest::{StatusCode, multipart::{Form, Part}};
+use reqwest::{
+    StatusCode,
+    multipart::{Form, Part},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -26,7 +29,11 @@ async fn a_partner_that_was_killed_goes_on_where_it_was() {
     .await;
     let package = scene.package(1).await;
     let handover = handover(Kind::Insert);
-    scene.adapter().deliver(&handover, &package).await.unwrap_err();
+    scene
+        .adapter()
+        .deliver(&handover, &package)
+        .await
+        .unwrap_err();
     let receipt = scene.adapter().deliver(&handover, &package).await.unwrap();
 
     let again = HttpPartner::start(HttpPartnerOptions {
@@ -44,7 +51,10 @@ async fn a_partner_that_was_killed_goes_on_where_it_was() {
     let other = scene.package(1).await;
     let fresh = crate::api::handover(Kind::Insert);
     scene.adapter().deliver(&fresh, &other).await.unwrap_err();
-    let kept = Ledger::open(scene.root.path()).unwrap().handovers().unwrap();
+    let kept = Ledger::open(scene.root.path())
+        .unwrap()
+        .handovers()
+        .unwrap();
     assert_eq!(kept.len(), 1);
     assert_eq!(kept[0].completed, 2);
 }
@@ -62,27 +72,33 @@ async fn a_stopped_partner_is_a_failed_connection() {
     assert_eq!(fault.code, platform_adapters::Code::ConnectionFailed);
 }
 
-/// A hand-over of one file, made by hand.
+/// The metadata of a hand-over made by hand, with this audio file and a cover.
 fn metadata(name: &str, body: &[u8]) -> Value {
+    let file = |name: &str, body: &[u8]| json!({"name": name, "size": body.len(), "sha256": hex::encode(Sha256::digest(body))});
     json!({
-        "kind": "insert",
-        "upc": "036000291452",
-        "files": [{"name": name, "size": body.len(), "sha256": hex::encode(Sha256::digest(body))}],
+        "format": "tunemantra-metadata/1",
+        "handover": {"key": "key-1", "kind": "insert"},
+        "release": {"upc": "036000291452", "title": "By hand"},
+        "tracks": [{"isrc": "USRC17607839", "audio": file(name, body)}],
+        "artwork": file("cover.jpg", COVER),
     })
 }
+
+const COVER: &[u8] = b"cover";
 
 fn form(metadata: &Value, files: &[(&str, &[u8])]) -> Form {
     let json = Part::text(metadata.to_string())
         .mime_str("application/json")
         .unwrap();
-    files
-        .iter()
-        .fold(Form::new().part("metadata", json), |form, (name, body)| {
+    files.iter().chain([&("cover.jpg", COVER)]).fold(
+        Form::new().part("metadata", json),
+        |form, (name, body)| {
             form.part(
                 "file",
                 Part::bytes(body.to_vec()).file_name((*name).to_owned()),
             )
-        })
+        },
+    )
 }
 
 async fn post(scene: &Scene, key: &str, form: Form) -> (StatusCode, String) {
@@ -112,23 +128,36 @@ async fn the_http_partner_takes_nothing_that_is_not_right() {
         (form(&good, &[("a.wav", b"other")]), "has the SHA-256"),
         (form(&good, &[("a.wav", b"byte")]), "has 4 bytes"),
         (form(&good, &[("a.wav", b"bytes and more")]), "longer than"),
-        (form(&good, &[("a.wav", body), ("a.wav", body)]), "came twice"),
+        (
+            form(&good, &[("a.wav", body), ("a.wav", body)]),
+            "came twice",
+        ),
         (
             form(&good, &[("a.wav", body), ("b.wav", body)]),
             "b.wav is not in the metadata",
         ),
         (form(&good, &[("../a.wav", body)]), "is not a file"),
         (
-            form(&with(&|json| json["upc"] = "036000291453".into()), &[("a.wav", body)]),
+            form(
+                &with(&|json| json["release"]["upc"] = "036000291453".into()),
+                &[("a.wav", body)],
+            ),
             "is no bar code",
         ),
         (
-            form(&with(&|json| json["kind"] = "update".into()), &[("a.wav", body)]),
+            form(
+                &with(&|json| json["handover"]["kind"] = "update".into()),
+                &[("a.wav", body)],
+            ),
             "not on sale here",
         ),
         (
-            form(&with(&|json| json["files"] = json!([])), &[]),
-            "announces no files",
+            form(&with(&|json| json["tracks"] = json!([])), &[]),
+            "lacks tracks",
+        ),
+        (
+            form(&with(&|json| json["handover"]["key"] = "key-2".into()), &[]),
+            "the metadata's key",
         ),
         (
             Form::new().part("file", Part::bytes(body.to_vec()).file_name("a.wav")),
