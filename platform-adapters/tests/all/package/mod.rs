@@ -5,6 +5,7 @@ mod audio;
 mod catalogue;
 mod documents;
 mod paths;
+mod store;
 
 use md5::Md5;
 use platform_adapters::{
@@ -144,4 +145,21 @@ async fn a_store_that_is_gone_is_no_fault_of_the_release() {
     .await
     .unwrap_err();
     assert_eq!(fault.code, Code::AssetsUnavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_are_assembled_side_by_side_in_tasks_of_their_own() {
+    let fixture = std::sync::Arc::new(Fixture::new());
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let fixture = std::sync::Arc::clone(&fixture);
+            tokio::spawn(async move {
+                let release = fixture.release(ReleaseType::Album, 12);
+                fixture.package(&release).await.files().count()
+            })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 13);
+    }
 }
