@@ -6,5 +6,9 @@
     clippy::indexing_slicing
 )]
 
+mod api;
+mod api_network;
 mod fixtures;
 mod package;
+mod sandbox;
+mod sshd;
