@@ -1,3 +1,6 @@
 //! Tests of the crate through its public surface, with real files, servers and schemas.
 
+mod fixtures;
+mod package;
+mod sftp;
 mod sshd;
