@@ -11,4 +11,5 @@ mod api_network;
 mod fixtures;
 mod package;
 mod sandbox;
+mod sftp;
 mod sshd;
