@@ -3,6 +3,7 @@
 //! hand-over's identity, and answers with a receipt or a fault.
 
 mod adapter;
+pub mod ddex;
 mod fault;
 mod handover;
 pub mod package;
