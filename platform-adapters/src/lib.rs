@@ -9,6 +9,7 @@ mod handover;
 pub mod package;
 pub mod release;
 pub mod settings;
+pub mod sftp;
 
 pub use adapter::{Adapter, Evidence, Located, Receipt, Status};
 pub use fault::{Code, Fault, FaultClass, Finding};

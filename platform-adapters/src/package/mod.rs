@@ -1,12 +1,22 @@
 //! What one attempt hands over: the release with checked identifiers, and its files with sizes and
 //! hash sums.
 
+mod artwork;
+mod assemble;
 mod assets;
+mod audio;
+mod findings;
+mod hash;
+mod metadata_checks;
+mod numbering;
+mod reader;
+mod territories;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use assemble::assemble;
 pub use assets::AssetStore;
 
 use crate::release::{Isrc, Release, Territories, Track, Upc};
@@ -18,9 +28,9 @@ pub struct Package {
     pub release: Release,
     /// The release's bar code.
     pub upc: Upc,
-    /// In playing order; never empty. For a takedown the files may be absent.
+    /// In playing order; never empty.
     pub tracks: Vec<PackagedTrack>,
-    /// The front cover. For a takedown it may be absent.
+    /// The front cover. Absent in a takedown, which needs no files, and only there.
     pub artwork: Option<PackagedArtwork>,
     /// Where this platform may sell it: the release's territories without the platform's
     /// restrictions.
@@ -36,10 +46,17 @@ pub struct PackagedTrack {
     pub number: u32,
     /// Its recording's code.
     pub isrc: Isrc,
+    /// Its audio. Absent in a takedown, which needs no files, and only there.
+    pub audio: Option<PackagedAudio>,
+}
+
+/// A track's audio.
+#[derive(Clone, Debug)]
+pub struct PackagedAudio {
     /// The audio file.
     pub file: PackagedFile,
-    /// What the audio file holds.
-    pub audio: AudioProperties,
+    /// What the file holds.
+    pub properties: AudioProperties,
 }
 
 /// The front cover.
@@ -108,11 +125,12 @@ pub enum ImageFormat {
 }
 
 impl Package {
-    /// All files: the tracks' in playing order, then the artwork.
+    /// All files: the tracks' in playing order, then the artwork. None in a takedown.
     pub fn files(&self) -> impl Iterator<Item = &PackagedFile> {
         self.tracks
             .iter()
-            .map(|track| &track.file)
+            .filter_map(|track| track.audio.as_ref())
+            .map(|audio| &audio.file)
             .chain(self.artwork.iter().map(|artwork| &artwork.file))
     }
 
