@@ -257,11 +257,12 @@ impl Acknowledgement {
         })
     }
 
-    /// Whether it is from and to these parties. Hyphens and case do not count.
+    /// Whether it is addressed to this party. Hyphens and case do not count.
     #[must_use]
-    pub fn is_between(&self, sender: &Dpid, recipient: &Dpid) -> bool {
-        let same = |text: &str, dpid: &Dpid| text.parse::<Dpid>().is_ok_and(|said| said == *dpid);
-        same(&self.sender, sender) && same(&self.recipient, recipient)
+    pub fn is_for(&self, recipient: &Dpid) -> bool {
+        self.recipient
+            .parse::<Dpid>()
+            .is_ok_and(|said| said == *recipient)
     }
 }
 

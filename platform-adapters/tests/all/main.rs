@@ -1,4 +1,5 @@
 //! Tests of the crate through its public surface, with real files, servers and schemas.
 
+mod ddex;
 mod fixtures;
 mod package;

@@ -20,6 +20,8 @@ mod vocabulary;
 
 use std::time::Duration;
 
+pub(super) use resources::RESOURCES;
+
 use chrono::{Datelike, NaiveDate};
 
 use self::{credits::Contributor, credits::DisplayArtist, parties::Parties};
@@ -83,11 +85,11 @@ pub fn build(
 ///
 /// # Errors
 /// [`Code::SettingsInvalid`], naming the setting.
-pub fn check_settings(platform: &Platform) -> Result<(), Fault> {
+pub fn check_settings(platform: &Platform) -> Result<&DdexSpecs, Fault> {
     let specs = specs(platform)?;
     Profile::by_settings(platform, specs)?;
     deals::models(platform, &specs.models)?;
-    Ok(())
+    Ok(specs)
 }
 
 /// What a message says, decided before it is written.
@@ -256,23 +258,14 @@ impl<'a> Plan<'a> {
             .unwrap_or("en")
     }
 
-    /// Whether the files go with the message. A takedown speaks of none.
-    fn has_files(&self) -> bool {
-        self.handover.kind != Kind::Takedown
-    }
-
     /// The files, each once, in the message's order.
     fn files(&self) -> Vec<PackagedFile> {
-        if !self.has_files() {
-            return Vec::new();
-        }
+        let audio = self.recordings.iter().filter_map(|recording| {
+            let audio = recording.track.audio.as_ref()?;
+            Some(&audio.file)
+        });
         let cover = self.package.artwork.iter().map(|artwork| &artwork.file);
-        self.recordings
-            .iter()
-            .map(|recording| &recording.track.file)
-            .chain(cover)
-            .cloned()
-            .collect()
+        audio.chain(cover).cloned().collect()
     }
 
     /// The recordings that have a track release of their own.
@@ -362,9 +355,10 @@ fn recordings<'a>(package: &'a Package, parties: &mut Parties) -> Vec<Recording<
     recordings
 }
 
-/// An ISRC alone is no key: catalogues carry wrong ones.
+/// An ISRC alone is no key: catalogues carry wrong ones. Without files there is nothing else.
 fn same_recording(one: &PackagedTrack, other: &PackagedTrack) -> bool {
-    one.isrc == other.isrc && one.file.sha256 == other.file.sha256
+    let sum = |track: &PackagedTrack| track.audio.as_ref().map(|audio| audio.file.sha256.clone());
+    one.isrc == other.isrc && sum(one) == sum(other)
 }
 
 fn check_cover(package: &Package) -> Result<(), Fault> {
@@ -388,12 +382,13 @@ fn missing(field: &str, problem: &str, remedy: &str) -> Fault {
 
 /// Playing time in whole seconds: the audio file's; the catalogue's where there is no file.
 fn duration(track: &PackagedTrack) -> Duration {
-    let exact = if track.audio.duration.is_zero() {
-        let catalogued = track.track.duration_s.unwrap_or_default();
-        Duration::from_secs(u64::try_from(catalogued).unwrap_or_default())
-    } else {
-        track.audio.duration
-    };
+    let exact = track.audio.as_ref().map_or_else(
+        || {
+            let catalogued = track.track.duration_s.unwrap_or_default();
+            Duration::from_secs(u64::try_from(catalogued).unwrap_or_default())
+        },
+        |audio| audio.properties.duration,
+    );
     Duration::from_secs(exact.as_secs() + u64::from(exact.subsec_millis() >= 500))
 }
 

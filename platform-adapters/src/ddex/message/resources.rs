@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Where the files lie beside the message.
-pub(crate) const RESOURCES: &str = "resources";
+pub(in super::super) const RESOURCES: &str = "resources";
 
 /// Writes `ResourceList`.
 pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
@@ -68,10 +68,10 @@ fn edition(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
     });
     let line = p_line(recording.track.track.p_line.as_ref(), plan.package);
     write_rights_line(&line, 'P', xml);
-    if !plan.has_files() {
+    let Some(audio) = &recording.track.audio else {
         return;
-    }
-    let audio = &recording.track.audio;
+    };
+    let properties = &audio.properties;
     xml.element("TechnicalDetails", |xml| {
         xml.text(
             "TechnicalResourceDetailsReference",
@@ -79,18 +79,18 @@ fn edition(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
         );
         xml.element("DeliveryFile", |xml| {
             xml.text("Type", "AudioFile");
-            if let Some(container) = vocabulary::container(audio.codec) {
+            if let Some(container) = vocabulary::container(properties.codec) {
                 xml.text("ContainerFormat", container);
             }
-            xml.text("AudioCodecType", vocabulary::audio_codec(audio.codec));
-            xml.text("NumberOfChannels", &audio.channels.to_string());
+            xml.text("AudioCodecType", vocabulary::audio_codec(properties.codec));
+            xml.text("NumberOfChannels", &properties.channels.to_string());
             xml.text_with(
                 "SamplingRate",
                 &[("UnitOfMeasure", "kHz")],
-                &thousandths(u64::from(audio.sample_rate_hz)),
+                &thousandths(u64::from(properties.sample_rate_hz)),
             );
-            xml.text("BitsPerSample", &audio.bits_per_sample.to_string());
-            file(&recording.track.file, xml);
+            xml.text("BitsPerSample", &properties.bits_per_sample.to_string());
+            file(&audio.file, xml);
         });
     });
 }
@@ -135,7 +135,7 @@ fn image(plan: &Plan<'_>, xml: &mut Document) {
         );
     });
     xml.text("ParentalWarningType", vocabulary::parental_warning(false));
-    if let Some(artwork) = plan.package.artwork.as_ref().filter(|_| plan.has_files()) {
+    if let Some(artwork) = &plan.package.artwork {
         xml.element("TechnicalDetails", |xml| {
             image_details(number, artwork, xml);
         });

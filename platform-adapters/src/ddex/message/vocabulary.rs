@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn live_and_remix_releases_are_told_by_size() {
-        let minutes = |n| Duration::from_secs(n * 60);
+        let minutes = |n: u64| Duration::from_secs(n * 60);
         assert_eq!(release_type(ReleaseType::Remix, 3, minutes(20)), "Single");
         assert_eq!(release_type(ReleaseType::Remix, 4, minutes(20)), "EP");
         assert_eq!(release_type(ReleaseType::Live, 2, minutes(45)), "Album");
