@@ -8,6 +8,7 @@ mod fault;
 mod handover;
 pub mod package;
 pub mod release;
+pub mod sandbox;
 pub mod settings;
 pub mod sftp;
 

@@ -7,6 +7,8 @@ mod assets;
 mod audio;
 mod findings;
 mod hash;
+mod manifest;
+mod metadata;
 mod metadata_checks;
 mod numbering;
 mod reader;
@@ -14,10 +16,12 @@ mod territories;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use assemble::assemble;
 pub use assets::AssetStore;
+pub use manifest::{FileEntry, HandoverEntry, Manifest};
+pub use metadata::{ArtworkMetadata, AudioMetadata, Metadata, ReleaseMetadata, TrackMetadata};
 
 use crate::release::{Isrc, Release, Territories, Track, Upc};
 
@@ -106,7 +110,7 @@ pub struct AudioProperties {
 }
 
 /// Codings of audio that a package can carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioCodec {
     /// Uncompressed samples in a WAV file.
@@ -116,7 +120,7 @@ pub enum AudioCodec {
 }
 
 /// Formats of artwork that a package can carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the formats' own names")]
 pub enum ImageFormat {

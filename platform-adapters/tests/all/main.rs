@@ -3,3 +3,5 @@
 mod ddex;
 mod fixtures;
 mod package;
+mod sftp;
+mod sshd;
