@@ -4,6 +4,7 @@
 
 mod adapter;
 pub mod api;
+pub mod ddex;
 mod fault;
 mod handover;
 pub mod package;
