@@ -33,11 +33,11 @@ impl DdexAdapter {
     /// # Errors
     /// [`Code::SettingsInvalid`], naming the setting.
     pub fn new(
-        platform: &Platform,
+        platform: Platform,
         assets: AssetStore,
         schemas: Option<Schemas>,
     ) -> Result<Self, Fault> {
-        let specs = check_settings(platform)?.clone();
+        let specs = check_settings(&platform)?.clone();
         let confirmation = platform
             .format_specs
             .confirmation
@@ -53,8 +53,8 @@ impl DdexAdapter {
             ));
         }
         Ok(Self {
-            remote: Remote::new(platform)?,
-            platform: platform.clone(),
+            remote: Remote::new(&platform)?,
+            platform,
             specs,
             confirmation,
             assets,
@@ -78,34 +78,8 @@ impl DdexAdapter {
         }
     }
 
-    /// The receipt of a hand-over that the partner has whole. One that the partner has cleared away
-    /// already is known by its acknowledgement.
-    async fn find_complete(
-        &self,
-        folder: &Folder,
-        message: &Message,
-    ) -> Result<Option<Receipt>, Fault> {
-        if let Some(receipt) = self.find_message(folder, message).await? {
-            return Ok(Some(receipt));
-        }
-        if self.confirmation != Confirmation::Folder {
-            return Ok(None);
-        }
-        let Some((path, _)) = self.acknowledgement(folder, &message.id).await? else {
-            return Ok(None);
-        };
-        Ok(Some(Receipt {
-            confirmed: format!("the partner answered in {path}"),
-            ..self.receipt(folder, message, message.xml.clone())
-        }))
-    }
-
-    /// The receipt of a hand-over whose message lies at the partner.
-    async fn find_message(
-        &self,
-        folder: &Folder,
-        message: &Message,
-    ) -> Result<Option<Receipt>, Fault> {
+    /// The hand-over as it lies at the partner, if its message is there.
+    async fn arrived(&self, folder: &Folder, message: &Message) -> Result<Option<Receipt>, Fault> {
         let path = folder.message();
         let Some(xml) = self.remote.read_small(&path, MAX_MESSAGE_BYTES).await? else {
             return Ok(None);
@@ -222,8 +196,8 @@ impl Adapter for DdexAdapter {
                 .validate(ERN_43, &folder.message_name(), &message.xml)
                 .await?;
         }
-        // Files that a message at the partner speaks of are not touched again.
-        if let Some(receipt) = self.find_complete(&folder, &message).await? {
+        // Files that a message already speaks of are not touched again.
+        if let Some(receipt) = self.arrived(&folder, &message).await? {
             return Ok(receipt);
         }
         if !message.files.is_empty() {
@@ -238,7 +212,7 @@ impl Adapter for DdexAdapter {
             .await?
         {
             Marker::Written => Ok(self.receipt(&folder, &message, message.xml.clone())),
-            Marker::AlreadyThere => self.find_message(&folder, &message).await?.ok_or_else(|| {
+            Marker::AlreadyThere => self.arrived(&folder, &message).await?.ok_or_else(|| {
                 Fault::new(
                     Code::OutcomeUnknown,
                     format!(
@@ -254,10 +228,19 @@ impl Adapter for DdexAdapter {
     async fn locate(&self, handover: &Handover, package: &Package) -> Result<Located, Fault> {
         let message = build(&self.platform, handover, package)?;
         let folder = Folder::new(handover, &message.release_id);
-        let found = self.find_complete(&folder, &message).await?;
-        Ok(found.map_or(Located::Absent, |receipt| {
-            Located::Complete(Box::new(receipt))
-        }))
+        if let Some(receipt) = self.arrived(&folder, &message).await? {
+            return Ok(Located::Complete(Box::new(receipt)));
+        }
+        // Partners clear folders away once they have taken what is in them; what they answered to
+        // has arrived.
+        if let Some((path, _)) = self.acknowledgement(&folder, &message.id).await? {
+            let receipt = self.receipt(&folder, &message, message.xml.clone());
+            return Ok(Located::Complete(Box::new(Receipt {
+                confirmed: format!("the partner answered in {path}"),
+                ..receipt
+            })));
+        }
+        Ok(Located::Absent)
     }
 
     async fn status(&self, handover: &Handover, receipt: &Receipt) -> Result<Status, Fault> {

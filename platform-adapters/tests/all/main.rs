@@ -8,7 +8,10 @@
 
 mod api;
 mod api_network;
+mod ddex;
 mod fixtures;
 mod package;
 mod sandbox;
+mod sandbox_sftp;
+mod sftp;
 mod sshd;
