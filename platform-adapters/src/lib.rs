@@ -4,7 +4,9 @@
 
 mod adapter;
 pub mod api;
+pub mod api;
 mod connect;
+pub mod ddex;
 pub mod ddex;
 mod fault;
 mod handover;
