@@ -1,0 +1,34 @@
+//! How the worker connects to its database. What it asks there lives with the module that asks.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// How long a caller waits for a free connection before it gets an error instead.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The options every connection of the worker has: `TimeZone` is UTC, whatever the server, the
+/// database or the role says, because `timestamp` columns hold UTC; and `application_name` tells
+/// an operator in `pg_stat_activity` whose connection it is.
+///
+/// For a connection or pool of another shape than [`connect`] gives.
+pub fn options(url: &str, application_name: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(url
+        .parse::<PgConnectOptions>()?
+        .options([("TimeZone", "UTC")])
+        .application_name(application_name))
+}
+
+/// A pool of at most `max_connections`, connected once to prove that the database answers.
+pub async fn connect(
+    url: &str,
+    application_name: &str,
+    max_connections: u32,
+) -> Result<PgPool, sqlx::Error> {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options(url, application_name)?)
+        .await
+}
