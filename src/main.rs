@@ -1,3 +1,14 @@
-#[allow(dead_code)]
+//! `tunemantra-worker`: the command line, and the exit code.
+
+mod cli;
+mod config;
+mod daemon;
 mod demo;
-fn main() {}
+mod embedded;
+mod telemetry;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 /// How long a caller waits for a free connection before it gets an error instead.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -20,15 +20,18 @@ pub fn options(url: &str, application_name: &str) -> Result<PgConnectOptions, sq
         .application_name(application_name))
 }
 
-/// A pool of at most `max_connections`, connected once to prove that the database answers.
+/// A pool of at most `max_connections`. Fails at once, with the reason, if the database does not
+/// answer now; later the pool waits for a database that is away.
 pub async fn connect(
     url: &str,
     application_name: &str,
     max_connections: u32,
 ) -> Result<PgPool, sqlx::Error> {
-    PgPoolOptions::new()
+    let options = options(url, application_name)?;
+    // The pool would try again for as long as it may wait, and then name no reason.
+    PgConnection::connect_with(&options).await?.close().await?;
+    Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options(url, application_name)?)
-        .await
+        .connect_lazy_with(options))
 }

@@ -3,11 +3,14 @@
 //! hand-over's identity, and answers with a receipt or a fault.
 
 mod adapter;
+pub mod api;
 mod fault;
 mod handover;
 pub mod package;
 pub mod release;
+pub mod sandbox;
 pub mod settings;
+pub mod sftp;
 
 pub use adapter::{Adapter, Evidence, Located, Receipt, Status};
 pub use fault::{Code, Fault, FaultClass, Finding};

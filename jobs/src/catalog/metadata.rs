@@ -25,25 +25,31 @@ impl Metadata {
     pub(super) fn read(value: Option<&Value>) -> Result<Self, String> {
         match value {
             None | Some(Value::Null) => Ok(Self::default()),
-            Some(Value::Object(keys)) => Self::deserialize(Value::Object(keys.clone())).map_err(
-                |error| {
+            Some(Value::Object(keys)) => {
+                Self::deserialize(Value::Object(keys.clone())).map_err(|error| {
                     let key = keys
                         .iter()
                         .find(|(key, member)| {
-                            Self::deserialize(Value::from_iter([((*key).clone(), (*member).clone())]))
-                                .is_err()
+                            Self::deserialize(Value::from_iter([(
+                                (*key).clone(),
+                                (*member).clone(),
+                            )]))
+                            .is_err()
                         })
                         .map_or("", |(key, _)| key.as_str());
                     format!("metadata.{key} cannot be read: {error}")
-                },
-            ),
+                })
+            }
             Some(_) => Err("metadata is not a JSON object".into()),
         }
     }
 
     /// What stands behind the title: the subtitle, or the version.
     pub(super) fn version_title(&self) -> Option<String> {
-        self.subtitle.clone().or_else(|| self.version.clone()).filter(|text| !text.is_empty())
+        self.subtitle
+            .clone()
+            .or_else(|| self.version.clone())
+            .filter(|text| !text.is_empty())
     }
 }
 
@@ -55,9 +61,14 @@ mod tests {
 
     #[test]
     fn the_wrong_key_is_named() {
-        let error = Metadata::read(Some(&json!({"label": "x", "p_line": {"year": "soon"}, "mood": 3})))
-            .unwrap_err();
-        assert!(error.starts_with("metadata.p_line cannot be read"), "{error}");
+        let error = Metadata::read(Some(
+            &json!({"label": "x", "p_line": {"year": "soon"}, "mood": 3}),
+        ))
+        .unwrap_err();
+        assert!(
+            error.starts_with("metadata.p_line cannot be read"),
+            "{error}"
+        );
         assert!(Metadata::read(Some(&json!({"mood": 3}))).is_ok());
         assert!(Metadata::read(Some(&json!(null))).is_ok());
     }

@@ -78,8 +78,11 @@ pub async fn load(
     })?;
 
     let withheld = |why: String, remedy: &str| {
-        Fault::new(Code::ReleaseWithheld, format!("release {release_id} ({:?}) {why}", row.title))
-            .with_remedy(remedy)
+        Fault::new(
+            Code::ReleaseWithheld,
+            format!("release {release_id} ({:?}) {why}", row.title),
+        )
+        .with_remedy(remedy)
     };
     if withholding.release_statuses.contains(&row.status) {
         return Err(withheld(
@@ -90,7 +93,10 @@ pub async fn load(
     }
     if withholding.owner_statuses.contains(&row.owner_status) {
         return Err(withheld(
-            format!("belongs to {:?}, whose account is {}", row.owner_name, row.owner_status),
+            format!(
+                "belongs to {:?}, whose account is {}",
+                row.owner_name, row.owner_status
+            ),
             "Settle the account's state, then schedule the release again.",
         )
         .into());
@@ -102,15 +108,22 @@ pub async fn load(
     let unreadable = |table: &str, id: i32, problem: String| {
         Fault::new(
             Code::ReleaseUnreadable,
-            format!("{table} {id} of release {release_id} ({:?}): {problem}", row.title),
+            format!(
+                "{table} {id} of release {release_id} ({:?}): {problem}",
+                row.title
+            ),
         )
     };
     let metadata = Metadata::read(row.metadata.as_ref())
         .map_err(|problem| unreadable("releases", release_id, problem))?;
-    let credits =
-        credits(row.credits.as_ref()).map_err(|problem| unreadable("releases", release_id, problem))?;
+    let credits = credits(row.credits.as_ref())
+        .map_err(|problem| unreadable("releases", release_id, problem))?;
     let release_type = release_type(&row.release_type).ok_or_else(|| {
-        unreadable("releases", release_id, format!("type {:?} is not known", row.release_type))
+        unreadable(
+            "releases",
+            release_id,
+            format!("type {:?} is not known", row.release_type),
+        )
     })?;
     let mut release = Release {
         id: release_id,
@@ -194,10 +207,14 @@ async fn rights(
     }
     let mut territories = Territories::Worldwide;
     for row in rows {
-        let of = row.track_id.map_or_else(String::new, |track| format!(" of track {track}"));
+        let of = row
+            .track_id
+            .map_or_else(String::new, |track| format!(" of track {track}"));
         let id = row.id;
         if row.status == "rejected" {
-            return Ok(Err(format!("has its rights{of} (rights_management {id}) rejected")));
+            return Ok(Err(format!(
+                "has its rights{of} (rights_management {id}) rejected"
+            )));
         }
         if withholding.require_verified_rights && row.status != "verified" {
             return Ok(Err(format!(
@@ -205,15 +222,27 @@ async fn rights(
                 row.status
             )));
         }
-        if row.expiration_date.is_some_and(|date: NaiveDateTime| date.and_utc() <= now) {
-            return Ok(Err(format!("has rights{of} (rights_management {id}) that have expired")));
+        if row
+            .expiration_date
+            .is_some_and(|date: NaiveDateTime| date.and_utc() <= now)
+        {
+            return Ok(Err(format!(
+                "has rights{of} (rights_management {id}) that have expired"
+            )));
         }
-        let listed: Vec<String> =
-            row.territories.iter().flatten().map(|code| code.trim().to_ascii_uppercase()).collect();
+        let listed: Vec<String> = row
+            .territories
+            .iter()
+            .flatten()
+            .map(|code| code.trim().to_ascii_uppercase())
+            .collect();
         if !listed.is_empty() && !listed.iter().any(|code| is_worldwide(code)) {
             territories = match territories {
                 Territories::Only(already) => Territories::Only(
-                    already.into_iter().filter(|code| listed.contains(code)).collect(),
+                    already
+                        .into_iter()
+                        .filter(|code| listed.contains(code))
+                        .collect(),
                 ),
                 _ => Territories::Only(listed),
             };
@@ -249,7 +278,10 @@ fn release_type(label: &str) -> Option<ReleaseType> {
 
 /// ISO 639 code of a label of the seed's `language`, unless the metadata names one itself.
 fn language_code(named: Option<&str>, label: &str) -> String {
-    if let Some(code) = named.map(str::trim).filter(|code| (2..=3).contains(&code.len())) {
+    if let Some(code) = named
+        .map(str::trim)
+        .filter(|code| (2..=3).contains(&code.len()))
+    {
         return code.to_ascii_lowercase();
     }
     match label {

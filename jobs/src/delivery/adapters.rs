@@ -31,7 +31,10 @@ impl Adapters {
     /// Adapters that `make` makes when they are first needed.
     #[must_use]
     pub fn new(make: AdapterFactory) -> Self {
-        Self { make, made: Mutex::default() }
+        Self {
+            make,
+            made: Mutex::default(),
+        }
     }
 
     /// The platform's settings and its adapter.
@@ -40,13 +43,21 @@ impl Adapters {
     /// [`platform_adapters::Code::SettingsInvalid`] when the row cannot be used.
     pub fn get(&self, row: &PlatformRow) -> Result<(Arc<Platform>, Arc<dyn Adapter>), Fault> {
         let digest = digest(row);
-        let known = self.lock().get(&row.id).filter(|made| made.row == digest).cloned();
+        let known = self
+            .lock()
+            .get(&row.id)
+            .filter(|made| made.row == digest)
+            .cloned();
         let made = match known {
             Some(made) => made,
             None => {
                 let platform = Platform::from_row(row)?;
                 let adapter = (self.make)(platform.clone())?;
-                let made = Made { row: digest, platform: Arc::new(platform), adapter };
+                let made = Made {
+                    row: digest,
+                    platform: Arc::new(platform),
+                    adapter,
+                };
                 self.lock().insert(row.id, made.clone());
                 made
             }
@@ -62,7 +73,13 @@ impl Adapters {
 /// Changes whenever anything the worker reads of the row changes.
 fn digest(row: &PlatformRow) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (&row.name, &row.api_endpoint, &row.delivery_method, &row.processing_time).hash(&mut hasher);
+    (
+        &row.name,
+        &row.api_endpoint,
+        &row.delivery_method,
+        &row.processing_time,
+    )
+        .hash(&mut hasher);
     (&row.supported_content, &row.territory_restrictions).hash(&mut hasher);
     for json in [
         row.api_credentials.as_ref().map(|secretive| &secretive.0),

@@ -67,9 +67,19 @@ impl Job for Deliver {
 
 /// What an attempt came to.
 enum Made {
-    HandedOver { receipt: Receipt, package: Box<Package>, fingerprint: String },
-    Unchanged { receipt: Receipt, fingerprint: String },
-    Faulted { fault: Fault, package: Option<Box<Package>> },
+    HandedOver {
+        receipt: Receipt,
+        package: Box<Package>,
+        fingerprint: String,
+    },
+    Unchanged {
+        receipt: Receipt,
+        fingerprint: String,
+    },
+    Faulted {
+        fault: Fault,
+        package: Option<Box<Package>>,
+    },
 }
 
 /// A delivery whose attempt has begun.
@@ -87,7 +97,9 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
         return Ok(None);
     }
     let delivery = row::lock(&mut tx, id).await?;
-    let started = delivery.as_ref().map(|held| transition(held.state, Event::Started));
+    let started = delivery
+        .as_ref()
+        .map(|held| transition(held.state, Event::Started));
     let (Some(mut delivery), Some(Ok((state, _)))) = (delivery, started) else {
         // Decided, held or gone since it was claimed: the job has no work any more.
         queue::settle(&mut tx, lease, &Outcome::Canceled, now).await?;
@@ -114,10 +126,19 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
     )
     .execute(&mut *tx)
     .await?;
-    let shown = Shown { state, receipt: None, fault: None, next_attempt_at: None, attempt: None };
+    let shown = Shown {
+        state,
+        receipt: None,
+        fault: None,
+        next_attempt_at: None,
+        attempt: None,
+    };
     record::show(&mut tx, &delivery, &shown, now).await?;
     tx.commit().await?;
-    Ok(Some(Begun { delivery, is_repeated }))
+    Ok(Some(Begun {
+        delivery,
+        is_repeated,
+    }))
 }
 
 /// Makes the package and hands it over. Nothing is written to the database.
@@ -137,7 +158,10 @@ async fn attempt(services: &Services, begun: &Begun) -> Made {
                 "{}",
                 record::sentence(delivery, &fault),
             );
-            Made::Faulted { fault, package: packaged }
+            Made::Faulted {
+                fault,
+                package: packaged,
+            }
         }
     }
 }
@@ -150,8 +174,7 @@ async fn hand_over(
     let delivery = &begun.delivery;
     let (platform_row, release) = load(services, delivery).await?;
     let (platform, adapter) = services.adapters.get(&platform_row)?;
-    let package =
-        package::assemble(&release, &platform, delivery.kind, &services.assets).await?;
+    let package = package::assemble(&release, &platform, delivery.kind, &services.assets).await?;
     let package = packaged.insert(Box::new(package));
     let fingerprint = package.fingerprint();
     if let Some(live) = &delivery.live
@@ -159,25 +182,39 @@ async fn hand_over(
         && delivery.kind == Kind::Update
     {
         let confirmed = format!("unchanged since revision {}; not sent again", live.revision);
-        let receipt = Receipt { confirmed, ..live.receipt.clone().unwrap_or_default() };
-        return Ok(Made::Unchanged { receipt, fingerprint });
+        let receipt = Receipt {
+            confirmed,
+            ..live.receipt.clone().unwrap_or_default()
+        };
+        return Ok(Made::Unchanged {
+            receipt,
+            fingerprint,
+        });
     }
     let handover = delivery.handover();
     if begun.is_repeated
         && let Located::Complete(receipt) = adapter.locate(&handover, package).await?
     {
-        return Ok(Made::HandedOver { receipt: *receipt, package: package.clone(), fingerprint });
+        return Ok(Made::HandedOver {
+            receipt: *receipt,
+            package: package.clone(),
+            fingerprint,
+        });
     }
     let receipt = adapter.deliver(&handover, package).await?;
-    Ok(Made::HandedOver { receipt, package: package.clone(), fingerprint })
+    Ok(Made::HandedOver {
+        receipt,
+        package: package.clone(),
+        fingerprint,
+    })
 }
 
-async fn load(
-    services: &Services,
-    delivery: &Delivery,
-) -> Result<(PlatformRow, Release), Fault> {
+async fn load(services: &Services, delivery: &Delivery) -> Result<(PlatformRow, Release), Fault> {
     let unreachable = |error: sqlx::Error| {
-        Fault::new(Code::WorkerFault, format!("the catalogue could not be read: {error}"))
+        Fault::new(
+            Code::WorkerFault,
+            format!("the catalogue could not be read: {error}"),
+        )
     };
     let mut conn = services.pool.acquire().await.map_err(unreachable)?;
     let platform = catalog::platform_row(&mut conn, delivery.platform_id)
@@ -185,15 +222,22 @@ async fn load(
         .map_err(unreachable)?
         .ok_or_else(|| {
             let id = delivery.platform_id;
-            Fault::new(Code::SettingsInvalid, format!("platform {id} is not there any more"))
+            Fault::new(
+                Code::SettingsInvalid,
+                format!("platform {id} is not there any more"),
+            )
         })?;
-    let release =
-        catalog::load(&mut conn, delivery.release_id, &services.withholding, (services.clock)())
-            .await
-            .map_err(|error| match error {
-                CatalogError::Fault(fault) => fault,
-                CatalogError::Database(error) => unreachable(error),
-            })?;
+    let release = catalog::load(
+        &mut conn,
+        delivery.release_id,
+        &services.withholding,
+        (services.clock)(),
+    )
+    .await
+    .map_err(|error| match error {
+        CatalogError::Fault(fault) => fault,
+        CatalogError::Database(error) => unreachable(error),
+    })?;
     Ok((platform, release))
 }
 
@@ -245,8 +289,14 @@ async fn write(
 ) -> Result<State, OutcomeError> {
     let now = (services.clock)();
     let (event, happened) = match made {
-        Made::HandedOver { receipt, package, fingerprint } => (
-            Event::HandedOver { is_final: receipt.is_final },
+        Made::HandedOver {
+            receipt,
+            package,
+            fingerprint,
+        } => (
+            Event::HandedOver {
+                is_final: receipt.is_final,
+            },
             Happened {
                 receipt: Some(receipt),
                 package: Some(package),
@@ -254,7 +304,10 @@ async fn write(
                 ..Happened::default()
             },
         ),
-        Made::Unchanged { receipt, fingerprint } => (
+        Made::Unchanged {
+            receipt,
+            fingerprint,
+        } => (
             Event::Unchanged,
             Happened {
                 receipt: Some(receipt),
@@ -264,7 +317,11 @@ async fn write(
         ),
         Made::Faulted { fault, package } => (
             faulted(services, &delivery, fault, now),
-            Happened { fault: Some(fault), package: package.as_deref(), ..Happened::default() },
+            Happened {
+                fault: Some(fault),
+                package: package.as_deref(),
+                ..Happened::default()
+            },
         ),
     };
     let happened = Happened {
@@ -273,8 +330,7 @@ async fn write(
         ..happened
     };
     let mut tx = services.pool.begin().await?;
-    let state =
-        outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await?;
+    let state = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await?;
     tx.commit().await?;
     Ok(state)
 }
@@ -288,9 +344,15 @@ fn faulted(services: &Services, delivery: &Delivery, fault: &Fault, now: DateTim
     let attempt = i16::try_from(delivery.attempts).unwrap_or(i16::MAX);
     let wait = policy.asked_wait(fault.retry_after, policy.wait(attempt, (services.random)()));
     let is_throttled = fault.class() == FaultClass::Throttled;
-    let is_last = delivery.expires_at.is_some_and(|expiry| after(now, wait) >= expiry)
+    let is_last = delivery
+        .expires_at
+        .is_some_and(|expiry| after(now, wait) >= expiry)
         || (attempt >= policy.max_attempts && !is_throttled);
-    Event::Faulted { class: fault.class(), wait, is_last }
+    Event::Faulted {
+        class: fault.class(),
+        wait,
+        is_last,
+    }
 }
 
 /// The delivery follows an outcome that the queue decided: a crash, a panic, a stop.
@@ -300,27 +362,42 @@ async fn follow(
     outcome: &Outcome,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let Some(mut delivery) = row::lock(conn, id).await? else { return Ok(()) };
+    let Some(mut delivery) = row::lock(conn, id).await? else {
+        return Ok(());
+    };
     let (event, fault) = match outcome {
         Outcome::Dead { code, message } => (
             Event::Died,
-            Some(Fault::new(Code::GaveUp, format!("{message} ({code})")).with_remedy(
-                "Look at the partner whether it arrived, read the worker's log for the reason, \
+            Some(
+                Fault::new(Code::GaveUp, format!("{message} ({code})")).with_remedy(
+                    "Look at the partner whether it arrived, read the worker's log for the reason, \
                  then schedule the release again.",
-            )),
+                ),
+            ),
         ),
-        Outcome::Snooze { message, .. } => {
-            (Event::Lost, Some(Fault::new(Code::WorkerStopped, message.clone())))
-        }
-        Outcome::Retry { message, .. } => {
-            (Event::Lost, Some(Fault::new(Code::WorkerFault, message.clone())))
-        }
+        Outcome::Snooze { message, .. } => (
+            Event::Lost,
+            Some(Fault::new(Code::WorkerStopped, message.clone())),
+        ),
+        Outcome::Retry { message, .. } => (
+            Event::Lost,
+            Some(Fault::new(Code::WorkerFault, message.clone())),
+        ),
         Outcome::Completed | Outcome::Canceled | Outcome::Held { .. } => return Ok(()),
     };
-    if matches!(outcome, Outcome::Snooze { .. }) {
+    // A crash and a stop are no fault of the delivery: the queue gave their attempt back too.
+    let was_given_back = match outcome {
+        Outcome::Snooze { .. } => true,
+        Outcome::Retry { code, .. } => code == queue::CRASHED,
+        _ => false,
+    };
+    if was_given_back && delivery.state == State::Sending {
         delivery.attempts = (delivery.attempts - 1).max(0);
     }
-    let happened = Happened { fault: fault.as_ref(), ..Happened::default() };
+    let happened = Happened {
+        fault: fault.as_ref(),
+        ..Happened::default()
+    };
     match outcome::apply(conn, &mut delivery, event, &happened, None, now).await {
         Ok(_) => Ok(()),
         // It was not under way: there is nothing to follow.

@@ -30,7 +30,10 @@ pub struct ConfirmPolicy {
 
 impl Default for ConfirmPolicy {
     fn default() -> Self {
-        Self { first_s: 15, max_s: 3600 }
+        Self {
+            first_s: 15,
+            max_s: 3600,
+        }
     }
 }
 
@@ -76,7 +79,9 @@ impl Job for Confirm {
 /// The delivery, if it still waits for the partner's word.
 async fn sent(services: &Services, id: Uuid) -> Result<Option<Delivery>, JobFault> {
     let mut conn = services.pool.acquire().await?;
-    Ok(row::lock(&mut conn, id).await?.filter(|delivery| delivery.state == State::Sent))
+    Ok(row::lock(&mut conn, id)
+        .await?
+        .filter(|delivery| delivery.state == State::Sent))
 }
 
 async fn ask(services: &Services, delivery: &Delivery) -> Result<Status, Fault> {
@@ -88,7 +93,10 @@ async fn ask(services: &Services, delivery: &Delivery) -> Result<Status, Fault> 
         .map_err(|error| Fault::new(Code::WorkerFault, format!("the platform's row: {error}")))?
         .ok_or_else(|| {
             let id = delivery.platform_id;
-            Fault::new(Code::SettingsInvalid, format!("platform {id} is not there any more"))
+            Fault::new(
+                Code::SettingsInvalid,
+                format!("platform {id} is not there any more"),
+            )
         })?;
     let (_, adapter) = services.adapters.get(&row)?;
     let receipt = delivery.receipt.clone().unwrap_or_default();
@@ -103,19 +111,27 @@ async fn record_answer(
 ) -> Result<Done, JobFault> {
     let now = (services.clock)();
     let mut tx = services.pool.begin().await?;
-    let Some(mut delivery) = row::lock(&mut tx, id).await? else { return Ok(Done::Complete) };
+    let Some(mut delivery) = row::lock(&mut tx, id).await? else {
+        return Ok(Done::Complete);
+    };
     let wait = services.confirm.wait(since_sent(&delivery, now));
     let (event, receipt, fault) = match answer {
         Ok(Status::Pending(words)) => {
             let at = after(now, wait);
-            let outcome = Outcome::Snooze { at, code: "pending".into(), message: words };
+            let outcome = Outcome::Snooze {
+                at,
+                code: "pending".into(),
+                message: words,
+            };
             queue::settle(&mut tx, lease, &outcome, now).await?;
             tx.commit().await?;
             return Ok(Done::Settled);
         }
-        Ok(Status::Accepted(said)) => {
-            (Event::Accepted, Some(merged(delivery.receipt.clone(), *said)), None)
-        }
+        Ok(Status::Accepted(said)) => (
+            Event::Accepted,
+            Some(merged(delivery.receipt.clone(), *said)),
+            None,
+        ),
         Ok(Status::Rejected { reason, evidence }) => {
             let mut fault = Fault::new(Code::PartnerRefused, format!("the partner says: {reason}"));
             fault.evidence = evidence;
@@ -123,7 +139,11 @@ async fn record_answer(
         }
         Err(fault) => {
             let wait = services.retry.asked_wait(fault.retry_after, wait);
-            let event = Event::Faulted { class: fault.class(), wait, is_last: false };
+            let event = Event::Faulted {
+                class: fault.class(),
+                wait,
+                is_last: false,
+            };
             (event, None, Some(fault))
         }
     };
@@ -137,8 +157,11 @@ async fn record_answer(
             record::sentence(&delivery, fault),
         );
     }
-    let happened =
-        Happened { receipt: receipt.as_ref(), fault: fault.as_ref(), ..Happened::default() };
+    let happened = Happened {
+        receipt: receipt.as_ref(),
+        fault: fault.as_ref(),
+        ..Happened::default()
+    };
     match outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await {
         Ok(state) => {
             tx.commit().await?;
@@ -154,7 +177,10 @@ async fn record_answer(
 }
 
 fn since_sent(delivery: &Delivery, now: DateTime<Utc>) -> Duration {
-    delivery.sent_at.and_then(|sent| (now - sent).to_std().ok()).unwrap_or_default()
+    delivery
+        .sent_at
+        .and_then(|sent| (now - sent).to_std().ok())
+        .unwrap_or_default()
 }
 
 /// What the partner said now, with what was known before where it said nothing.
@@ -175,18 +201,37 @@ mod tests {
 
     #[test]
     fn questions_become_rarer_and_stay_within_bounds() {
-        let policy = ConfirmPolicy { first_s: 10, max_s: 600 };
+        let policy = ConfirmPolicy {
+            first_s: 10,
+            max_s: 600,
+        };
         assert_eq!(policy.wait(Duration::ZERO), Duration::from_secs(10));
-        assert_eq!(policy.wait(Duration::from_secs(100)), Duration::from_secs(50));
-        assert_eq!(policy.wait(Duration::from_secs(1_000_000)), Duration::from_secs(600));
+        assert_eq!(
+            policy.wait(Duration::from_secs(100)),
+            Duration::from_secs(50)
+        );
+        assert_eq!(
+            policy.wait(Duration::from_secs(1_000_000)),
+            Duration::from_secs(600)
+        );
     }
 
     #[test]
     fn an_answer_adds_to_the_receipt() {
-        let known = Receipt { message_id: Some("m".into()), ..Receipt::default() };
-        let said = Receipt { url: Some("u".into()), confirmed: "live".into(), ..Receipt::default() };
+        let known = Receipt {
+            message_id: Some("m".into()),
+            ..Receipt::default()
+        };
+        let said = Receipt {
+            url: Some("u".into()),
+            confirmed: "live".into(),
+            ..Receipt::default()
+        };
         let both = merged(Some(known), said);
-        assert_eq!((both.message_id.as_deref(), both.url.as_deref()), (Some("m"), Some("u")));
+        assert_eq!(
+            (both.message_id.as_deref(), both.url.as_deref()),
+            (Some("m"), Some("u"))
+        );
         assert_eq!(both.confirmed, "live");
     }
 }

@@ -47,8 +47,19 @@ pub async fn resume_platform(
     .await?;
     let mut released = 0;
     for id in held {
-        let Some(mut delivery) = row::lock(conn, id).await? else { continue };
-        match outcome::apply(conn, &mut delivery, Event::Release, &Happened::default(), None, now).await {
+        let Some(mut delivery) = row::lock(conn, id).await? else {
+            continue;
+        };
+        match outcome::apply(
+            conn,
+            &mut delivery,
+            Event::Release,
+            &Happened::default(),
+            None,
+            now,
+        )
+        .await
+        {
             Ok(_) => released += 1,
             Err(OutcomeError::Database(error)) => return Err(error),
             // Somebody else released it in the meantime.
@@ -58,5 +69,8 @@ pub async fn resume_platform(
     for name in [deliver_queue(platform_id), confirm_queue(platform_id)] {
         queue::release_held(conn, &name, now).await?;
     }
-    Ok(Resumed { was_paused, released })
+    Ok(Resumed {
+        was_paused,
+        released,
+    })
 }

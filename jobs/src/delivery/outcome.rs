@@ -69,8 +69,13 @@ pub(super) async fn apply(
     write_row(conn, delivery, state, next_attempt_at, happened, now).await?;
     delivery.state = state;
     let receipt = happened.receipt.or(delivery.receipt.as_ref());
-    let shown =
-        Shown { state, receipt, fault: happened.fault, next_attempt_at, attempt: ended_attempt };
+    let shown = Shown {
+        state,
+        receipt,
+        fault: happened.fault,
+        next_attempt_at,
+        attempt: ended_attempt,
+    };
     record::show(conn, delivery, &shown, now).await?;
     if let Some(package) = happened.package {
         keep_files(conn, delivery, package).await?;
@@ -84,7 +89,10 @@ pub(super) async fn apply(
     if next == Next::Confirm {
         enqueue_confirm(conn, delivery, after(now, happened.ask_after)).await?;
     }
-    if happened.fault.is_some_and(|fault| fault.class() == FaultClass::Configuration) {
+    if happened
+        .fault
+        .is_some_and(|fault| fault.class() == FaultClass::Configuration)
+    {
         pause_platform(conn, delivery, happened.fault, now).await?;
     }
     if state.is_decided() {
@@ -93,7 +101,14 @@ pub(super) async fn apply(
             message: record::sentence(delivery, fault),
             attempts: delivery.attempts,
         });
-        schedule::decide(conn, delivery.id, state == State::Accepted, failure.as_ref(), now).await?;
+        schedule::decide(
+            conn,
+            delivery.id,
+            state == State::Accepted,
+            failure.as_ref(),
+            now,
+        )
+        .await?;
     }
     Ok(state)
 }
@@ -114,17 +129,30 @@ fn job_outcome(
         }
         Next::Finish if state == State::Canceled => Outcome::Canceled,
         Next::Finish | Next::Confirm => Outcome::Completed,
-        Next::Deliver { wait, counts: true } => Outcome::Retry { at: after(now, wait), code, message },
-        Next::Deliver { wait, counts: false } | Next::AskAgain { wait } => {
-            Outcome::Snooze { at: after(now, wait), code, message }
+        Next::Deliver { wait, counts: true } => Outcome::Retry {
+            at: after(now, wait),
+            code,
+            message,
+        },
+        Next::Deliver {
+            wait,
+            counts: false,
         }
+        | Next::AskAgain { wait } => Outcome::Snooze {
+            at: after(now, wait),
+            code,
+            message,
+        },
         Next::Hold => Outcome::Held { code, message },
     })
 }
 
 /// `now` and a wait; the end of time where that is too far.
 pub(super) fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(now)
+    TimeDelta::from_std(wait)
+        .ok()
+        .and_then(|wait| now.checked_add_signed(wait))
+        .unwrap_or(now)
 }
 
 async fn write_row(
@@ -175,8 +203,10 @@ async fn keep_files(
     let positions: Vec<i16> = (1..).take(files.len()).collect();
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     let paths: Vec<&str> = files.iter().map(|file| file.path.as_ref()).collect();
-    let sizes: Vec<i64> =
-        files.iter().map(|file| i64::try_from(file.size).unwrap_or(i64::MAX)).collect();
+    let sizes: Vec<i64> = files
+        .iter()
+        .map(|file| i64::try_from(file.size).unwrap_or(i64::MAX))
+        .collect();
     let sha256: Vec<&str> = files.iter().map(|file| file.sha256.as_str()).collect();
     let md5: Vec<&str> = files.iter().map(|file| file.md5.as_str()).collect();
     sqlx::query!(
@@ -211,7 +241,10 @@ async fn keep_evidence(
         return Ok(());
     }
     let names: Vec<String> = evidence.iter().map(|kept| storable(&kept.name)).collect();
-    let types: Vec<&str> = evidence.iter().map(|kept| kept.media_type.as_str()).collect();
+    let types: Vec<&str> = evidence
+        .iter()
+        .map(|kept| kept.media_type.as_str())
+        .collect();
     let bodies: Vec<&[u8]> = evidence.iter().map(|kept| kept.body.as_slice()).collect();
     sqlx::query!(
         r#"insert into worker.evidence
@@ -236,9 +269,15 @@ async fn enqueue_confirm(
     delivery: &Delivery,
     at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let job = NewJob::new(confirm_queue(delivery.platform_id), &Confirm { delivery: delivery.id }, at)
-        .map_err(|error| sqlx::Error::Encode(error.into()))?
-        .unique(format!("confirm/{}", delivery.id));
+    let job = NewJob::new(
+        confirm_queue(delivery.platform_id),
+        &Confirm {
+            delivery: delivery.id,
+        },
+        at,
+    )
+    .map_err(|error| sqlx::Error::Encode(error.into()))?
+    .unique(format!("confirm/{}", delivery.id));
     queue::enqueue(conn, &[job]).await?;
     Ok(())
 }

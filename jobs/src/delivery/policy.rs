@@ -37,7 +37,9 @@ impl RetryPolicy {
     /// least a second. `random` is from 0 (inclusive) to 1 (exclusive).
     #[must_use]
     pub fn wait(&self, attempt: i16, random: f64) -> Duration {
-        let doublings = u32::try_from(attempt.saturating_sub(1).max(0)).unwrap_or(0).min(32);
+        let doublings = u32::try_from(attempt.saturating_sub(1).max(0))
+            .unwrap_or(0)
+            .min(32);
         let ceiling = self.base_s.saturating_mul(1 << doublings).min(self.max_s);
         Duration::from_secs(1).max(Duration::from_secs(ceiling).mul_f64(random.clamp(0.0, 1.0)))
     }
@@ -55,7 +57,10 @@ impl RetryPolicy {
     #[must_use]
     pub fn asked_wait(&self, asked: Option<Duration>, own: Duration) -> Duration {
         asked.map_or(own, |asked| {
-            asked.clamp(Duration::from_secs(1), Duration::from_secs(self.max_retry_after_s.max(1)))
+            asked.clamp(
+                Duration::from_secs(1),
+                Duration::from_secs(self.max_retry_after_s.max(1)),
+            )
         })
     }
 }

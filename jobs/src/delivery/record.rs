@@ -54,13 +54,19 @@ pub(super) async fn show(
         })
     });
     let fits = |text: Option<&String>, limit: usize| {
-        text.filter(|text| text.chars().count() <= limit && !text.contains('\0')).cloned()
+        text.filter(|text| text.chars().count() <= limit && !text.contains('\0'))
+            .cloned()
     };
     let partner_id = fits(
-        shown.receipt.and_then(|receipt| receipt.partner_release_id.as_ref()),
+        shown
+            .receipt
+            .and_then(|receipt| receipt.partner_release_id.as_ref()),
         PLATFORM_RELEASE_ID_CHARS,
     );
-    let url = fits(shown.receipt.and_then(|receipt| receipt.url.as_ref()), PLATFORM_URL_CHARS);
+    let url = fits(
+        shown.receipt.and_then(|receipt| receipt.url.as_ref()),
+        PLATFORM_URL_CHARS,
+    );
     sqlx::query!(
         r#"update public.distribution_records set
                status = ($2::text)::public.distribution_status,
@@ -95,7 +101,11 @@ pub(super) async fn show(
 /// The sentence a person reads: what happened, to which release and platform, what to do.
 pub(super) fn sentence(delivery: &Delivery, fault: &Fault) -> String {
     let message = fault.message.trim_end_matches('.');
-    storable(&format!("{}: {message}. {}", delivery.name(), fault.remedy()))
+    storable(&format!(
+        "{}: {message}. {}",
+        delivery.name(),
+        fault.remedy()
+    ))
 }
 
 /// PostgreSQL's text holds no NUL, and recording an outcome must not fail on what a partner said.

@@ -63,7 +63,10 @@ pub(crate) async fn lock(
     .fetch_optional(conn)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let live = match (row.live_kind.as_deref().map(kind).transpose()?, row.live_revision) {
+    let live = match (
+        row.live_kind.as_deref().map(kind).transpose()?,
+        row.live_revision,
+    ) {
         (Some(Kind::Insert | Kind::Update), Some(revision)) => Some(Live {
             revision,
             fingerprint: row.live_fingerprint,
@@ -118,7 +121,11 @@ impl Delivery {
 
     /// Release and platform, as every sentence about a delivery names them.
     pub(crate) fn name(&self) -> String {
-        let upc = self.upc.as_deref().map(|upc| format!(" (UPC {upc})")).unwrap_or_default();
+        let upc = self
+            .upc
+            .as_deref()
+            .map(|upc| format!(" (UPC {upc})"))
+            .unwrap_or_default();
         format!("{:?}{upc} to {}", self.release_title, self.platform_name)
     }
 }

@@ -71,7 +71,10 @@ impl State {
     /// Nothing more happens by itself: schedules that wait for it go on.
     #[must_use]
     pub fn is_decided(self) -> bool {
-        matches!(self, Self::Accepted | Self::Rejected | Self::Failed | Self::Canceled)
+        matches!(
+            self,
+            Self::Accepted | Self::Rejected | Self::Failed | Self::Canceled
+        )
     }
 }
 
@@ -170,16 +173,33 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
         // never sent.
         (Sent | Rejected, Event::Accepted) => (Accepted, Next::Finish),
         (Sending | Sent | Accepted, Event::Rejected) => (Rejected, Next::Finish),
-        (Sending, Event::Faulted { class, wait, is_last }) => sending_faulted(class, wait, is_last),
-        (Sent, Event::Faulted { class: FaultClass::Configuration, .. }) => (Sent, Next::Hold),
+        (
+            Sending,
+            Event::Faulted {
+                class,
+                wait,
+                is_last,
+            },
+        ) => sending_faulted(class, wait, is_last),
+        (
+            Sent,
+            Event::Faulted {
+                class: FaultClass::Configuration,
+                ..
+            },
+        ) => (Sent, Next::Hold),
         // The package is there: no fault of asking can take that back.
         (Sent, Event::Faulted { wait, .. }) => (Sent, Next::AskAgain { wait }),
         (Sending, Event::Lost) => (Unknown, Next::Nothing),
-        (Sending | Unknown, Event::Died) => (Failed, Next::Nothing),
+        (Queued | Retrying | Unknown | Sending, Event::Died) => (Failed, Next::Nothing),
         (Queued | Retrying | Unknown, Event::Hold) => (Held, Next::Hold),
-        (Held, Event::Release) | (Retrying | Unknown, Event::Release) => {
-            (Queued, Next::Deliver { wait: Duration::ZERO, counts: false })
-        }
+        (Held, Event::Release) | (Retrying | Unknown, Event::Release) => (
+            Queued,
+            Next::Deliver {
+                wait: Duration::ZERO,
+                counts: false,
+            },
+        ),
         (Queued | Retrying | Unknown | Held, Event::Cancel) => (Canceled, Next::Finish),
         (state, event) => return Err(Refused { state, event }),
     })
@@ -191,7 +211,13 @@ fn sending_faulted(class: FaultClass, wait: Duration, is_last: bool) -> (State, 
             (State::Failed, Next::Finish)
         }
         (FaultClass::Transient, false) => (State::Retrying, Next::Deliver { wait, counts: true }),
-        (FaultClass::Throttled, false) => (State::Retrying, Next::Deliver { wait, counts: false }),
+        (FaultClass::Throttled, false) => (
+            State::Retrying,
+            Next::Deliver {
+                wait,
+                counts: false,
+            },
+        ),
         (FaultClass::Configuration, _) => (State::Held, Next::Hold),
         (FaultClass::Unknown, false) => (State::Unknown, Next::Deliver { wait, counts: true }),
         // It may be there: an operator must look before anything is said or sent.
@@ -262,7 +288,11 @@ mod tests {
             Just(Event::Accepted),
             Just(Event::Rejected),
             (class, 0u64..100_000, any::<bool>()).prop_map(|(class, seconds, is_last)| {
-                Event::Faulted { class, wait: Duration::from_secs(seconds), is_last }
+                Event::Faulted {
+                    class,
+                    wait: Duration::from_secs(seconds),
+                    is_last,
+                }
             }),
             Just(Event::Lost),
             Just(Event::Died),
@@ -334,9 +364,21 @@ mod tests {
 
     #[test]
     fn a_failed_update_of_a_live_release_stays_distributed() {
-        assert_eq!(record_status(Kind::Update, State::Failed, true), RecordStatus::Distributed);
-        assert_eq!(record_status(Kind::Insert, State::Failed, false), RecordStatus::Failed);
-        assert_eq!(record_status(Kind::Takedown, State::Accepted, true), RecordStatus::Canceled);
-        assert_eq!(record_status(Kind::Insert, State::Held, false), RecordStatus::Processing);
+        assert_eq!(
+            record_status(Kind::Update, State::Failed, true),
+            RecordStatus::Distributed
+        );
+        assert_eq!(
+            record_status(Kind::Insert, State::Failed, false),
+            RecordStatus::Failed
+        );
+        assert_eq!(
+            record_status(Kind::Takedown, State::Accepted, true),
+            RecordStatus::Canceled
+        );
+        assert_eq!(
+            record_status(Kind::Insert, State::Held, false),
+            RecordStatus::Processing
+        );
     }
 }

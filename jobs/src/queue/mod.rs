@@ -13,6 +13,7 @@ mod fetch;
 mod job;
 mod lease;
 mod listen;
+mod operate;
 mod outcome;
 mod registry;
 mod rescue;
@@ -23,7 +24,9 @@ pub use attempt::{begin, settle};
 pub use backoff::Backoff;
 pub use enqueue::enqueue;
 pub use job::{Done, Job, JobFault, Lease, NewJob, Outcome};
+pub use operate::release_held;
 pub use registry::Registry;
+pub use rescue::CRASHED;
 pub use run::run;
 pub use settings::{InvalidSettings, Settings};
 

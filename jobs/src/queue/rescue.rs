@@ -16,6 +16,9 @@ use super::{
     run::Daemon,
 };
 
+/// The code of a job whose daemon died. Such an attempt does not count.
+pub const CRASHED: &str = "crashed";
+
 /// Looks for expired leases, for ever.
 pub(super) async fn rescue(daemon: &Daemon) {
     let kinds = daemon.registry.names(None);
@@ -101,7 +104,7 @@ async fn rescue_one(daemon: &Daemon, job: Uuid, token: Uuid) -> Result<bool, sql
 }
 
 fn after_crash(daemon: &Daemon, lease: &Lease, now: DateTime<Utc>) -> Outcome {
-    let code = "crashed".to_owned();
+    let code = CRASHED.to_owned();
     let daemon_name = &lease.worker;
     if lease.crashes >= daemon.settings.max_crashes {
         let message = format!(

@@ -35,9 +35,12 @@ pub async fn fan_out_due(
     now: DateTime<Utc>,
 ) -> Result<FannedOut, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock($1)", RECORDS_LOCK).execute(&mut *tx).await?;
-    let rows =
-        sqlx::query_file!("src/schedule/fan_out.sql", now, batch).fetch_all(&mut *tx).await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", RECORDS_LOCK)
+        .execute(&mut *tx)
+        .await?;
+    let rows = sqlx::query_file!("src/schedule/fan_out.sql", now, batch)
+        .fetch_all(&mut *tx)
+        .await?;
     let mut counted = FannedOut::default();
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
@@ -58,8 +61,10 @@ fn first_attempt(
     platform_id: i32,
     now: DateTime<Utc>,
 ) -> Result<NewJob, sqlx::Error> {
-    Ok(NewJob::new(deliver_queue(platform_id), &Deliver { delivery }, now)
-        .map_err(|error| sqlx::Error::Encode(error.into()))?
-        .priority(PRIORITY_INSERT)
-        .unique(format!("deliver/{delivery}")))
+    Ok(
+        NewJob::new(deliver_queue(platform_id), &Deliver { delivery }, now)
+            .map_err(|error| sqlx::Error::Encode(error.into()))?
+            .priority(PRIORITY_INSERT)
+            .unique(format!("deliver/{delivery}")),
+    )
 }

@@ -21,7 +21,10 @@ pub struct PollSettings {
 
 impl Default for PollSettings {
     fn default() -> Self {
-        Self { poll_ms: 1000, batch: 1000 }
+        Self {
+            poll_ms: 1000,
+            batch: 1000,
+        }
     }
 }
 

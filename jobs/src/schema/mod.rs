@@ -7,7 +7,7 @@ mod shape;
 
 use std::collections::HashSet;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -19,6 +19,9 @@ const SEED: &str = include_str!("../../../migrations/public/seed.sql");
 
 /// The tables that the web application's diagram only names: created, never compared.
 const DIAGRAM: &str = include_str!("../../../migrations/public/diagram.sql");
+
+/// What the worker adds to the web application's tables, for speed only.
+const ADDITIONS: &str = include_str!("../../../migrations/public/additions.sql");
 
 /// Where the history of the worker's own migrations is kept.
 const HISTORY: &str = "worker.migrations";
@@ -63,6 +66,12 @@ pub enum SchemaError {
          has; use the version that migrated it, or one released after that"
     )]
     Changed(i64),
+    /// The worker's own tables are missing or older than this program.
+    #[error(
+        "the database lacks worker migrations this program needs ({}): run `tunemantra-worker migrate`",
+        .0.join(", ")
+    )]
+    Behind(Vec<String>),
     /// The role may not create temporary tables, which the comparison needs.
     #[error(
         "the database role may not create temporary tables, which comparing the schema needs \
@@ -112,8 +121,56 @@ async fn migrate_locked(connection: &mut PgConnection) -> Result<Report, SchemaE
     } else {
         return Err(SchemaError::Mismatch(comparison.differences));
     };
+    add_to_public(connection).await?;
     let applied = migrate_worker(connection).await?;
     Ok(Report { public, applied })
+}
+
+/// Refuses a database that [`migrate`] has not brought to this version. A newer one passes: its
+/// migrations keep what the version before them needs.
+pub async fn require_current(pool: &PgPool) -> Result<(), SchemaError> {
+    let mut connection = pool.acquire().await?;
+    let applied = applied_versions(&mut connection).await?;
+    let missing: Vec<String> = worker_migrator()
+        .iter()
+        .filter(|migration| !applied.contains(&migration.version))
+        .map(name)
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(SchemaError::Behind(missing))
+    }
+}
+
+fn name(migration: &Migration) -> String {
+    format!("{:04} {}", migration.version, migration.description)
+}
+
+/// Adds what makes the worker's questions to the web application's tables fast. A role that does
+/// not own those tables may not; the worker is right without it.
+async fn add_to_public(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let refused = |error: &sqlx::Error| {
+        error
+            .as_database_error()
+            .and_then(|error| error.code())
+            .is_some_and(|code| {
+                // insufficient_privilege
+                code == "42501"
+            })
+    };
+    match sqlx::raw_sql(ADDITIONS).execute(connection).await {
+        Ok(_) => Ok(()),
+        Err(error) if refused(&error) => {
+            tracing::warn!(
+                "the worker's indexes on the web application's tables could not be made, and \
+                 without them looking for due schedules is slow; run migrate once as the owner of \
+                 those tables: {error}"
+            );
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn create_public(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -148,7 +205,7 @@ async fn migrate_worker(connection: &mut PgConnection) -> Result<Vec<String>, Sc
     Ok(migrator
         .iter()
         .filter(|migration| !before.contains(&migration.version))
-        .map(|migration| format!("{:04} {}", migration.version, migration.description))
+        .map(name)
         .collect())
 }
 
@@ -177,6 +234,7 @@ fn worker_migrator() -> Migrator {
 pub fn fingerprint() -> Uuid {
     let mut content = Vec::from(SEED.as_bytes());
     content.extend_from_slice(DIAGRAM.as_bytes());
+    content.extend_from_slice(ADDITIONS.as_bytes());
     for migration in worker_migrator().iter() {
         content.extend_from_slice(&migration.checksum);
     }

@@ -141,7 +141,15 @@ fn without_cast(expression: &str) -> Option<&str> {
     for (at, character) in body.char_indices() {
         match (previous_was_quote, character) {
             (true, '\'') => previous_was_quote = false,
-            (true, ':') => return expression.get(..at + 1),
+            (true, ':') => {
+                let cast = body.get(at..)?;
+                let is_type = |c: char| c.is_alphanumeric() || " _.,:\"()[]".contains(c);
+                return cast
+                    .chars()
+                    .all(is_type)
+                    .then(|| expression.get(..at + 1))
+                    .flatten();
+            }
             (true, _) => return None,
             (false, '\'') => previous_was_quote = true,
             (false, _) => {}

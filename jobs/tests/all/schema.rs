@@ -419,3 +419,12 @@ async fn every_connection_is_in_utc_and_says_whose_it_is() {
             .unwrap();
     assert_eq!(settings, ("UTC".to_owned(), "tunemantra-worker".to_owned()));
 }
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_named_with_the_reason_and_no_secret() {
+    // The reserved port 1, where nothing listens.
+    let url = "postgres://worker:hunter2@127.0.0.1:1/nowhere";
+    let error = jobs::database::connect(url, "test", 1).await.unwrap_err();
+    assert!(matches!(error, sqlx::Error::Io(_)), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+}

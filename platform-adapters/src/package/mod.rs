@@ -1,13 +1,28 @@
 //! What one attempt hands over: the release with checked identifiers, and its files with sizes and
 //! hash sums.
 
+mod artwork;
+mod assemble;
 mod assets;
+mod audio;
+mod findings;
+mod hash;
+mod manifest;
+mod metadata;
+mod metadata_checks;
+mod numbering;
+mod reader;
+mod territories;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+pub use assemble::assemble;
 pub use assets::AssetStore;
+pub use manifest::{FileEntry, HandoverEntry, Manifest};
+pub use metadata::{ArtworkMetadata, AudioMetadata, Metadata, ReleaseMetadata, TrackMetadata};
 
 use crate::release::{Isrc, Release, Territories, Track, Upc};
 
@@ -18,9 +33,9 @@ pub struct Package {
     pub release: Release,
     /// The release's bar code.
     pub upc: Upc,
-    /// In playing order; never empty. For a takedown the files may be absent.
+    /// In playing order; never empty.
     pub tracks: Vec<PackagedTrack>,
-    /// The front cover. For a takedown it may be absent.
+    /// The front cover. Absent in a takedown, which needs no files, and only there.
     pub artwork: Option<PackagedArtwork>,
     /// Where this platform may sell it: the release's territories without the platform's
     /// restrictions.
@@ -36,10 +51,17 @@ pub struct PackagedTrack {
     pub number: u32,
     /// Its recording's code.
     pub isrc: Isrc,
+    /// Its audio. Absent in a takedown, which needs no files, and only there.
+    pub audio: Option<PackagedAudio>,
+}
+
+/// A track's audio.
+#[derive(Clone, Debug)]
+pub struct PackagedAudio {
     /// The audio file.
     pub file: PackagedFile,
-    /// What the audio file holds.
-    pub audio: AudioProperties,
+    /// What the file holds.
+    pub properties: AudioProperties,
 }
 
 /// The front cover.
@@ -89,7 +111,7 @@ pub struct AudioProperties {
 }
 
 /// Codings of audio that a package can carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioCodec {
     /// Uncompressed samples in a WAV file.
@@ -99,7 +121,7 @@ pub enum AudioCodec {
 }
 
 /// Formats of artwork that a package can carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the formats' own names")]
 pub enum ImageFormat {
@@ -108,12 +130,31 @@ pub enum ImageFormat {
 }
 
 impl Package {
-    /// All files: the tracks' in playing order, then the artwork.
+    /// All files: the tracks' in playing order, then the artwork. None in a takedown.
     pub fn files(&self) -> impl Iterator<Item = &PackagedFile> {
         self.tracks
             .iter()
-            .map(|track| &track.file)
+            .filter_map(|track| track.audio.as_ref())
+            .map(|audio| &audio.file)
             .chain(self.artwork.iter().map(|artwork| &artwork.file))
+    }
+
+    /// SHA-256 in hex over everything that goes into the package: when it is the same, there is
+    /// nothing new to send.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = Sha256::new();
+        let mut add = |part: &[u8]| {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        };
+        // A release always serialises; were it not so, its files still count.
+        add(&serde_json::to_vec(&(&self.release, &self.territories)).unwrap_or_default());
+        for file in self.files() {
+            add(file.name.as_bytes());
+            add(file.sha256.as_bytes());
+        }
+        hex::encode(hasher.finalize())
     }
 
     /// Title and UPC, as sentences for people name a release.

@@ -202,6 +202,12 @@ pub struct ApiSpecs {
     pub create: String,
     /// Where its state is asked, below `api_endpoint`; `{id}` is the partner's id of the release.
     pub status: String,
+    /// Where a hand-over is found by its idempotency key, below `api_endpoint`; `{key}` is the key.
+    /// `None`: the partner offers no such thing, and what it has cannot be looked up.
+    pub lookup: Option<String>,
+    /// What is deleted to take a release down, below `api_endpoint`; `{upc}` is its bar code.
+    /// `None`: the partner takes no takedowns over its API.
+    pub takedown: Option<String>,
     /// JSON pointers into the partner's answer.
     pub receipt: ReceiptPointers,
 }
@@ -211,6 +217,8 @@ impl Default for ApiSpecs {
         Self {
             create: "/releases".into(),
             status: "/releases/{id}".into(),
+            lookup: None,
+            takedown: None,
             receipt: ReceiptPointers::default(),
         }
     }

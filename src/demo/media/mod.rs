@@ -10,15 +10,19 @@ use std::{
     num::NonZero,
     path::{Path, PathBuf},
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
 
 use anyhow::Context;
+use tokio_util::sync::CancellationToken;
 
-use super::catalogue::{Catalogue, Release, Track};
+use super::{
+    catalogue::{Catalogue, Release, Track},
+    screen::Screen,
+};
 
 /// One file to be made.
 enum Work<'a> {
@@ -26,18 +30,38 @@ enum Work<'a> {
     Artwork(&'a Release),
 }
 
-/// Makes every file of the catalogue below `root` that is not there yet, on all processors.
-/// `progress` is told how many of how many are done.
-pub(crate) fn make(
+/// Makes every file of the catalogue below `root` that is not there yet, on all processors, without
+/// holding up other tasks. What `stop` interrupts is made next time.
+pub(crate) async fn make(
+    catalogue: &Arc<Catalogue>,
+    root: PathBuf,
+    screen: &Arc<Screen>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let (catalogue, screen, stop) = (Arc::clone(catalogue), Arc::clone(screen), stop.clone());
+    tokio::task::spawn_blocking(move || {
+        make_on_all_processors(&catalogue, &root, &stop, &|done, total| {
+            screen.progress(&format!("files: {done} of {total}"), done == total);
+        })
+    })
+    .await
+    .context("the task that makes the demo's files ended early")?
+}
+
+fn make_on_all_processors(
     catalogue: &Catalogue,
     root: &Path,
+    stop: &CancellationToken,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> anyhow::Result<()> {
     let work: Vec<Work<'_>> = catalogue.releases.iter().flat_map(works).collect();
     let total = work.len();
     let done = AtomicUsize::new(0);
     let queue = Mutex::new(work.into_iter());
-    let next = || queue.lock().ok().and_then(|mut queue| queue.next());
+    let next = || {
+        let mut queue = queue.lock().ok()?;
+        queue.next().filter(|_| !stop.is_cancelled())
+    };
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
         let running: Vec<_> = (0..workers)
@@ -144,6 +168,7 @@ mod tests {
     #[test]
     fn a_right_file_is_kept_and_a_damaged_one_made_again() {
         let root = tempfile::tempdir().unwrap();
+        let go_on = CancellationToken::new();
         let mut catalogue = Catalogue::embedded().unwrap();
         catalogue.releases.truncate(1);
         let (track, cover) = {
@@ -153,11 +178,11 @@ mod tests {
                 root.path().join(release.artwork_path()),
             )
         };
-        make(&catalogue, root.path(), &|_, _| {}).unwrap();
+        make_on_all_processors(&catalogue, root.path(), &go_on, &|_, _| {}).unwrap();
         let first = fs::read(&track).unwrap();
         let made = fs::metadata(&cover).unwrap().modified().unwrap();
         fs::write(&track, b"").unwrap();
-        make(&catalogue, root.path(), &|_, _| {}).unwrap();
+        make_on_all_processors(&catalogue, root.path(), &go_on, &|_, _| {}).unwrap();
         assert!(fs::read(&track).unwrap() == first, "the same bytes again");
         assert_eq!(fs::metadata(&cover).unwrap().modified().unwrap(), made);
     }

@@ -1,0 +1,431 @@
+//! What the sandbox's HTTP partner answers.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{ConnectInfo, FromRequest, Multipart, Path, Query, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chrono::Utc;
+use futures_util::StreamExt;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{
+    connection::Cutter,
+    http::Partner,
+    ledger::{ReceivedHandover, Verdict, is_file_name},
+    misbehave::Misbehaviour,
+    reception::{self, Reception, Refusal},
+};
+
+type Shared = State<Arc<Partner>>;
+
+/// `GET /`: for a check of the connection.
+pub(super) async fn welcome(State(partner): Shared, headers: HeaderMap) -> Response {
+    if let Err(refusal) = authorise(&partner, &headers) {
+        return refusal;
+    }
+    Json(json!({"partner": partner.name})).into_response()
+}
+
+/// `POST /releases`: a hand-over.
+pub(super) async fn create(
+    State(partner): Shared,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let admitted = admit(&partner, &headers);
+    let (key, misbehaviour) = match admitted {
+        Ok(admitted) => admitted,
+        Err(refusal) => return after_all_of_it(request, refusal).await,
+    };
+    let Some(_busy) = partner.begin(&key) else {
+        let refusal = problem(
+            StatusCode::CONFLICT,
+            "a request with this idempotency key is being worked on",
+        );
+        return after_all_of_it(request, with_retry_after(refusal, Some("1"))).await;
+    };
+    let mut cut_after = None;
+    match &misbehaviour {
+        None | Some(Misbehaviour::CutBeforeAnswer | Misbehaviour::RejectLater { .. }) => {}
+        Some(Misbehaviour::CutAfter { bytes }) => cut_after = Some(*bytes),
+        Some(Misbehaviour::Slow { by }) => tokio::time::sleep(*by).await,
+        Some(other) => return after_all_of_it(request, wrong_answer(other)).await,
+    }
+    let mut parts = match Multipart::from_request(request, &()).await {
+        Ok(parts) => parts,
+        Err(error) => return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error.body_text()),
+    };
+    let answer = take_in(&partner, &key, &mut parts, cut_after, misbehaviour.as_ref()).await;
+    match answer {
+        Ok(_) if misbehaviour == Some(Misbehaviour::CutBeforeAnswer) => {
+            cutter.cut();
+            StatusCode::CREATED.into_response()
+        }
+        Ok(answer) => answer,
+        Err(Refusal::Cut) => {
+            cutter.cut();
+            StatusCode::BAD_REQUEST.into_response()
+        }
+        Err(refusal) => {
+            // A sender that is still sending would not see the answer.
+            while let Ok(Some(_)) = parts.next_field().await {}
+            refused(&partner, &key, refusal)
+        }
+    }
+}
+
+/// Looks at everything but the body.
+fn admit(
+    partner: &Partner,
+    headers: &HeaderMap,
+) -> Result<(String, Option<Misbehaviour>), Response> {
+    authorise(partner, headers)?;
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok())
+        .filter(|key| is_file_name(key))
+        .ok_or_else(|| {
+            problem(
+                StatusCode::BAD_REQUEST,
+                "there is no usable Idempotency-Key",
+            )
+        })?;
+    let misbehaviour = partner.course().next(key).map_err(|error| failed(&error))?;
+    if let Some(misbehaviour) = &misbehaviour {
+        tracing::info!(
+            partner = partner.name,
+            key,
+            ?misbehaviour,
+            "the sandbox misbehaves"
+        );
+    }
+    Ok((key.to_owned(), misbehaviour))
+}
+
+fn authorise(partner: &Partner, headers: &HeaderMap) -> Result<(), Response> {
+    let given = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let token = given(header::AUTHORIZATION)
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .or_else(|| given(header::HeaderName::from_static("x-api-key")));
+    if token == Some(partner.token.expose_secret()) {
+        Ok(())
+    } else {
+        Err(problem(
+            StatusCode::UNAUTHORIZED,
+            "the token is not the right one",
+        ))
+    }
+}
+
+/// Takes a hand-over in and keeps it, unless it is there already.
+async fn take_in(
+    partner: &Partner,
+    key: &str,
+    parts: &mut Multipart,
+    cut_after: Option<u64>,
+    misbehaviour: Option<&Misbehaviour>,
+) -> Result<Response, Refusal> {
+    let folder = reception::fresh_folder(&partner.root.join("incoming"))?;
+    let outcome = match reception::receive(parts, folder.clone(), cut_after).await {
+        Ok(reception) => settle(partner, key, reception, &folder, misbehaviour),
+        Err(refusal) => Err(refusal),
+    };
+    // What was kept has been renamed; the rest is of no use.
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    outcome
+}
+
+fn settle(
+    partner: &Partner,
+    key: &str,
+    reception: Reception,
+    folder: &std::path::Path,
+    misbehaviour: Option<&Misbehaviour>,
+) -> Result<Response, Refusal> {
+    let mut shelf = partner.shelf();
+    if let Some(known) = shelf.by_key(key) {
+        if known.fingerprint != reception.fingerprint {
+            return Err(Refusal::Wrong(vec![
+                "this idempotency key was used for something else".into(),
+            ]));
+        }
+        let mut known = known.clone();
+        known.completed += 1;
+        let answer = taken(partner, &known);
+        shelf.keep(known)?;
+        return Ok(answer);
+    }
+    let announced = reception.announced;
+    let id = match (announced.kind.as_str(), shelf.on_sale(&announced.upc)) {
+        ("insert", None) => release_id(key),
+        ("update", Some(id)) => id.to_owned(),
+        ("insert", Some(id)) => {
+            return Ok(problem(
+                StatusCode::CONFLICT,
+                &format!("UPC {} is on sale already, as {id}", announced.upc),
+            ));
+        }
+        (kind, _) => {
+            return Err(Refusal::Wrong(vec![format!(
+                "{kind} of UPC {}, which is not on sale here",
+                announced.upc
+            )]));
+        }
+    };
+    let place = std::path::Path::new("handovers").join(key);
+    // A folder without its entry in the ledger was never answered for.
+    let full = partner.root.join(&place);
+    if full.exists() {
+        std::fs::remove_dir_all(&full)?;
+    }
+    std::fs::rename(folder, full)?;
+    let handover = ReceivedHandover {
+        key: key.to_owned(),
+        partner: partner.name.clone(),
+        kind: announced.kind,
+        upc: announced.upc,
+        partner_release_id: id,
+        received_at: Utc::now(),
+        folder: place,
+        documents: vec!["metadata.json".into()],
+        files: reception.files,
+        verdict: match misbehaviour {
+            Some(Misbehaviour::RejectLater { reason }) => Verdict::Rejected(reason.clone()),
+            _ => Verdict::Accepted,
+        },
+        violations: Vec::new(),
+        completed: 1,
+        asked: 0,
+        fingerprint: reception.fingerprint,
+    };
+    let answer = taken(partner, &handover);
+    shelf.keep(handover)?;
+    Ok(answer)
+}
+
+/// The same for the same key, after any time.
+fn release_id(key: &str) -> String {
+    let digest = hex::encode(Sha256::digest(key));
+    format!("rel-{}", digest.get(..16).unwrap_or_default())
+}
+
+fn page(partner: &Partner, id: &str) -> String {
+    format!("{}/releases/{id}", partner.url)
+}
+
+fn taken(partner: &Partner, handover: &ReceivedHandover) -> Response {
+    let id = &handover.partner_release_id;
+    let body = json!({"id": id, "url": page(partner, id), "status": "received"});
+    (StatusCode::CREATED, Json(body)).into_response()
+}
+
+/// A hand-over is looked up by its key.
+#[derive(Deserialize)]
+pub(super) struct ByKey {
+    idempotency_key: String,
+}
+
+/// `GET /releases?idempotency_key=…`
+pub(super) async fn look_up(
+    State(partner): Shared,
+    Query(by): Query<ByKey>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refusal) = authorise(&partner, &headers) {
+        return refusal;
+    }
+    match partner.shelf().by_key(&by.idempotency_key) {
+        Some(handover) => {
+            let id = &handover.partner_release_id;
+            Json(json!({"id": id, "url": page(&partner, id)})).into_response()
+        }
+        None => problem(StatusCode::NOT_FOUND, "nothing came with this key"),
+    }
+}
+
+/// `GET /releases/{id}`: received, then processing, then what was decided.
+pub(super) async fn state(
+    State(partner): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refusal) = authorise(&partner, &headers) {
+        return refusal;
+    }
+    let mut shelf = partner.shelf();
+    let Some(mut handover) = shelf.by_id(&id).cloned() else {
+        return problem(StatusCode::NOT_FOUND, "there is no such release");
+    };
+    let asked = handover.asked;
+    let url = page(&partner, &id);
+    let body = if handover.kind == "takedown" {
+        json!({"id": id, "status": "taken_down"})
+    } else if asked < partner.undecided_asks {
+        handover.asked += 1;
+        if let Err(error) = shelf.keep(handover) {
+            return failed(&error);
+        }
+        let word = if asked == 0 { "received" } else { "processing" };
+        json!({"id": id, "status": word})
+    } else {
+        match &handover.verdict {
+            Verdict::Accepted => json!({"id": id, "url": url, "status": "accepted"}),
+            Verdict::Rejected(reason) => {
+                json!({"id": id, "status": "rejected", "reason": reason})
+            }
+        }
+    };
+    Json(body).into_response()
+}
+
+/// A release is taken down by its bar code.
+#[derive(Deserialize)]
+pub(super) struct ByUpc {
+    upc: String,
+}
+
+/// `DELETE /releases?upc=…`
+pub(super) async fn delete_by_upc(
+    State(partner): Shared,
+    Query(by): Query<ByUpc>,
+    headers: HeaderMap,
+) -> Response {
+    take_down(&partner, &headers, &by.upc)
+}
+
+/// `DELETE /releases/{id}`
+pub(super) async fn delete(
+    State(partner): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let upc = partner
+        .shelf()
+        .by_id(&id)
+        .map(|handover| handover.upc.clone());
+    take_down(&partner, &headers, &upc.unwrap_or_default())
+}
+
+fn take_down(partner: &Partner, headers: &HeaderMap, upc: &str) -> Response {
+    let (key, misbehaviour) = match admit(partner, headers) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refusal,
+    };
+    if let Some(misbehaviour) = misbehaviour {
+        return wrong_answer(&misbehaviour);
+    }
+    let mut shelf = partner.shelf();
+    let handover = match (shelf.by_key(&key), shelf.on_sale(upc)) {
+        (Some(known), _) if known.kind == "takedown" && known.upc == upc => ReceivedHandover {
+            completed: known.completed + 1,
+            ..known.clone()
+        },
+        (Some(_), _) => {
+            return problem(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "this idempotency key was used for something else",
+            );
+        }
+        (None, None) => return problem(StatusCode::NOT_FOUND, "there is no such release"),
+        (None, Some(id)) => ReceivedHandover {
+            key: key.clone(),
+            partner: partner.name.clone(),
+            kind: "takedown".into(),
+            upc: upc.to_owned(),
+            partner_release_id: id.to_owned(),
+            received_at: Utc::now(),
+            folder: std::path::Path::new("handovers").join(&key),
+            documents: Vec::new(),
+            files: Vec::new(),
+            verdict: Verdict::Accepted,
+            violations: Vec::new(),
+            completed: 1,
+            asked: 0,
+            fingerprint: upc.to_owned(),
+        },
+    };
+    match shelf.keep(handover) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Reads a body to its end before the answer: a sender that is still sending would not see it.
+async fn after_all_of_it(request: Request, answer: Response) -> Response {
+    let mut body = request.into_body().into_data_stream();
+    while let Some(Ok(_)) = body.next().await {}
+    answer
+}
+
+/// The answers of a partner that takes nothing.
+fn wrong_answer(misbehaviour: &Misbehaviour) -> Response {
+    match misbehaviour {
+        Misbehaviour::Unavailable { retry_after } => with_retry_after(
+            problem(StatusCode::SERVICE_UNAVAILABLE, "we are being maintained"),
+            retry_after.as_deref(),
+        ),
+        Misbehaviour::TooManyRequests { retry_after } => with_retry_after(
+            problem(StatusCode::TOO_MANY_REQUESTS, "you are too fast for us"),
+            retry_after.as_deref(),
+        ),
+        Misbehaviour::RefuseCredentials => {
+            problem(StatusCode::UNAUTHORIZED, "the token has been withdrawn")
+        }
+        Misbehaviour::Garbage => (
+            [(header::CONTENT_TYPE, "text/html")],
+            "<html><body>It works!</body></html>",
+        )
+            .into_response(),
+        Misbehaviour::Refuse { reason } => problem(StatusCode::UNPROCESSABLE_ENTITY, reason),
+        Misbehaviour::CutAfter { .. }
+        | Misbehaviour::CutBeforeAnswer
+        | Misbehaviour::RejectLater { .. }
+        | Misbehaviour::Slow { .. } => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "this misbehaviour is for hand-overs",
+        ),
+    }
+}
+
+fn refused(partner: &Partner, key: &str, refusal: Refusal) -> Response {
+    let (status, reason) = match refusal {
+        Refusal::Malformed(reason) => (StatusCode::BAD_REQUEST, reason),
+        Refusal::Wrong(violations) => (StatusCode::UNPROCESSABLE_ENTITY, violations.join("; ")),
+        Refusal::Cut => (StatusCode::BAD_REQUEST, "the connection was cut".into()),
+        Refusal::Failed(error) => return failed(&error),
+    };
+    tracing::warn!(
+        partner = partner.name,
+        key,
+        reason,
+        "the sandbox refused a hand-over"
+    );
+    problem(status, &reason)
+}
+
+fn problem(status: StatusCode, reason: &str) -> Response {
+    (status, Json(json!({"reason": reason}))).into_response()
+}
+
+fn failed(error: &io::Error) -> Response {
+    tracing::error!(%error, "the sandbox's own disk fails");
+    problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+}
+
+fn with_retry_after(mut answer: Response, value: Option<&str>) -> Response {
+    if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+        answer.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    answer
+}

@@ -1,0 +1,12 @@
+//! Delivery by SFTP: the adapter `sftp` with its own package layout, and [`Remote`], the transport
+//! that other methods over SFTP use as well.
+
+mod endpoint;
+mod feed;
+mod pool;
+mod remote;
+mod session;
+mod transfer;
+mod window;
+
+pub use remote::{Entry, Marker, Remote, Transferred};

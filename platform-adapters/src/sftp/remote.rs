@@ -1,0 +1,236 @@
+//! A partner's SFTP server as delivery code sees it: files, documents and markers under the
+//! endpoint's directory, asynchronous. Connections and threads are in `pool`, the blocking steps in
+//! `transfer`.
+
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+
+use super::{
+    endpoint::Endpoint,
+    feed,
+    pool::{Lease, Pool},
+    transfer::{self, Existing},
+};
+use crate::{
+    Fault,
+    package::{AssetStore, PackagedFile},
+    settings::Platform,
+};
+
+/// A partner's SFTP server. Cheap to clone; clones share their connections.
+///
+/// Paths are relative to the endpoint's directory and use `/`. Directories below it are made as
+/// needed; the endpoint's directory itself must exist. Dropping a future of any method closes the
+/// connection that it used, so that nothing goes on in the background.
+#[derive(Clone)]
+pub struct Remote {
+    pool: Arc<Pool>,
+}
+
+/// What [`Remote::put_files`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transferred {
+    /// Files sent now.
+    pub sent: usize,
+    /// Files that an earlier attempt had left there whole.
+    pub kept: usize,
+    /// Bytes sent now.
+    pub sent_bytes: u64,
+}
+
+/// What [`Remote::put_marker`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marker {
+    /// It was not there and is now.
+    Written,
+    /// Something of this name was there already and was left alone.
+    AlreadyThere,
+}
+
+/// A file in a remote directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name, without the directory.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// It is a directory.
+    pub is_directory: bool,
+}
+
+impl Remote {
+    /// Reads the platform's settings; connects only when something is asked.
+    ///
+    /// # Errors
+    /// [`crate::Code::SettingsInvalid`] when user name, means of authentication or pin cannot be
+    /// used.
+    pub fn new(platform: &Platform) -> Result<Self, Fault> {
+        Ok(Self {
+            pool: Arc::new(Pool::new(Endpoint::new(platform)?)),
+        })
+    }
+
+    /// The path on the server of something named relative to the endpoint's directory, as receipts
+    /// and sentences show it.
+    #[must_use]
+    pub fn full_path(&self, relative: &str) -> String {
+        self.pool.endpoint().path(relative)
+    }
+
+    /// Makes `folder` hold exactly these files.
+    ///
+    /// Each is sent under a temporary name made from its name and hash sum, checked, and renamed. A
+    /// transfer that was cut off goes on where it stopped. What is checked: the size of every file
+    /// that was sent; by reading back, the SHA-256 of a file that was sent in more than one go, and
+    /// of one that was there already, which is then kept as it is and not sent again. Other files in
+    /// the folder, left by an earlier attempt, are removed.
+    ///
+    /// # Errors
+    /// A fault that names the server and the file; what has arrived stays for the next attempt.
+    pub async fn put_files(
+        &self,
+        assets: &AssetStore,
+        folder: &str,
+        files: &[&PackagedFile],
+    ) -> Result<Transferred, Fault> {
+        let mut lease = self.pool.lease().await?;
+        let folder = folder.to_owned();
+        let made = folder.clone();
+        lease
+            .run(move |session| transfer::make_directories(session, &made))
+            .await?;
+        let mut done = Transferred::default();
+        for file in files {
+            match put_file(&mut lease, assets, &folder, file).await? {
+                None => done.kept += 1,
+                Some(bytes) => {
+                    done.sent += 1;
+                    done.sent_bytes += bytes;
+                }
+            }
+        }
+        let names = files.iter().map(|file| file.name.clone()).collect();
+        lease
+            .run(move |session| transfer::remove_others(session, &folder, &names))
+            .await?;
+        Ok(done)
+    }
+
+    /// Writes a document under a temporary name and renames it. One that is there already with the
+    /// same bytes is left alone, any other is replaced.
+    ///
+    /// # Errors
+    /// A fault that names the server and the document.
+    pub async fn put_document(&self, path: &str, body: &[u8]) -> Result<(), Fault> {
+        let (path, body) = (path.to_owned(), body.to_vec());
+        self.pool
+            .lease()
+            .await?
+            .run(move |session| transfer::put_document(session, &path, &body))
+            .await
+    }
+
+    /// Writes what tells the partner that a hand-over is complete, at most once: complete under a
+    /// temporary name first, then given its name by a rename that does not replace anything.
+    ///
+    /// # Errors
+    /// [`crate::Code::OutcomeUnknown`] when the connection fails while the marker gets its name. The
+    /// fault of any earlier step means that the marker is not there. When the future is dropped, it
+    /// cannot be known either.
+    pub async fn put_marker(&self, path: &str, body: &[u8]) -> Result<Marker, Fault> {
+        let (path, body) = (path.to_owned(), body.to_vec());
+        self.pool
+            .lease()
+            .await?
+            .run(move |session| transfer::put_marker(session, &path, &body))
+            .await
+    }
+
+    /// The size of a file in bytes; `None` where there is none.
+    ///
+    /// # Errors
+    /// A fault when the partner cannot be asked.
+    pub async fn stat(&self, path: &str) -> Result<Option<u64>, Fault> {
+        let path = path.to_owned();
+        self.pool
+            .lease()
+            .await?
+            .run(move |session| {
+                let found = transfer::stat(session, &path)?;
+                Ok(found.map(|stat| stat.size.unwrap_or_default()))
+            })
+            .await
+    }
+
+    /// Reads a file of at most `limit_bytes`; `None` where there is none.
+    ///
+    /// # Errors
+    /// A fault when the partner cannot be asked or the file is larger.
+    pub async fn read_small(
+        &self,
+        path: &str,
+        limit_bytes: usize,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let path = path.to_owned();
+        self.pool
+            .lease()
+            .await?
+            .run(move |session| transfer::read_small(session, &path, limit_bytes))
+            .await
+    }
+
+    /// What a directory holds, sorted by name; nothing where there is no such directory.
+    ///
+    /// # Errors
+    /// A fault when the partner cannot be asked or the directory holds too much to be looked
+    /// through.
+    pub async fn list(&self, directory: &str) -> Result<Vec<Entry>, Fault> {
+        let directory = directory.to_owned();
+        self.pool
+            .lease()
+            .await?
+            .run(move |session| transfer::list(session, &directory))
+            .await
+    }
+
+    /// Connects and writes, reads back and removes a file of this name in the endpoint's directory.
+    /// Answers with one sentence for each thing found in order.
+    ///
+    /// # Errors
+    /// The first fault met.
+    pub async fn check(&self, probe: &str) -> Result<Vec<String>, Fault> {
+        let probe = probe.to_owned();
+        let mut lease = self.pool.lease().await?;
+        lease
+            .run(move |session| {
+                let mut sentences = session.sentences();
+                sentences.push(transfer::check_writing(session, &probe)?);
+                Ok(sentences)
+            })
+            .await
+    }
+}
+
+/// Sends one file; answers with the bytes sent, `None` where it was there already.
+async fn put_file(
+    lease: &mut Lease,
+    assets: &AssetStore,
+    folder: &str,
+    file: &PackagedFile,
+) -> Result<Option<u64>, Fault> {
+    let upload = transfer::Upload::new(folder, file);
+    let looked_at = upload.clone();
+    let offset = match lease.run(move |session| looked_at.look(session)).await? {
+        Existing::Whole => return Ok(None),
+        Existing::Part(offset) => offset,
+    };
+    let (pieces, feed) = feed::channel();
+    let sending = std::pin::pin!(lease.run(move |session| upload.send(session, offset, feed)));
+    let feeding = std::pin::pin!(feed::pump(assets, file, offset, pieces));
+    match select(sending, feeding).await {
+        Either::Left((sent, _)) => sent?,
+        Either::Right(((), sending)) => sending.await?,
+    }
+    Ok(Some(file.size - offset))
+}

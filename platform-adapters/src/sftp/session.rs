@@ -1,0 +1,389 @@
+//! One SSH connection, opened and judged: timeouts, host key, authentication, and what libssh2's
+//! errors mean. Blocking; lives on a thread of the pool.
+
+use std::{cell::Cell, io, net::TcpStream, path::Path, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+use ssh2::{ErrorCode, HashType, KeyboardInteractivePrompt, MethodType, Prompt, Sftp};
+
+use super::{
+    endpoint::{Endpoint, Site},
+    pool::{KEEP_ALIVE, Line},
+};
+use crate::{Code, Fault};
+
+/// How long one address of the host is tried.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long the partner may take to answer one request, or to take the next bytes of an upload.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Host key algorithms by kind. A server has a key of several kinds, and the pinned one need not be
+/// of the kind that is negotiated first.
+const HOST_KEY_KINDS: [&str; 3] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521",
+    "rsa-sha2-512,rsa-sha2-256",
+];
+
+/// Words of libssh2's error numbers (`libssh2.h`), as far as they are told apart here.
+mod ssh_error {
+    pub(super) const TIMEOUT: i32 = -9;
+    pub(super) const FILE: i32 = -16;
+    pub(super) const AUTHENTICATION_FAILED: i32 = -18;
+    pub(super) const PUBLICKEY_UNVERIFIED: i32 = -19;
+    pub(super) const SOCKET_TIMEOUT: i32 = -30;
+    pub(super) const SFTP_PROTOCOL: i32 = -31;
+}
+
+/// Status words of an SFTP server (draft-ietf-secsh-filexfer).
+mod sftp_status {
+    pub(super) const OK: i32 = 0;
+    pub(super) const NO_SUCH_FILE: i32 = 2;
+    pub(super) const PERMISSION_DENIED: i32 = 3;
+    pub(super) const NO_CONNECTION: i32 = 6;
+    pub(super) const CONNECTION_LOST: i32 = 7;
+    pub(super) const NO_SUCH_PATH: i32 = 10;
+    pub(super) const WRITE_PROTECT: i32 = 12;
+    pub(super) const NO_SPACE: i32 = 14;
+    pub(super) const QUOTA_EXCEEDED: i32 = 15;
+}
+
+/// A connection that is logged in.
+pub(super) struct Session {
+    // Before `ssh`, whose channel it uses.
+    sftp: Sftp,
+    ssh: ssh2::Session,
+    endpoint: Arc<Endpoint>,
+    fingerprint: String,
+    authenticated_by: &'static str,
+    is_sound: Cell<bool>,
+}
+
+impl Session {
+    /// Connects, compares the host key and logs in.
+    pub(super) fn connect(endpoint: &Arc<Endpoint>, line: &Line) -> Result<Self, Fault> {
+        let (ssh, fingerprint) = greet(endpoint, line)?;
+        let authenticated_by = authenticate(&ssh, endpoint)?;
+        let seconds = u32::try_from(KEEP_ALIVE.as_secs()).unwrap_or(u32::MAX);
+        ssh.set_keepalive(true, seconds);
+        let sftp = ssh
+            .sftp()
+            .map_err(|error| fault(&endpoint.site, "starting SFTP", &error))?;
+        Ok(Self {
+            sftp,
+            ssh,
+            endpoint: Arc::clone(endpoint),
+            fingerprint,
+            authenticated_by,
+            is_sound: Cell::new(true),
+        })
+    }
+
+    pub(super) fn sftp(&self) -> &Sftp {
+        &self.sftp
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether the connection may be used again.
+    pub(super) fn is_sound(&self) -> bool {
+        self.is_sound.get()
+    }
+
+    /// The connection is not used again: something was left half done on it.
+    pub(super) fn retire(&self) {
+        self.is_sound.set(false);
+    }
+
+    /// Asks something harmless, to see that the partner is still there.
+    pub(super) fn probe(&self) -> Result<(), Fault> {
+        match self.sftp.realpath(Path::new(".")) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.retire();
+                Err(self.fault("asking for a sign of life", &error))
+            }
+        }
+    }
+
+    /// Tells the partner that the connection is still wanted.
+    pub(super) fn keep_alive(&self) {
+        if self.ssh.keepalive_send().is_err() {
+            self.retire();
+        }
+    }
+
+    /// Says good-bye, where the connection still works.
+    pub(super) fn close(&self) {
+        if self.is_sound() {
+            // The partner sees the closed socket in any case.
+            let _unheard = self.ssh.disconnect(None, "done", None);
+        }
+    }
+
+    /// What was found in order while connecting, as sentences.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        vec![
+            format!("Connected to {}.", self.endpoint.site),
+            format!("The host key {} is the pinned one.", self.fingerprint),
+            format!(
+                "Logged in as {} by {}.",
+                self.endpoint.username, self.authenticated_by
+            ),
+        ]
+    }
+
+    /// What an error of libssh2 means. A connection that broke is not used again.
+    pub(super) fn fault(&self, doing: &str, error: &ssh2::Error) -> Fault {
+        if is_connection_lost(error) {
+            self.retire();
+        }
+        fault(&self.endpoint.site, doing, error)
+    }
+
+    /// What an error of reading or writing means: the number behind it is still in the session.
+    pub(super) fn io_fault(&self, doing: &str, error: &io::Error) -> Fault {
+        self.retire();
+        match ssh2::Error::last_session_error(&self.ssh) {
+            Some(last) if last.code() != ErrorCode::Session(ssh_error::SFTP_PROTOCOL) => {
+                self.fault(doing, &last)
+            }
+            _ => {
+                let words = error.to_string();
+                // The words are those of ssh2's own table for the server's status.
+                let code = match words.as_str() {
+                    "no space on filesystem" | "quota exceeded" => Code::PartnerFull,
+                    "permission denied" | "file is write protected" => Code::AccessDenied,
+                    _ => Code::PartnerError,
+                };
+                Fault::new(code, sentence(&self.endpoint.site, doing, &words))
+            }
+        }
+    }
+}
+
+/// The server answered that there is no such file or directory.
+pub(super) fn is_absent(error: &ssh2::Error) -> bool {
+    matches!(
+        error.code(),
+        ErrorCode::SFTP(sftp_status::NO_SUCH_FILE | sftp_status::NO_SUCH_PATH)
+    )
+}
+
+/// The server answered at all: whatever was asked is known not to have been done.
+pub(super) fn is_answer(error: &ssh2::Error) -> bool {
+    !is_connection_lost(error)
+}
+
+fn is_connection_lost(error: &ssh2::Error) -> bool {
+    matches!(
+        error.code(),
+        ErrorCode::Session(_)
+            | ErrorCode::SFTP(
+                sftp_status::OK | sftp_status::NO_CONNECTION | sftp_status::CONNECTION_LOST
+            )
+    )
+}
+
+fn sentence(site: &Site, doing: &str, words: &str) -> String {
+    format!("{doing} failed on {site}: {words}")
+}
+
+fn fault(site: &Site, doing: &str, error: &ssh2::Error) -> Fault {
+    let code = match error.code() {
+        ErrorCode::Session(ssh_error::TIMEOUT | ssh_error::SOCKET_TIMEOUT) => Code::TimedOut,
+        _ if is_connection_lost(error) => Code::ConnectionLost,
+        ErrorCode::SFTP(sftp_status::PERMISSION_DENIED | sftp_status::WRITE_PROTECT) => {
+            Code::AccessDenied
+        }
+        ErrorCode::SFTP(sftp_status::NO_SPACE | sftp_status::QUOTA_EXCEEDED) => Code::PartnerFull,
+        _ => Code::PartnerError,
+    };
+    Fault::new(code, sentence(site, doing, error.message()))
+}
+
+/// Connects up to the host key, which is the pinned one when this returns.
+fn greet(endpoint: &Endpoint, line: &Line) -> Result<(ssh2::Session, String), Fault> {
+    let (ssh, offered) = handshake(endpoint, line, None)?;
+    let Some(pinned) = &endpoint.host_key else {
+        return Err(Fault::new(
+            Code::SettingsInvalid,
+            format!(
+                "no host key is pinned for {}; the server shows {offered}",
+                endpoint.site
+            ),
+        )
+        .with_remedy(format!(
+            "Ask the partner whether {offered} is its host key. If it is, set \
+             api_credentials.host_key to it and release the platform's deliveries."
+        )));
+    };
+    if *pinned == offered {
+        return Ok((ssh, offered));
+    }
+    for kind in HOST_KEY_KINDS {
+        // A server without a key of this kind refuses the handshake.
+        if let Ok((ssh, other)) = handshake(endpoint, line, Some(kind))
+            && other == *pinned
+        {
+            return Ok((ssh, other));
+        }
+    }
+    Err(Fault::new(
+        Code::HostKeyChanged,
+        format!(
+            "the host key of {} is {offered}, not the pinned {pinned}; nothing was sent",
+            endpoint.site
+        ),
+    ))
+}
+
+fn handshake(
+    endpoint: &Endpoint,
+    line: &Line,
+    host_keys: Option<&str>,
+) -> Result<(ssh2::Session, String), Fault> {
+    let failed = |words: &str| {
+        Fault::new(
+            Code::ConnectionFailed,
+            format!("cannot connect to {}: {words}", endpoint.site),
+        )
+    };
+    let socket = dial(endpoint)?;
+    let handle = socket
+        .try_clone()
+        .map_err(|error| failed(&error.to_string()))?;
+    if !line.attach(handle) {
+        return Err(failed("the delivery was stopped"));
+    }
+    let mut ssh = ssh2::Session::new().map_err(|error| failed(error.message()))?;
+    ssh.set_timeout(u32::try_from(ANSWER_TIMEOUT.as_millis()).unwrap_or(u32::MAX));
+    if let Some(host_keys) = host_keys {
+        ssh.method_pref(MethodType::HostKey, host_keys)
+            .map_err(|error| failed(error.message()))?;
+    }
+    ssh.set_tcp_stream(socket);
+    ssh.handshake().map_err(|error| match error.code() {
+        ErrorCode::Session(ssh_error::TIMEOUT | ssh_error::SOCKET_TIMEOUT) => {
+            fault(&endpoint.site, "the SSH handshake", &error)
+        }
+        _ => failed(&format!("the SSH handshake failed: {}", error.message())),
+    })?;
+    let digest = ssh
+        .host_key_hash(HashType::Sha256)
+        .ok_or_else(|| failed("the server showed no host key"))?;
+    let fingerprint = format!("SHA256:{}", STANDARD_NO_PAD.encode(digest));
+    Ok((ssh, fingerprint))
+}
+
+/// Connects to the first address that answers.
+fn dial(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
+    let failed = |code, words: String| {
+        Fault::new(
+            code,
+            format!("cannot connect to {}: {words}", endpoint.site),
+        )
+    };
+    let addresses = endpoint
+        .addresses()
+        .map_err(|error| failed(Code::ConnectionFailed, error.to_string()))?;
+    let mut last = failed(Code::ConnectionFailed, "the name has no address".to_owned());
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(socket) => {
+                // Without it small requests wait for the answer to the one before; nothing breaks.
+                let _slower = socket.set_nodelay(true);
+                return Ok(socket);
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                last = failed(Code::TimedOut, format!("{address} does not answer"));
+            }
+            Err(error) => {
+                last = failed(Code::ConnectionFailed, format!("{address}: {error}"));
+            }
+        }
+    }
+    Err(last)
+}
+
+/// Logs in by key where there is one, else by password. Answers with what it used.
+fn authenticate(ssh: &ssh2::Session, endpoint: &Endpoint) -> Result<&'static str, Fault> {
+    let site = &endpoint.site;
+    let credentials = &endpoint.credentials;
+    let user = endpoint.username.as_str();
+    if let Some(source) = &credentials.private_key {
+        let key = source.reveal(&site.secret("private_key"))?;
+        let passphrase = credentials
+            .passphrase
+            .as_ref()
+            .map(|source| source.reveal(&site.secret("passphrase")))
+            .transpose()?;
+        // A reference is read without its last line break, which the format wants.
+        let key = SecretString::from(format!("{}\n", key.expose_secret().trim_end()));
+        ssh.userauth_pubkey_memory(
+            user,
+            None,
+            key.expose_secret(),
+            passphrase.as_ref().map(ExposeSecret::expose_secret),
+        )
+        .map_err(|error| refused(endpoint, "the private key", &error))?;
+        return Ok("public key");
+    }
+    let Some(source) = &credentials.password else {
+        return Err(Fault::new(
+            Code::SettingsInvalid,
+            format!("neither private_key nor password is set for {site}"),
+        ));
+    };
+    let password = source.reveal(&site.secret("password"))?;
+    let asks_interactively = ssh
+        .auth_methods(user)
+        .is_ok_and(|methods| !has(methods, "password") && has(methods, "keyboard-interactive"));
+    if asks_interactively {
+        ssh.userauth_keyboard_interactive(user, &mut PasswordPrompt(&password))
+    } else {
+        ssh.userauth_password(user, password.expose_secret())
+    }
+    .map_err(|error| refused(endpoint, "the password", &error))?;
+    Ok("password")
+}
+
+fn has(methods: &str, method: &str) -> bool {
+    methods.split(',').any(|offered| offered == method)
+}
+
+fn refused(endpoint: &Endpoint, what: &str, error: &ssh2::Error) -> Fault {
+    let (site, user) = (&endpoint.site, &endpoint.username);
+    match error.code() {
+        ErrorCode::Session(ssh_error::AUTHENTICATION_FAILED | ssh_error::PUBLICKEY_UNVERIFIED) => {
+            Fault::new(
+                Code::CredentialsRefused,
+                format!("{site} refused {what} of user {user}: {}", error.message()),
+            )
+        }
+        ErrorCode::Session(ssh_error::FILE) => Fault::new(
+            Code::SettingsInvalid,
+            format!(
+                "{what} for {site} cannot be used: it is not a private key in OpenSSH or PEM \
+                 form, or its passphrase is wrong"
+            ),
+        ),
+        _ => fault(site, &format!("logging in as {user}"), error),
+    }
+}
+
+/// Answers a server that asks for the password in a dialogue.
+struct PasswordPrompt<'a>(&'a SecretString);
+
+impl KeyboardInteractivePrompt for PasswordPrompt<'_> {
+    fn prompt(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'_>]) -> Vec<String> {
+        prompts
+            .iter()
+            .map(|_| self.0.expose_secret().to_owned())
+            .collect()
+    }
+}

@@ -1,0 +1,414 @@
+//! The blocking steps on one connection: uploading, looking, reading small files. What they add up
+//! to is in `remote`.
+
+use std::{
+    collections::HashSet,
+    io::{self, Read},
+    path::Path,
+};
+
+use sha2::{Digest, Sha256};
+use ssh2::{FileStat, OpenFlags, OpenType};
+use tokio::sync::mpsc;
+
+use super::{
+    feed::Piece,
+    remote::{Entry, Marker},
+    session::{Session, is_absent, is_answer},
+    window::write_all,
+};
+use crate::{Code, Fault, package::PackagedFile};
+
+/// Less than this of an upload that was cut off is sent again rather than gone on with: going on
+/// costs reading the whole file back.
+const RESUME_FROM_BYTES: u64 = 1024 * 1024;
+
+/// More entries than this in a directory are not looked through.
+const ENTRIES_MAX: usize = 100_000;
+
+const FILE_MODE: i32 = 0o644;
+const DIRECTORY_MODE: i32 = 0o755;
+
+/// One file on its way.
+#[derive(Clone)]
+pub(super) struct Upload {
+    target: String,
+    part: String,
+    size: u64,
+    sha256: String,
+}
+
+/// What is there of a file before it is sent.
+pub(super) enum Existing {
+    /// All of it, under its name.
+    Whole,
+    /// So many bytes under its temporary name.
+    Part(u64),
+}
+
+impl Upload {
+    /// The temporary name holds the hash sum: an upload that was cut off is never gone on with for
+    /// another version of the file.
+    pub(super) fn new(folder: &str, file: &PackagedFile) -> Self {
+        let version = file.sha256.get(..12).unwrap_or(&file.sha256);
+        Self {
+            target: format!("{folder}/{}", file.name),
+            part: format!("{folder}/.{}.{version}.part", file.name),
+            size: file.size,
+            sha256: file.sha256.clone(),
+        }
+    }
+
+    /// Looks what an earlier attempt left. A file that is not what is to be sent is removed.
+    pub(super) fn look(&self, session: &Session) -> Result<Existing, Fault> {
+        if let Some(found) = stat(session, &self.target)? {
+            let is_whole = found.size == Some(self.size)
+                && hash(session, &self.target)?.is_some_and(|sum| sum == self.sha256);
+            if is_whole {
+                return Ok(Existing::Whole);
+            }
+            remove(session, &self.target)?;
+        }
+        let arrived = stat(session, &self.part)?.and_then(|found| found.size);
+        Ok(Existing::Part(match arrived {
+            Some(size) if (RESUME_FROM_BYTES..=self.size).contains(&size) => size,
+            _ => 0,
+        }))
+    }
+
+    /// Sends from `offset` on what the feed gives, checks it and gives it its name.
+    pub(super) fn send(
+        &self,
+        session: &Session,
+        offset: u64,
+        feed: mpsc::Receiver<Piece>,
+    ) -> Result<(), Fault> {
+        let sent = write_all(session, &self.full_part(session), offset, feed);
+        if let Err(fault) = sent {
+            if fault.code == Code::AssetChanged {
+                remove(session, &self.part)?;
+            }
+            // An upload given up half-way leaves answers of the server outstanding.
+            session.retire();
+            return Err(fault);
+        }
+        self.verify(session, offset)?;
+        rename_replacing(session, &self.part, &self.target)
+    }
+
+    fn full_part(&self, session: &Session) -> String {
+        session.endpoint().path(&self.part)
+    }
+
+    fn verify(&self, session: &Session, offset: u64) -> Result<(), Fault> {
+        let arrived = stat(session, &self.part)?.and_then(|found| found.size);
+        let problem = if arrived != Some(self.size) {
+            format!(
+                "{} bytes arrived of {}",
+                arrived.unwrap_or_default(),
+                self.size
+            )
+        } else if offset == 0 {
+            return Ok(());
+        } else {
+            match hash(session, &self.part)? {
+                Some(sum) if sum == self.sha256 => return Ok(()),
+                Some(_) => "its SHA-256 is not that of what was sent".to_owned(),
+                None => "it was sent in parts and cannot be read back".to_owned(),
+            }
+        };
+        remove(session, &self.part)?;
+        Err(Fault::new(
+            Code::TransferCorrupt,
+            format!(
+                "the file {} on {} is not complete: {problem}",
+                session.endpoint().path(&self.target),
+                session.endpoint().site
+            ),
+        ))
+    }
+}
+
+/// The file's state; `None` where there is none.
+pub(super) fn stat(session: &Session, path: &str) -> Result<Option<FileStat>, Fault> {
+    let path = session.endpoint().path(path);
+    match session.sftp().stat(Path::new(&path)) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(session.fault(&format!("looking at {path}"), &error)),
+    }
+}
+
+/// Removes a file; it may be gone already.
+fn remove(session: &Session, path: &str) -> Result<(), Fault> {
+    let path = session.endpoint().path(path);
+    match session.sftp().unlink(Path::new(&path)) {
+        Err(error) if !is_absent(&error) => Err(session.fault(&format!("removing {path}"), &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the directories of a path below the endpoint's directory; others may make them meanwhile.
+pub(super) fn make_directories(session: &Session, folder: &str) -> Result<(), Fault> {
+    let is_directory = |path: &str| Ok(stat(session, path)?.is_some_and(|found| found.is_dir()));
+    if is_directory(folder)? {
+        return Ok(());
+    }
+    if !is_directory("")? {
+        return Err(Fault::new(
+            Code::SettingsInvalid,
+            format!(
+                "there is no directory {} on {}",
+                session.endpoint().path(""),
+                session.endpoint().site
+            ),
+        )
+        .with_remedy(
+            "Mend the path in api_endpoint, or ask the partner to make the directory; then \
+             release the platform's deliveries.",
+        ));
+    }
+    let mut made = String::new();
+    for name in folder.split('/').filter(|name| !name.is_empty()) {
+        if !made.is_empty() {
+            made.push('/');
+        }
+        made.push_str(name);
+        let path = session.endpoint().path(&made);
+        if let Err(error) = session.sftp().mkdir(Path::new(&path), DIRECTORY_MODE)
+            && !(is_answer(&error) && is_directory(&made)?)
+        {
+            return Err(session.fault(&format!("making the directory {path}"), &error));
+        }
+    }
+    Ok(())
+}
+
+fn make_parents(session: &Session, path: &str) -> Result<(), Fault> {
+    match path.rsplit_once('/') {
+        Some((folder, _)) => make_directories(session, folder),
+        None => Ok(()),
+    }
+}
+
+/// Plain SFTP refuses to rename onto an existing file.
+fn rename_replacing(session: &Session, from: &str, to: &str) -> Result<(), Fault> {
+    let Err(error) = rename(session, from, to) else {
+        return Ok(());
+    };
+    if is_answer(&error) && stat(session, to)?.is_some() {
+        remove(session, to)?;
+        return rename(session, from, to)
+            .map_err(|error| session.fault(&format!("renaming {from} to {to}"), &error));
+    }
+    Err(session.fault(&format!("renaming {from} to {to}"), &error))
+}
+
+fn rename(session: &Session, from: &str, to: &str) -> Result<(), ssh2::Error> {
+    let path = |relative| session.endpoint().path(relative);
+    session.sftp().rename(
+        Path::new(&path(from)),
+        Path::new(&path(to)),
+        Some(ssh2::RenameFlags::empty()),
+    )
+}
+
+/// The temporary name of a document or marker, in the same folder.
+fn part_of(path: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((folder, name)) => format!("{folder}/.{name}.part"),
+        None => format!(".{path}.part"),
+    }
+}
+
+/// Writes a small file under a temporary name and answers with that name.
+fn write_part(session: &Session, path: &str, body: &[u8]) -> Result<String, Fault> {
+    make_parents(session, path)?;
+    let part = part_of(path);
+    let full = session.endpoint().path(&part);
+    let doing = format!("writing {full}");
+    let flags = OpenFlags::WRITE | OpenFlags::TRUNCATE;
+    let mut file = session
+        .sftp()
+        .open_mode(&full, flags, FILE_MODE, OpenType::File)
+        .map_err(|error| session.fault(&doing, &error))?;
+    io::Write::write_all(&mut file, body).map_err(|error| session.io_fault(&doing, &error))?;
+    file.close()
+        .map_err(|error| session.fault(&doing, &error))?;
+    let arrived = stat(session, &part)?.and_then(|found| found.size);
+    if arrived != u64::try_from(body.len()).ok() {
+        return Err(Fault::new(
+            Code::TransferCorrupt,
+            format!(
+                "{} bytes of {} arrived in {full} on {}",
+                arrived.unwrap_or_default(),
+                body.len(),
+                session.endpoint().site
+            ),
+        ));
+    }
+    Ok(part)
+}
+
+pub(super) fn put_document(session: &Session, path: &str, body: &[u8]) -> Result<(), Fault> {
+    let is_same_size = stat(session, path)?.is_some_and(|found| {
+        found.size.and_then(|size| usize::try_from(size).ok()) == Some(body.len())
+    });
+    if is_same_size && read_small(session, path, body.len())?.is_some_and(|found| found == body) {
+        return Ok(());
+    }
+    let part = write_part(session, path, body)?;
+    rename_replacing(session, &part, path)
+}
+
+pub(super) fn put_marker(session: &Session, path: &str, body: &[u8]) -> Result<Marker, Fault> {
+    if stat(session, path)?.is_some() {
+        return Ok(Marker::AlreadyThere);
+    }
+    let part = write_part(session, path, body)?;
+    let Err(error) = rename(session, &part, path) else {
+        return Ok(Marker::Written);
+    };
+    let fault = session.fault(&format!("giving {part} the name {path}"), &error);
+    if !is_answer(&error) {
+        return Err(Fault {
+            code: Code::OutcomeUnknown,
+            message: format!("{}; the completion marker may be there", fault.message),
+            ..fault
+        });
+    }
+    if stat(session, path)?.is_some() {
+        remove(session, &part)?;
+        return Ok(Marker::AlreadyThere);
+    }
+    Err(fault)
+}
+
+/// Reads a file of at most `limit_bytes`; `None` where there is none.
+pub(super) fn read_small(
+    session: &Session,
+    path: &str,
+    limit_bytes: usize,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let full = session.endpoint().path(path);
+    let doing = format!("reading {full}");
+    let file = match session.sftp().open(&full) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(session.fault(&doing, &error)),
+    };
+    let mut body = Vec::new();
+    let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut body)
+        .map_err(|error| session.io_fault(&doing, &error))?;
+    if body.len() > limit_bytes {
+        return Err(Fault::new(
+            Code::PartnerError,
+            format!(
+                "{full} on {} is larger than the {limit_bytes} bytes expected at most",
+                session.endpoint().site
+            ),
+        )
+        .with_remedy("Ask the partner what this file is."));
+    }
+    Ok(Some(body))
+}
+
+/// The SHA-256 of a remote file in hex; `None` where it cannot be read, as in a folder that takes
+/// files only.
+fn hash(session: &Session, path: &str) -> Result<Option<String>, Fault> {
+    let full = session.endpoint().path(path);
+    let mut file = match session.sftp().open(&full) {
+        Ok(file) => file,
+        Err(error) if is_answer(&error) => return Ok(None),
+        Err(error) => return Err(session.fault(&format!("reading {full}"), &error)),
+    };
+    let mut hasher = Sha256::new();
+    // libssh2 asks ahead for as much as fits.
+    let mut buffer = vec![0; 512 * 1024];
+    loop {
+        let read = file
+            .read(&mut buffer)
+            .map_err(|error| session.io_fault(&format!("reading back {full}"), &error))?;
+        if read == 0 {
+            return Ok(Some(hex::encode(hasher.finalize())));
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+    }
+}
+
+/// What a directory holds, sorted by name; nothing where there is no such directory.
+pub(super) fn list(session: &Session, directory: &str) -> Result<Vec<Entry>, Fault> {
+    let full = session.endpoint().path(directory);
+    let doing = format!("listing {full}");
+    let mut handle = match session.sftp().opendir(&full) {
+        Ok(handle) => handle,
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(session.fault(&doing, &error)),
+    };
+    let mut entries = Vec::new();
+    loop {
+        let (name, stat) = match handle.readdir() {
+            Ok(found) => found,
+            // How ssh2 says that the directory is at its end.
+            Err(error) if error.message() == "no more files" => break,
+            Err(error) => return Err(session.fault(&doing, &error)),
+        };
+        let name = name.to_string_lossy().into_owned();
+        if name == "." || name == ".." {
+            continue;
+        }
+        if entries.len() == ENTRIES_MAX {
+            return Err(Fault::new(
+                Code::PartnerError,
+                format!(
+                    "{full} on {} holds more than {ENTRIES_MAX} entries",
+                    session.endpoint().site
+                ),
+            )
+            .with_remedy("Ask the partner to clear the directory out."));
+        }
+        entries.push(Entry {
+            name,
+            size: stat.size.unwrap_or_default(),
+            is_directory: stat.is_dir(),
+        });
+    }
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(entries)
+}
+
+/// Removes the files of a folder that are not named, left by an earlier attempt.
+pub(super) fn remove_others(
+    session: &Session,
+    folder: &str,
+    names: &HashSet<String>,
+) -> Result<(), Fault> {
+    let entries = match list(session, folder) {
+        // A folder that takes files only cannot be tidied.
+        Err(fault) if fault.code == Code::AccessDenied => return Ok(()),
+        listed => listed?,
+    };
+    for entry in entries {
+        if !entry.is_directory && !names.contains(&entry.name) {
+            remove(session, &format!("{folder}/{}", entry.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes, reads back and removes a file; answers with a sentence.
+pub(super) fn check_writing(session: &Session, name: &str) -> Result<String, Fault> {
+    const BODY: &[u8] = b"Written to see whether deliveries can be. It can be removed.\n";
+    make_directories(session, "")?;
+    put_document(session, name, BODY)?;
+    let is_read_back =
+        read_small(session, name, BODY.len()).is_ok_and(|found| found.as_deref() == Some(BODY));
+    remove(session, name)?;
+    Ok(format!(
+        "Wrote{} and removed a file in {}.",
+        if is_read_back { ", read back" } else { "" },
+        session.endpoint().path("")
+    ))
+}

@@ -1,0 +1,149 @@
+//! The upload of one file's bytes: a window of them is always under way, so that neither the
+//! distance to the partner nor the size of single writes sets the pace.
+
+use std::io::{self, Seek, SeekFrom, Write};
+
+use ssh2::{File, OpenFlags, OpenType};
+use tokio::sync::mpsc::{self, error::TryRecvError};
+
+use super::{feed::Piece, session::Session};
+use crate::{Code, Fault};
+
+/// Bytes under way at once. OpenSSH takes no more on one connection before it acknowledges some.
+const WINDOW_BYTES: usize = 2 * 1024 * 1024;
+
+/// The window is filled up when this much of it is free, not at each acknowledgement.
+const REFILL_BYTES: usize = 512 * 1024;
+
+/// Writes what the feed gives to a file from `offset` on, and closes it.
+pub(super) fn write_all(
+    session: &Session,
+    path: &str,
+    offset: u64,
+    mut feed: mpsc::Receiver<Piece>,
+) -> Result<(), Fault> {
+    let doing = format!("writing {path}");
+    let flags = if offset == 0 {
+        OpenFlags::WRITE | OpenFlags::TRUNCATE
+    } else {
+        OpenFlags::WRITE
+    };
+    let mut file = session
+        .sftp()
+        .open_mode(path, flags, 0o644, OpenType::File)
+        .map_err(|error| session.fault(&doing, &error))?;
+    file.seek(SeekFrom::Start(offset))
+        .map_err(|error| session.io_fault(&doing, &error))?;
+    let mut window = Window::default();
+    let mut is_ended = false;
+    loop {
+        if !is_ended && window.has_room() {
+            match next_piece(&mut feed, window.is_empty())? {
+                Some(Piece::Bytes(bytes)) => window.add(&bytes),
+                Some(Piece::Wait) => session.keep_alive(),
+                Some(Piece::Failed(fault)) => return Err(fault),
+                Some(Piece::End) => is_ended = true,
+                None => {}
+            }
+        }
+        if !window.is_empty() {
+            // Fewer bytes than given are the rule: those that the partner has acknowledged. The
+            // others are under way, and libssh2 wants to see them again at the next call.
+            let acknowledged = file
+                .write(window.unacknowledged())
+                .map_err(|error| write_fault(session, &mut file, &doing, &error))?;
+            window.acknowledge(acknowledged);
+        } else if is_ended {
+            break;
+        }
+    }
+    file.close().map_err(|error| session.fault(&doing, &error))
+}
+
+/// The next piece; waits for it only when there is nothing else to do.
+fn next_piece(feed: &mut mpsc::Receiver<Piece>, may_wait: bool) -> Result<Option<Piece>, Fault> {
+    // The delivery was dropped before the file was complete.
+    let abandoned = || Fault::new(Code::WorkerStopped, "the delivery was stopped");
+    if may_wait {
+        return feed.blocking_recv().map(Some).ok_or_else(abandoned);
+    }
+    match feed.try_recv() {
+        Ok(piece) => Ok(Some(piece)),
+        Err(TryRecvError::Empty) => Ok(None),
+        Err(TryRecvError::Disconnected) => Err(abandoned()),
+    }
+}
+
+/// A full disk is a mere "failure" in the version of SFTP that everybody speaks; many servers say
+/// what is free when asked.
+fn write_fault(session: &Session, file: &mut File, doing: &str, error: &io::Error) -> Fault {
+    let fault = session.io_fault(doing, error);
+    let is_full =
+        fault.code == Code::PartnerError && file.statvfs().is_ok_and(|volume| volume.f_bavail == 0);
+    if is_full {
+        return Fault::new(
+            Code::PartnerFull,
+            format!("{}; its disk is full", fault.message),
+        );
+    }
+    fault
+}
+
+/// Bytes that were given to libssh2 and not acknowledged yet, and those to follow.
+#[derive(Default)]
+struct Window {
+    bytes: Vec<u8>,
+    acknowledged: usize,
+}
+
+impl Window {
+    fn unacknowledged(&self) -> &[u8] {
+        self.bytes.get(self.acknowledged..).unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unacknowledged().is_empty()
+    }
+
+    fn has_room(&self) -> bool {
+        self.unacknowledged().len() + REFILL_BYTES <= WINDOW_BYTES
+    }
+
+    fn add(&mut self, more: &[u8]) {
+        // Moved together only now and then: an acknowledgement covers 30 kB.
+        if self.acknowledged >= WINDOW_BYTES || self.is_empty() {
+            self.bytes.drain(..self.acknowledged);
+            self.acknowledged = 0;
+        }
+        self.bytes.extend_from_slice(more);
+    }
+
+    fn acknowledge(&mut self, count: usize) {
+        self.acknowledged = (self.acknowledged + count).min(self.bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_gives_every_byte_once_and_stays_small() {
+        let source: Vec<u8> = (0..40_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut window = Window::default();
+        let mut given = Vec::with_capacity(source.len());
+        let mut rest = source.as_slice();
+        while !(rest.is_empty() && window.is_empty()) {
+            if window.has_room() && !rest.is_empty() {
+                let (piece, after) = rest.split_at(rest.len().min(REFILL_BYTES));
+                window.add(piece);
+                rest = after;
+            }
+            let count = window.unacknowledged().len().min(30_000);
+            given.extend_from_slice(&window.unacknowledged()[..count]);
+            window.acknowledge(count);
+            assert!(window.bytes.len() <= 2 * WINDOW_BYTES + REFILL_BYTES);
+        }
+        assert!(given == source);
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the crate through its public surface, with real files, servers and schemas.
+
+mod fixtures;
+mod package;
