@@ -328,7 +328,7 @@ impl ApiAdapter {
 /// The document that went out, to be kept.
 fn sent(metadata: Vec<u8>) -> Evidence {
     Evidence {
-        name: "metadata.json".into(),
+        name: Metadata::FILE_NAME.into(),
         media_type: "application/json".into(),
         body: metadata,
     }

@@ -8,10 +8,13 @@ mod connection;
 mod http;
 mod ledger;
 mod misbehave;
+mod process;
 mod reception;
 mod routes;
 mod shelf;
+mod sshd;
 
 pub use http::{HttpPartner, HttpPartnerOptions};
 pub use ledger::{Ledger, ReceivedFile, ReceivedHandover, Verdict};
 pub use misbehave::{Misbehaviour, Misbehaviours};
+pub use sshd::{Sshd, SshdError, SshdOptions};

@@ -49,6 +49,7 @@ pub(super) struct Reception {
 /// Takes the parts of a body in, into a folder of their own.
 pub(super) async fn receive(
     parts: &mut Multipart,
+    key: &str,
     folder: PathBuf,
     cut_after: Option<u64>,
 ) -> Result<Reception, Refusal> {
@@ -66,8 +67,14 @@ pub(super) async fn receive(
         ));
     }
     let metadata = receiving.metadata(first).await?;
-    let announced = Announced::read(&metadata)
-        .map_err(|problem| Refusal::Wrong(vec![format!("metadata: {problem}")]))?;
+    let announced =
+        Announced::from_metadata(&metadata).map_err(|problem| Refusal::Wrong(vec![problem]))?;
+    if announced.key != key {
+        return Err(Refusal::Wrong(vec![format!(
+            "the idempotency key is {key}, the metadata's key {}",
+            announced.key
+        )]));
+    }
     let mut files: Vec<ReceivedFile> = Vec::new();
     while let Some(part) = next(parts).await? {
         let name = part.file_name().unwrap_or_default().to_owned();

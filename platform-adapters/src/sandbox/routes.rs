@@ -134,7 +134,7 @@ async fn take_in(
     misbehaviour: Option<&Misbehaviour>,
 ) -> Result<Response, Refusal> {
     let folder = reception::fresh_folder(&partner.root.join("incoming"))?;
-    let outcome = match reception::receive(parts, folder.clone(), cut_after).await {
+    let outcome = match reception::receive(parts, key, folder.clone(), cut_after).await {
         Ok(reception) => settle(partner, key, reception, &folder, misbehaviour),
         Err(refusal) => Err(refusal),
     };
