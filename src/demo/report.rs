@@ -53,7 +53,7 @@ fn delivery(account: &Account) -> Value {
 pub(crate) fn table(accounts: &[Account]) -> String {
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header([
             "Release",
