@@ -87,7 +87,7 @@ pub(super) async fn claim(
         .filter(|ask| ask.concurrency.is_some())
         .map(|ask| ask.queue.clone())
         .collect();
-    let rows = if limited.is_empty() {
+    let mut rows = if limited.is_empty() {
         let mut conn = pool.acquire().await?;
         claim_rows(&mut conn, asks, worker, lease_s, now).await?
     } else {
@@ -98,8 +98,7 @@ pub(super) async fn claim(
         transaction.commit().await?;
         rows
     };
-    let mut rows = rows;
-    rows.sort_by(|a, b| (a.priority, a.run_at, a.id).cmp(&(b.priority, b.run_at, b.id)));
+    rows.sort_by_key(|row| (row.priority, row.run_at, row.id));
     Ok(rows
         .into_iter()
         .filter_map(|row| row.into_claimed(registry, worker))
@@ -141,7 +140,7 @@ async fn claim_rows(
                select * from unnest($1::text[], $2::int[], $3::int[]) as a(queue, quota, concurrency)
            ), lane as (
                select * from unnest($4::text[], $5::text[], $6::smallint[]) as l(queue, kind, priority)
-           ), budget as (
+           ), budget as materialized (
                select queue, greatest(0, case when concurrency is null then quota else least(quota,
                    concurrency - (select count(*) from worker.jobs r
                                   where r.queue = asked.queue and r.state = 'running')) end) as jobs

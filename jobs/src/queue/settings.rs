@@ -21,7 +21,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Between two heartbeats. At most a third of the lease, so that two may be missed.
     pub heartbeat: Duration,
-    /// Between two looks for due work when neither a notification nor a due time came.
+    /// Between two looks for due work when neither a notification nor a due time came: only what
+    /// a lost notification announced waits so long.
     pub poll_interval: Duration,
     /// Between two looks at queues whose due work cannot be had: at its limit, or locked.
     pub busy_interval: Duration,
@@ -56,7 +57,7 @@ impl Default for Settings {
             completion_batch: 500,
             lease: Duration::from_secs(30),
             heartbeat: Duration::from_secs(10),
-            poll_interval: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(10),
             busy_interval: Duration::from_millis(500),
             rescue_interval: Duration::from_secs(10),
             rescue_batch: 500,

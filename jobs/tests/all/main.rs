@@ -7,5 +7,7 @@
     clippy::indexing_slicing
 )]
 
+mod deliveries;
 mod queue;
+mod schedules;
 mod schema;

@@ -41,7 +41,7 @@ async fn catalog(pool: &PgPool) -> BTreeSet<String> {
          FROM pg_constraint WHERE connamespace = 'public'::regnamespace
          UNION ALL
          SELECT format('index %s %s %s', tablename, indexname, indexdef)
-         FROM pg_indexes WHERE schemaname = 'public'
+         FROM pg_indexes WHERE schemaname = 'public' AND NOT starts_with(indexname, 'worker_')
          UNION ALL
          SELECT format('label %s %s %s', enumtypid::regtype, enumlabel,
                        row_number() OVER (PARTITION BY enumtypid ORDER BY enumsortorder))

@@ -8,7 +8,9 @@
 
 mod api;
 mod api_network;
+mod ddex;
 mod fixtures;
 mod package;
 mod sandbox;
+mod sftp;
 mod sshd;

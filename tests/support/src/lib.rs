@@ -4,6 +4,8 @@
 //! `./scripts/test` and `./scripts/with-postgres` start a throw-away server and name it there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod catalogue;
+
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 

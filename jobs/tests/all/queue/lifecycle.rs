@@ -10,6 +10,7 @@ use std::{
 
 use chrono::DateTime;
 use jobs::queue::{NewJob, Settings};
+use sqlx::Connection as _;
 
 use super::harness::{Action, Bench, epoch, large, never_polling, quick, small, until};
 
@@ -161,6 +162,53 @@ async fn the_loss_of_all_connections_loses_nothing() {
     .unwrap();
     assert_eq!(repeated, 0);
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_longer_than_the_lease_is_survived() {
+    let bench = Bench::new().await;
+    let jobs = [large("q", Action::Wait), small("s", Action::Wait)];
+    bench.enqueue(&jobs).await;
+    let daemon = bench.daemon();
+    until("both run", async || bench.stage.starts() == 2).await;
+
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let mut server = sqlx::PgConnection::connect(&url).await.unwrap();
+    let name: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(bench.pool())
+        .await
+        .unwrap();
+    set_open(&mut server, &name, false).await;
+    until(
+        "the handlers are stopped, for another daemon may have their jobs",
+        async || bench.stage.ended.load(Ordering::SeqCst) == 2,
+    )
+    .await;
+    set_open(&mut server, &name, true).await;
+
+    bench.stage.gate.add_permits(10);
+    bench.until_completed(2).await;
+    bench
+        .enqueue(&[large("q", Action::Succeed), small("s", Action::Succeed)])
+        .await;
+    bench.until_completed(4).await;
+    daemon.stop().await;
+}
+
+/// Opens a database to connections, or closes it and ends those it has.
+async fn set_open(server: &mut sqlx::PgConnection, name: &str, open: bool) {
+    let statement = format!("alter database {name} allow_connections {open}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut *server)
+        .await
+        .unwrap();
+    if !open {
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+            .bind(name)
+            .execute(server)
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test]
