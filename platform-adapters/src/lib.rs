@@ -4,9 +4,7 @@
 
 mod adapter;
 pub mod api;
-pub mod api;
 mod connect;
-pub mod ddex;
 pub mod ddex;
 mod fault;
 mod handover;
