@@ -83,9 +83,8 @@ pub(crate) fn table(accounts: &[Account]) -> String {
 
 /// One row for a release, a line in it for each platform.
 fn release_row(accounts: &[Account]) -> Vec<Cell> {
-    let lines = |of: &dyn Fn(&Account) -> String| {
-        accounts.iter().map(of).collect::<Vec<_>>().join("\n")
-    };
+    let lines =
+        |of: &dyn Fn(&Account) -> String| accounts.iter().map(of).collect::<Vec<_>>().join("\n");
     let title = accounts.first().map_or_else(String::new, |first| {
         let upc = first.row.upc.as_deref().unwrap_or("none");
         format!("{}\nUPC {upc}", first.row.release_title)

@@ -68,7 +68,10 @@ impl Counts {
     fn line(&self, daemon: u32) -> String {
         let waiting =
             self.expected - self.decided() - self.sending - self.sent - self.retrying - self.held;
-        let mut line = format!("deliveries: {} of {} accepted", self.accepted, self.expected);
+        let mut line = format!(
+            "deliveries: {} of {} accepted",
+            self.accepted, self.expected
+        );
         for (count, what) in [
             (self.refused, "refused"),
             (self.sending, "being sent"),
