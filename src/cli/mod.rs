@@ -138,7 +138,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match arguments.command {
             Command::Run(arguments) => run::run(arguments, &config).await,
             Command::Demo(arguments) => demo::run(arguments).await,
@@ -146,7 +146,10 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
         }
-    })
+    });
+    // A thread may be waiting for standard input, which nothing can interrupt.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Connects to a database, with the errors an operator can act on.

@@ -2,6 +2,8 @@
 //! group of its own, so that Ctrl-C reaches the demo alone and the daemon is stopped in order.
 
 use std::{
+    env,
+    ffi::OsString,
     fs::{self, File},
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -30,7 +32,7 @@ const LOG_LINES: usize = 15;
 pub(crate) struct Daemon {
     child: Child,
     /// Closed when the demo ends, however it ends, and then the daemon ends too.
-    _stdin: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
     pid: u32,
     started: Instant,
     false_starts: u32,
@@ -44,12 +46,15 @@ impl Daemon {
             .append(true)
             .open(state.daemon_log())
             .context("the daemon's log cannot be opened")?;
-        let program = std::env::current_exe().context("where this program lies is unknown")?;
+        let program = env::current_exe().context("where this program lies is unknown")?;
         let mut child = Command::new(program)
             .arg("run")
             .arg("--config")
             .arg(state.daemon_config())
             .arg("--exit-on-stdin-close")
+            // What the demo was called with is the demo's: its daemon is configured by the file.
+            .env_clear()
+            .envs(inherited())
             .stdin(Stdio::piped())
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
@@ -62,7 +67,7 @@ impl Daemon {
         state.remember_daemon(pid)?;
         Ok(Self {
             child,
-            _stdin: stdin,
+            stdin,
             pid,
             started: Instant::now(),
             false_starts: 0,
@@ -101,12 +106,21 @@ impl Daemon {
             // It may have ended by itself; then waiting is all there is to do.
             let _ = kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM);
         }
+        drop(self.stdin.take());
         match tokio::time::timeout(STOP_GRACE, self.child.wait()).await {
             Ok(ended) => ended.map(|_| ()),
             Err(_) => self.child.kill().await,
         }
         .context("the daemon cannot be stopped")
     }
+}
+
+/// The environment without what would go before the configuration file.
+fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| {
+        let name = name.as_encoded_bytes();
+        name != b"DATABASE_URL" && !name.starts_with(b"TUNEMANTRA_")
+    })
 }
 
 fn last_lines(state: &State) -> String {

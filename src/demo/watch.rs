@@ -68,15 +68,12 @@ impl Counts {
     fn line(&self, daemon: u32) -> String {
         let waiting =
             self.expected - self.decided() - self.sending - self.sent - self.retrying - self.held;
-        let mut line = format!(
-            "deliveries: {} of {} accepted",
-            self.accepted, self.expected
-        );
+        let mut line = format!("{} of {} accepted", self.accepted, self.expected);
         for (count, what) in [
             (self.refused, "refused"),
-            (self.sending, "being sent"),
-            (self.sent, "awaiting the partner's word"),
-            (self.retrying, "waiting for another try"),
+            (self.sending, "sending"),
+            (self.sent, "sent"),
+            (self.retrying, "retrying"),
             (self.held, "held"),
             (waiting, "queued"),
         ] {
