@@ -86,7 +86,7 @@ pub(super) fn territories(
     if !unknown.is_empty() {
         findings.add(
             "territories",
-            format!("{} is no ISO 3166-1 code", unknown.join(", ")),
+            format!("{}: no ISO 3166-1 code", unknown.join(", ")),
             "Use the two-letter codes of ISO 3166-1 in upper case.",
         );
     }

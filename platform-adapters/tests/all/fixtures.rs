@@ -1,11 +1,5 @@
 //! Releases to test with: the model, and real audio and artwork files in a directory that goes away
 //! with the fixture.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::{

@@ -122,7 +122,7 @@ fn describe(format: &Format, start: u64, length: u64, size: u64) -> Result<Probe
     if length < block {
         return Err(Objection::new("holds no audio", EXPORT_AGAIN).into());
     }
-    if length % block != 0 {
+    if !length.is_multiple_of(block) {
         objections.push(Objection::new(
             "ends in the middle of a sample",
             EXPORT_AGAIN,
