@@ -1,5 +1,6 @@
 //! The commands, a file each, and what they have in common: arguments, logs, errors, exit codes.
 
+mod demo;
 mod migrate;
 mod run;
 
@@ -36,6 +37,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Demo(demo::Arguments),
     Migrate(migrate::Arguments),
 }
 
@@ -106,8 +108,11 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let config =
+    let mut config =
         Config::load(&arguments.config, std::env::vars()).map_err(Failure::configuration)?;
+    if let Command::Demo(_) = arguments.command {
+        demo::LOG_FILTER.clone_into(&mut config.log.filter);
+    }
     telemetry::start(&config.log).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -115,6 +120,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match arguments.command {
             Command::Run(arguments) => run::run(arguments, &config).await,
+            Command::Demo(arguments) => demo::run(arguments).await,
             Command::Migrate(arguments) => migrate::run(arguments, &config).await,
         }
     })
