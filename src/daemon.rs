@@ -9,7 +9,7 @@ use jobs::{
     queue::{self, Registry},
     schedule,
 };
-use platform_adapters::{ConnectOptions, package::AssetStore};
+use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +23,13 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let clock = clock::system();
     let assets = AssetStore::local(&config.assets.root).context("assets.root")?;
+    let schemas = config
+        .ddex
+        .schemas()
+        .map(|path| ddex::find_schemas(&path))
+        .transpose();
     let options = ConnectOptions {
-        ddex_schemas: config.ddex.schemas(),
+        ddex_schemas: schemas.context("ddex.schemas")?,
     };
     let make = {
         let assets = assets.clone();

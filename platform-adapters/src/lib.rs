@@ -4,6 +4,8 @@
 
 mod adapter;
 pub mod api;
+mod connect;
+pub mod ddex;
 mod fault;
 mod handover;
 pub mod package;
@@ -13,5 +15,6 @@ pub mod settings;
 pub mod sftp;
 
 pub use adapter::{Adapter, Evidence, Located, Receipt, Status};
+pub use connect::{ConnectOptions, connect};
 pub use fault::{Code, Fault, FaultClass, Finding};
 pub use handover::{Handover, Kind};

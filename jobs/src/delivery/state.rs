@@ -321,9 +321,12 @@ mod tests {
                 }
                 // Work under way always ends with somebody who goes on with it.
                 match next {
-                    State::Retrying => prop_assert!(matches!(job, Next::Deliver { .. })),
+                    State::Retrying => prop_assert!(matches!(job, Next::Deliver { .. }), "{job:?}"),
                     State::Held => prop_assert_eq!(job, Next::Hold),
-                    State::Sent => prop_assert!(matches!(job, Next::Confirm | Next::AskAgain { .. } | Next::Hold)),
+                    State::Sent => prop_assert!(
+                        matches!(job, Next::Confirm | Next::AskAgain { .. } | Next::Hold),
+                        "{job:?}"
+                    ),
                     _ => {}
                 }
                 handed_over |= matches!(event, Event::HandedOver { .. });

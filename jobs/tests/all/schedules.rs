@@ -39,7 +39,14 @@ async fn many_daemons_make_one_delivery_of_each() {
         sum.schedules += counted.schedules;
         sum.deliveries += counted.deliveries;
     }
-    assert_eq!(sum, FannedOut { schedules: 80, deliveries: 80, refused: 0 });
+    assert_eq!(
+        sum,
+        FannedOut {
+            schedules: 80,
+            deliveries: 80,
+            refused: 0
+        }
+    );
     let (records, deliveries, jobs, targets): (i64, i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from distribution_records), (select count(*) from worker.deliveries),
                 (select count(*) from worker.jobs), (select count(*) from worker.schedule_targets)",
@@ -57,7 +64,12 @@ async fn only_what_is_due_is_taken() {
     let pool = database.pool();
     let platform = catalogue::platform(pool, "One").await;
     let release = catalogue::release(pool, assets.path(), 1).await;
-    for (status, hours) in [("pending", 1), ("completed", -1), ("processing", -1), ("scheduled", 1)] {
+    for (status, hours) in [
+        ("pending", 1),
+        ("completed", -1),
+        ("processing", -1),
+        ("scheduled", 1),
+    ] {
         let schedule = catalogue::schedule(pool, release, &[platform]).await;
         sqlx::query(
             "update scheduled_distributions set status = $2, scheduled_date = now() + $3 * interval '1 hour'
@@ -71,10 +83,17 @@ async fn only_what_is_due_is_taken() {
         .unwrap();
     }
     let now = Utc::now();
-    assert_eq!(fan_out_due(pool, 10, now).await.unwrap(), FannedOut::default());
+    assert_eq!(
+        fan_out_due(pool, 10, now).await.unwrap(),
+        FannedOut::default()
+    );
     let later = now + chrono::TimeDelta::hours(2);
     assert_eq!(
         fan_out_due(pool, 10, later).await.unwrap(),
-        FannedOut { schedules: 2, deliveries: 1, refused: 0 }
+        FannedOut {
+            schedules: 2,
+            deliveries: 1,
+            refused: 0
+        }
     );
 }

@@ -125,7 +125,8 @@ impl Announced {
             return Err(format!("{name} is announced twice"));
         }
         for file in &self.files {
-            if !is_file_name(&file.name) {
+            let name = file.name.strip_prefix("resources/").unwrap_or(&file.name);
+            if !is_file_name(name) {
                 return Err(format!("{:?} is no file name", file.name));
             }
             if file.size == 0 {
@@ -163,7 +164,7 @@ impl Announced {
 }
 
 /// 12 or 13 digits whose weighted sum is a multiple of ten.
-fn is_gtin(text: &str) -> bool {
+pub(super) fn is_gtin(text: &str) -> bool {
     let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(10)).collect();
     digits.is_some_and(|digits| {
         let sum: u32 = digits

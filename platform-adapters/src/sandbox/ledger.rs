@@ -2,12 +2,14 @@
 //! under the partner's root, so that it survives the partner and can be read beside it.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// One hand-over, as the partner saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +26,10 @@ pub struct ReceivedHandover {
     pub partner_release_id: String,
     /// When it was complete.
     pub received_at: DateTime<Utc>,
-    /// Where its files and documents lie, below the partner's root.
+    /// Where its documents lie, below the partner's root.
     pub folder: PathBuf,
+    /// Where audio and artwork lie, below the partner's root.
+    pub media_folder: PathBuf,
     /// The documents that came with it, by name in `folder`: metadata, manifest, message.
     pub documents: Vec<String>,
     /// Audio and artwork, by what arrived.
@@ -39,6 +43,10 @@ pub struct ReceivedHandover {
     /// How often its state was asked for.
     #[serde(default)]
     pub asked: u32,
+    /// The folders in which it was completed, each with what tells that completion marker from
+    /// another of the same name.
+    #[serde(default)]
+    pub markers: BTreeMap<String, String>,
     /// The hash sum of everything in it, by which a repetition is told from something else.
     pub fingerprint: String,
 }
@@ -113,10 +121,16 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Where a file or document of a hand-over lies.
+    /// Where a document of a hand-over lies.
     #[must_use]
-    pub fn path(&self, handover: &ReceivedHandover, name: &str) -> PathBuf {
+    pub fn document(&self, handover: &ReceivedHandover, name: &str) -> PathBuf {
         self.root.join(&handover.folder).join(name)
+    }
+
+    /// Where an audio file or the artwork of a hand-over lies.
+    #[must_use]
+    pub fn media(&self, handover: &ReceivedHandover, name: &str) -> PathBuf {
+        self.root.join(&handover.media_folder).join(name)
     }
 
     /// Keeps a hand-over, all of it or nothing.
@@ -149,4 +163,10 @@ pub(super) fn is_file_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// The partner's id of a release that came with this key: the same after any time.
+pub(super) fn release_id(key: &str) -> String {
+    let digest = hex::encode(Sha256::digest(key));
+    format!("rel-{}", digest.get(..16).unwrap_or_default())
 }

@@ -81,6 +81,15 @@ impl Misbehaviours {
     }
 }
 
+impl Misbehaviours {
+    /// Whether a partner that only acknowledges can do all of it.
+    pub(super) fn are_rejections(&self) -> bool {
+        self.steps
+            .iter()
+            .all(|(_, what)| matches!(what, Misbehaviour::RejectLater { .. }))
+    }
+}
+
 /// Which misbehaviour comes next.
 #[derive(Debug)]
 pub(super) struct Course {

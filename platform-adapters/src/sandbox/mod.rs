@@ -3,18 +3,24 @@
 //! ledger, and misbehave on request. They judge what arrives with code of their own, so that they
 //! and the adapters are not wrong together.
 
+mod acknowledge;
 mod announced;
 mod connection;
 mod http;
+mod inbox;
+mod inspection;
 mod ledger;
 mod misbehave;
 mod process;
 mod reception;
 mod routes;
+mod sftp;
 mod shelf;
 mod sshd;
 
 pub use http::{HttpPartner, HttpPartnerOptions};
+pub use inspection::SftpKind;
 pub use ledger::{Ledger, ReceivedFile, ReceivedHandover, Verdict};
 pub use misbehave::{Misbehaviour, Misbehaviours};
+pub use sftp::{SftpPartner, SftpPartnerError, SftpPartnerOptions};
 pub use sshd::{Sshd, SshdError, SshdOptions};

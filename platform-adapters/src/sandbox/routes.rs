@@ -1,6 +1,6 @@
 //! What the sandbox's HTTP partner answers.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use axum::{
     Json,
@@ -13,12 +13,11 @@ use futures_util::StreamExt;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::{
     connection::Cutter,
     http::Partner,
-    ledger::{ReceivedHandover, Verdict, is_file_name},
+    ledger::{ReceivedHandover, Verdict, is_file_name, release_id},
     misbehave::Misbehaviour,
     reception::{self, Reception, Refusal},
 };
@@ -197,6 +196,7 @@ fn settle(
         upc: announced.upc,
         partner_release_id: id,
         received_at: Utc::now(),
+        media_folder: place.clone(),
         folder: place,
         documents: vec!["metadata.json".into()],
         files: reception.files,
@@ -207,17 +207,12 @@ fn settle(
         violations: Vec::new(),
         completed: 1,
         asked: 0,
+        markers: BTreeMap::new(),
         fingerprint: reception.fingerprint,
     };
     let answer = taken(partner, &handover);
     shelf.keep(handover)?;
     Ok(answer)
-}
-
-/// The same for the same key, after any time.
-fn release_id(key: &str) -> String {
-    let digest = hex::encode(Sha256::digest(key));
-    format!("rel-{}", digest.get(..16).unwrap_or_default())
 }
 
 fn page(partner: &Partner, id: &str) -> String {
@@ -345,13 +340,15 @@ fn take_down(partner: &Partner, headers: &HeaderMap, upc: &str) -> Response {
             upc: upc.to_owned(),
             partner_release_id: id.to_owned(),
             received_at: Utc::now(),
-            folder: std::path::Path::new("handovers").join(&key),
+            folder: std::path::PathBuf::new(),
+            media_folder: std::path::PathBuf::new(),
             documents: Vec::new(),
             files: Vec::new(),
             verdict: Verdict::Accepted,
             violations: Vec::new(),
             completed: 1,
             asked: 0,
+            markers: BTreeMap::new(),
             fingerprint: upc.to_owned(),
         },
     };

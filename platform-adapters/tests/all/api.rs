@@ -1,11 +1,5 @@
 //! The adapter `api` against the sandbox's HTTP partner: every outcome, and every misbehaviour that
 //! the partner knows.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
 
 use std::time::Duration;
 
@@ -94,21 +88,7 @@ pub(crate) fn platform(endpoint: &str, token: &str, format_specs: Value) -> Plat
 }
 
 pub(crate) fn adapter(endpoint: &str, token: &str, assets: &AssetStore) -> ApiAdapter {
-    ApiAdapter::with_timeouts(
-        platform(endpoint, token, json!({})),
-        assets.clone(),
-        timeouts(),
-    )
-    .unwrap()
-}
-
-/// Short enough to wait for, long enough for a busy machine.
-pub(crate) fn timeouts() -> Timeouts {
-    Timeouts {
-        stall: Duration::from_secs(3),
-        answer: Duration::from_secs(3),
-        ..Timeouts::default()
-    }
+    ApiAdapter::new(platform(endpoint, token, json!({})), assets.clone()).unwrap()
 }
 
 pub(crate) fn handover(kind: Kind) -> Handover {
@@ -160,10 +140,10 @@ async fn a_release_is_handed_over_and_accepted() {
     for file in package.files() {
         let arrived = received.files.iter().find(|f| f.name == file.name).unwrap();
         assert_eq!((arrived.size, &arrived.sha256), (file.size, &file.sha256));
-        let path = scene.partner.ledger().path(received, &file.name);
+        let path = scene.partner.ledger().media(received, &file.name);
         assert_eq!(path.metadata().unwrap().len(), file.size);
     }
-    let document = scene.partner.ledger().path(received, "metadata.json");
+    let document = scene.partner.ledger().document(received, "metadata.json");
     assert_eq!(std::fs::read(document).unwrap(), receipt.evidence[0].body);
 
     for said in ["received", "processing"] {
@@ -462,7 +442,21 @@ async fn a_partner_that_does_not_answer_is_given_up_on() {
         by: Duration::from_secs(3600),
     }))
     .await;
-    let fault = failing(&scene).await;
+    let package = scene.package(1).await;
+    let impatient = ApiAdapter::with_timeouts(
+        platform(scene.partner.url(), TOKEN, json!({})),
+        scene.fixture.assets.clone(),
+        Timeouts {
+            stall: Duration::from_millis(300),
+            answer: Duration::from_millis(300),
+            ..Timeouts::default()
+        },
+    )
+    .unwrap();
+    let fault = impatient
+        .deliver(&handover(Kind::Insert), &package)
+        .await
+        .unwrap_err();
     // How much fits into the buffers between decides whether it all counts as sent.
     assert!(
         matches!(fault.code, Code::TimedOut | Code::OutcomeUnknown),

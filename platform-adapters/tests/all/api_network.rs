@@ -1,11 +1,5 @@
 //! The adapter `api` against what is no partner at all: servers that answer nonsense, redirect,
 //! never end, or show a certificate that nobody vouches for; and against very large files.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
 
 use std::{fs::File, net::SocketAddr, sync::Arc};
 
@@ -29,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{Scene, TOKEN, adapter, handover, platform, timeouts},
+    api::{Scene, TOKEN, adapter, handover, platform},
     fixtures::Fixture,
 };
 
@@ -367,12 +361,7 @@ async fn a_large_file_passes_through_little_memory() {
     }
     file.size = BYTES;
     file.sha256 = hex::encode(hasher.finalize());
-    let adapter = ApiAdapter::with_timeouts(
-        platform(scene.partner.url(), TOKEN, json!({})),
-        scene.fixture.assets.clone(),
-        timeouts(),
-    )
-    .unwrap();
+    let adapter = scene.adapter();
     // Other tests run in this process; what counts is that the file is not in memory.
     let before = resident_kb();
     let handover = handover(Kind::Insert);

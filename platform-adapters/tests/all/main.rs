@@ -8,6 +8,7 @@
 
 mod api;
 mod api_network;
+mod ddex;
 mod fixtures;
 mod package;
 mod sandbox;

@@ -1,10 +1,4 @@
 //! The sandbox's partners as such: what they remember, and that they are as strict as they say.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
 
 use platform_adapters::{
     Adapter, Kind,

@@ -21,14 +21,21 @@ async fn spoiled(sql: &str) -> String {
     assert_eq!(world.decided(schedule).await, "failed", "{sql}");
     assert_eq!(world.decided(other).await, "completed", "{sql}");
     world.stop().await;
-    assert_eq!(world.partner.deliveries(), 1, "nothing of the spoiled release was sent: {sql}");
+    assert_eq!(
+        world.partner.deliveries(),
+        1,
+        "nothing of the spoiled release was sent: {sql}"
+    );
     let error: String =
         sqlx::query_scalar("select error_details from distribution_records where release_id = $1")
             .bind(release)
             .fetch_one(world.pool())
             .await
             .unwrap();
-    assert!(error.contains("Single 1") && error.contains("Nordlys"), "{error}");
+    assert!(
+        error.contains("Single 1") && error.contains("Nordlys"),
+        "{error}"
+    );
     error
 }
 
@@ -70,8 +77,7 @@ async fn platforms_that_cannot_be_used_are_refused_and_the_others_go_on() {
     .execute(world.pool())
     .await
     .unwrap();
-    let mixed =
-        catalogue::schedule(world.pool(), release, &[good, inactive, albums, 4711]).await;
+    let mixed = catalogue::schedule(world.pool(), release, &[good, inactive, albums, 4711]).await;
     let empty = catalogue::schedule(world.pool(), release, &[]).await;
     let unusable = catalogue::schedule(world.pool(), release, &[broken]).await;
     world.start();
@@ -90,7 +96,10 @@ async fn platforms_that_cannot_be_used_are_refused_and_the_others_go_on() {
     assert_eq!(failed[inactive.to_string()]["code"], "platform_inactive");
     assert_eq!(failed[albums.to_string()]["code"], "content_unsupported");
     assert!(
-        failed[albums.to_string()]["message"].as_str().unwrap().contains("\"Single 1\" to Albums"),
+        failed[albums.to_string()]["message"]
+            .as_str()
+            .unwrap()
+            .contains("\"Single 1\" to Albums"),
         "{failed}"
     );
     let failed: serde_json::Value =
@@ -100,10 +109,14 @@ async fn platforms_that_cannot_be_used_are_refused_and_the_others_go_on() {
             .await
             .unwrap();
     assert_eq!(failed["0"]["code"], "no_platforms");
-    let status: String = sqlx::query_scalar("select status from scheduled_distributions where id = $1")
-        .bind(unusable)
-        .fetch_one(world.pool())
-        .await
-        .unwrap();
-    assert_eq!(status, "processing", "it waits for the platform to be mended");
+    let status: String =
+        sqlx::query_scalar("select status from scheduled_distributions where id = $1")
+            .bind(unusable)
+            .fetch_one(world.pool())
+            .await
+            .unwrap();
+    assert_eq!(
+        status, "processing",
+        "it waits for the platform to be mended"
+    );
 }

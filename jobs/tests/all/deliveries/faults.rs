@@ -10,7 +10,10 @@ use super::harness::{Asked, World, taken, until};
 async fn one(world: &World) -> (i32, i32) {
     let release = world.release(1).await;
     let platform = catalogue::platform(world.pool(), "Nordlys").await;
-    (platform, catalogue::schedule(world.pool(), release, &[platform]).await)
+    (
+        platform,
+        catalogue::schedule(world.pool(), release, &[platform]).await,
+    )
 }
 
 fn script(world: &World, faults: &[Code]) {
@@ -27,11 +30,18 @@ async fn a_passing_fault_is_tried_again_under_the_same_names() {
     assert_eq!(world.decided(schedule).await, "completed");
     world.stop().await;
     let asked = world.partner.asked.lock().unwrap().clone();
-    let sent: Vec<_> = asked.iter().filter(|a| matches!(a, Asked::Deliver { .. })).collect();
+    let sent: Vec<_> = asked
+        .iter()
+        .filter(|a| matches!(a, Asked::Deliver { .. }))
+        .collect();
     assert_eq!(sent.len(), 3);
     assert!(sent.windows(2).all(|pair| pair[0] == pair[1]), "{sent:?}");
     assert_eq!(world.delivery("attempts").await.as_deref(), Some("3"));
-    assert_eq!(world.delivery("fault_code").await, None, "what passed is no fault any more");
+    assert_eq!(
+        world.delivery("fault_code").await,
+        None,
+        "what passed is no fault any more"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +49,12 @@ async fn what_already_lies_at_the_partner_is_not_sent_again() {
     let mut world = World::new().await;
     let (_, schedule) = one(&world).await;
     script(&world, &[Code::OutcomeUnknown]);
-    world.partner.locate.lock().unwrap().push_back(Located::Complete(Box::new(taken())));
+    world
+        .partner
+        .locate
+        .lock()
+        .unwrap()
+        .push_back(Located::Complete(Box::new(taken())));
     world.start();
     assert_eq!(world.decided(schedule).await, "completed");
     world.stop().await;
@@ -66,7 +81,9 @@ async fn patience_does_not_count() {
         let mut deliver = world.partner.deliver.lock().unwrap();
         for _ in 0..4 {
             let asked = Some(Duration::from_secs(0));
-            deliver.push_back(Err(Fault::new(Code::Throttled, "slow down").with_retry_after(asked)));
+            deliver.push_back(Err(
+                Fault::new(Code::Throttled, "slow down").with_retry_after(asked)
+            ));
         }
     }
     world.start();
@@ -84,7 +101,10 @@ async fn wrong_settings_hold_the_platform_until_it_is_resumed() {
     world.until_delivery("held").await;
     assert_eq!(world.record("status").await.as_deref(), Some("processing"));
     let error = world.record("error_details").await.unwrap();
-    assert!(error.contains("Ask the partner whether it changed its host key"), "{error}");
+    assert!(
+        error.contains("Ask the partner whether it changed its host key"),
+        "{error}"
+    );
 
     // Another release for the platform is not even tried; one for another platform is.
     let other = world.release(2).await;
@@ -96,7 +116,9 @@ async fn wrong_settings_hold_the_platform_until_it_is_resumed() {
 
     let mut conn = world.pool().acquire().await.unwrap();
     let now = chrono::Utc::now();
-    let resumed = jobs::delivery::resume_platform(&mut conn, platform, now).await.unwrap();
+    let resumed = jobs::delivery::resume_platform(&mut conn, platform, now)
+        .await
+        .unwrap();
     assert!(resumed.was_paused);
     assert_eq!(resumed.released, 1);
     drop(conn);
@@ -124,7 +146,9 @@ async fn a_daemon_that_died_costs_no_attempt_and_the_partner_is_looked_at_first(
     let mut world = World::new().await;
     let (_, schedule) = one(&world).await;
     // As a daemon leaves things that was killed while it sent.
-    jobs::schedule::fan_out_due(world.pool(), 10, chrono::Utc::now()).await.unwrap();
+    jobs::schedule::fan_out_due(world.pool(), 10, chrono::Utc::now())
+        .await
+        .unwrap();
     sqlx::query(
         "with job as (update worker.jobs set state = 'running', lease_token = gen_random_uuid(),
              lease_expires_at = now() - interval '1 second', worker = 'dead', attempt = 1,
@@ -134,7 +158,12 @@ async fn a_daemon_that_died_costs_no_attempt_and_the_partner_is_looked_at_first(
     .execute(world.pool())
     .await
     .unwrap();
-    world.partner.locate.lock().unwrap().push_back(Located::Complete(Box::new(taken())));
+    world
+        .partner
+        .locate
+        .lock()
+        .unwrap()
+        .push_back(Located::Complete(Box::new(taken())));
     world.start();
     until(|| async {
         let state = world.delivery("state").await;

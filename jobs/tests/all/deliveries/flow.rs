@@ -29,11 +29,26 @@ async fn a_due_schedule_is_delivered_and_recorded() {
     assert_eq!(world.delivery("state").await.as_deref(), Some("accepted"));
     assert_eq!(world.delivery("attempts").await.as_deref(), Some("1"));
     assert_eq!(world.record("status").await.as_deref(), Some("distributed"));
-    assert_eq!(world.record("platform_url").await.as_deref(), Some("https://nordlys.example/r/1"));
+    assert_eq!(
+        world.record("platform_url").await.as_deref(),
+        Some("https://nordlys.example/r/1")
+    );
     // Longer than the column: whole in the receipt, NULL in the column.
     assert_eq!(world.record("platform_release_id").await, None);
-    assert_eq!(world.delivery("length(receipt->>'partner_release_id')").await.as_deref(), Some("101"));
-    assert_eq!(world.record("cardinality(submission_history)").await.as_deref(), Some("1"));
+    assert_eq!(
+        world
+            .delivery("length(receipt->>'partner_release_id')")
+            .await
+            .as_deref(),
+        Some("101")
+    );
+    assert_eq!(
+        world
+            .record("cardinality(submission_history)")
+            .await
+            .as_deref(),
+        Some("1")
+    );
     let (files, evidence, attempts): (i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from worker.delivery_files where length(sha256) = 64 and size > 0),
                 (select count(*) from worker.evidence where body = '<x/>'::bytea),
@@ -62,13 +77,23 @@ async fn what_was_delivered_is_sent_again_only_when_it_changed() {
 
     let again = catalogue::schedule(world.pool(), release, &[platform]).await;
     assert_eq!(world.decided(again).await, "completed");
-    assert_eq!(world.partner.deliveries(), 1, "nothing changed, nothing is sent");
     assert_eq!(
-        world.record("processing_details->'worker'->>'confirmed'").await.as_deref(),
+        world.partner.deliveries(),
+        1,
+        "nothing changed, nothing is sent"
+    );
+    assert_eq!(
+        world
+            .record("processing_details->'worker'->>'confirmed'")
+            .await
+            .as_deref(),
         Some("unchanged since revision 1; not sent again")
     );
 
-    sqlx::query("update releases set title = 'Another title'").execute(world.pool()).await.unwrap();
+    sqlx::query("update releases set title = 'Another title'")
+        .execute(world.pool())
+        .await
+        .unwrap();
     let changed = catalogue::schedule(world.pool(), release, &[platform]).await;
     assert_eq!(world.decided(changed).await, "completed");
     assert_eq!(world.partner.deliveries(), 2);
@@ -77,7 +102,10 @@ async fn what_was_delivered_is_sent_again_only_when_it_changed() {
         .fetch_one(world.pool())
         .await
         .unwrap();
-    assert_eq!(records, 1, "the record of a release and platform is used again");
+    assert_eq!(
+        records, 1,
+        "the record of a release and platform is used again"
+    );
     world.stop().await;
 }
 
@@ -104,10 +132,19 @@ async fn a_partner_is_asked_until_it_has_decided() {
     assert_eq!(world.decided(schedule).await, "completed");
     world.stop().await;
     let asked = world.partner.asked.lock().unwrap().clone();
-    assert!(matches!(asked.as_slice(), [Asked::Deliver { .. }, Asked::Status(_), Asked::Status(_)]));
+    assert!(matches!(
+        asked.as_slice(),
+        [Asked::Deliver { .. }, Asked::Status(_), Asked::Status(_)]
+    ));
     // What was known stays, what is new is added.
-    assert_eq!(world.delivery("receipt->>'message_id'").await.as_deref(), Some("m-1"));
-    assert_eq!(world.delivery("receipt->>'confirmed'").await.as_deref(), Some("live"));
+    assert_eq!(
+        world.delivery("receipt->>'message_id'").await.as_deref(),
+        Some("m-1")
+    );
+    assert_eq!(
+        world.delivery("receipt->>'confirmed'").await.as_deref(),
+        Some("live")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,26 +153,36 @@ async fn a_partners_no_is_kept_with_its_reason() {
     let release = world.release(1).await;
     let platform = catalogue::platform(world.pool(), "Nordlys").await;
     let schedule = catalogue::schedule(world.pool(), release, &[platform]).await;
-    let sent = Receipt { is_final: false, ..taken() };
+    let sent = Receipt {
+        is_final: false,
+        ..taken()
+    };
     world.partner.deliver.lock().unwrap().push_back(Ok(sent));
-    world.partner.status.lock().unwrap().push_back(Ok(Status::Rejected {
-        reason: "artwork shows a logo\0".into(),
-        evidence: vec![],
-    }));
+    world
+        .partner
+        .status
+        .lock()
+        .unwrap()
+        .push_back(Ok(Status::Rejected {
+            reason: "artwork shows a logo\0".into(),
+            evidence: vec![],
+        }));
     world.start();
     assert_eq!(world.decided(schedule).await, "failed");
     world.stop().await;
     assert_eq!(world.delivery("state").await.as_deref(), Some("rejected"));
     assert_eq!(world.record("status").await.as_deref(), Some("failed"));
     let error = world.record("error_details").await.unwrap();
-    assert!(error.starts_with("\"Single 1\" (UPC ") && error.contains("to Nordlys"), "{error}");
+    assert!(
+        error.starts_with("\"Single 1\" (UPC ") && error.contains("to Nordlys"),
+        "{error}"
+    );
     assert!(error.contains("artwork shows a logo"), "{error}");
-    let code: String = sqlx::query_scalar(
-        "select failed_platforms->$1->>'code' from scheduled_distributions",
-    )
-    .bind(platform.to_string())
-    .fetch_one(world.pool())
-    .await
-    .unwrap();
+    let code: String =
+        sqlx::query_scalar("select failed_platforms->$1->>'code' from scheduled_distributions")
+            .bind(platform.to_string())
+            .fetch_one(world.pool())
+            .await
+            .unwrap();
     assert_eq!(code, "partner_refused");
 }

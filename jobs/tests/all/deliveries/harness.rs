@@ -28,7 +28,11 @@ use tokio_util::sync::CancellationToken;
 /// What the partner was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    Deliver { key: String, folder: String, upc: String },
+    Deliver {
+        key: String,
+        folder: String,
+        upc: String,
+    },
     Locate(String),
     Status(String),
 }
@@ -45,12 +49,19 @@ pub(crate) struct Partner {
 impl Partner {
     pub(crate) fn deliveries(&self) -> usize {
         let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|asked| matches!(asked, Asked::Deliver { .. })).count()
+        asked
+            .iter()
+            .filter(|asked| matches!(asked, Asked::Deliver { .. }))
+            .count()
     }
 }
 
 pub(crate) fn taken() -> Receipt {
-    Receipt { confirmed: "taken".into(), is_final: true, ..Receipt::default() }
+    Receipt {
+        confirmed: "taken".into(),
+        is_final: true,
+        ..Receipt::default()
+    }
 }
 
 #[async_trait]
@@ -61,17 +72,36 @@ impl Adapter for Partner {
             folder: handover.timestamp(),
             upc: package.upc.to_string(),
         });
-        self.deliver.lock().unwrap().pop_front().unwrap_or_else(|| Ok(taken()))
+        self.deliver
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or_else(|| Ok(taken()))
     }
 
     async fn locate(&self, handover: &Handover, _package: &Package) -> Result<Located, Fault> {
-        self.asked.lock().unwrap().push(Asked::Locate(handover.key()));
-        Ok(self.locate.lock().unwrap().pop_front().unwrap_or(Located::Absent))
+        self.asked
+            .lock()
+            .unwrap()
+            .push(Asked::Locate(handover.key()));
+        Ok(self
+            .locate
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or(Located::Absent))
     }
 
     async fn status(&self, handover: &Handover, _receipt: &Receipt) -> Result<Status, Fault> {
-        self.asked.lock().unwrap().push(Asked::Status(handover.key()));
-        self.status.lock().unwrap().pop_front().unwrap_or(Ok(Status::Accepted(Box::new(taken()))))
+        self.asked
+            .lock()
+            .unwrap()
+            .push(Asked::Status(handover.key()));
+        self.status
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or(Ok(Status::Accepted(Box::new(taken()))))
     }
 
     async fn check(&self) -> Result<Vec<String>, Fault> {
@@ -113,8 +143,15 @@ impl World {
             random: Arc::new(|| 0.0),
             assets: AssetStore::local(self.assets.path()).unwrap(),
             adapters: Adapters::new(Arc::new(move |_| Ok(Arc::clone(&partner) as _))),
-            retry: RetryPolicy { base_s: 1, max_attempts: 3, ..RetryPolicy::default() },
-            confirm: ConfirmPolicy { first_s: 0, max_s: 1 },
+            retry: RetryPolicy {
+                base_s: 1,
+                max_attempts: 3,
+                ..RetryPolicy::default()
+            },
+            confirm: ConfirmPolicy {
+                first_s: 0,
+                max_s: 1,
+            },
             withholding: Withholding::default(),
         })
     }
@@ -125,17 +162,30 @@ impl World {
         let shutdown = CancellationToken::new();
         let (pool, stop) = (self.pool().clone(), shutdown.clone());
         let task = tokio::spawn(async move {
-            let settings = PollSettings { poll_ms: 20, batch: 100 };
-            let schedules =
-                tokio::spawn(schedule::poll(pool.clone(), settings, clock::system(), stop.clone()));
+            let settings = PollSettings {
+                poll_ms: 20,
+                batch: 100,
+            };
+            let schedules = tokio::spawn(schedule::poll(
+                pool.clone(),
+                settings,
+                clock::system(),
+                stop.clone(),
+            ));
             let registry = Registry::new()
                 .with::<Deliver>(Arc::clone(&services))
                 .unwrap()
                 .with::<Confirm>(services)
                 .unwrap();
-            queue::run(pool, registry, queue::Settings::default(), clock::system(), stop)
-                .await
-                .unwrap();
+            queue::run(
+                pool,
+                registry,
+                queue::Settings::default(),
+                clock::system(),
+                stop,
+            )
+            .await
+            .unwrap();
             schedules.await.unwrap();
         });
         self.daemon = Some((task, shutdown));
@@ -198,10 +248,8 @@ impl World {
 
     /// Waits until the newest delivery is in this state.
     pub(crate) async fn until_delivery(&self, state: &str) {
-        until(|| async {
-            (self.delivery("state").await.as_deref() == Some(state)).then_some(())
-        })
-        .await;
+        until(|| async { (self.delivery("state").await.as_deref() == Some(state)).then_some(()) })
+            .await;
     }
 }
 

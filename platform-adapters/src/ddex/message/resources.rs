@@ -1,0 +1,225 @@
+//! `ResourceList`: the recordings and the front cover, with their files.
+
+use chrono::Datelike;
+
+use super::{
+    super::xml::Document,
+    Plan, Recording,
+    credits::{Contributor, Instrument},
+    date, duration, iso_duration, language_tag, p_line, titles, vocabulary, write_rights_line,
+};
+use crate::{
+    package::{PackagedArtwork, PackagedFile},
+    release::ReleaseType,
+};
+
+/// Where the files lie beside the message.
+pub(in super::super) const RESOURCES: &str = "resources";
+
+/// Writes `ResourceList`.
+pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
+    xml.element("ResourceList", |xml| {
+        for recording in &plan.recordings {
+            xml.element("SoundRecording", |xml| {
+                sound_recording(plan, recording, xml);
+            });
+        }
+        xml.element("Image", |xml| image(plan, xml));
+    });
+}
+
+fn sound_recording(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
+    let track = &recording.track.track;
+    xml.text("ResourceReference", &recording.resource_reference());
+    xml.text("Type", "MusicalWorkSoundRecording");
+    xml.element("SoundRecordingEdition", |xml| edition(plan, recording, xml));
+    if let Some(iswc) = track.iswc.as_deref().and_then(iswc) {
+        xml.element("WorkId", |xml| xml.text("ISWC", &iswc));
+    }
+    titles::write(&track.title, track.subtitle.as_deref(), xml);
+    if let Some(version) = version(plan, recording) {
+        xml.text("VersionType", version);
+    }
+    titles::write_artists(&track.display_artist, &recording.artists, xml);
+    for (at, contributor) in recording.contributors.iter().enumerate() {
+        write_contributor(plan, at + 1, contributor, xml);
+    }
+    xml.text("Duration", &iso_duration(duration(recording.track)));
+    if let Some(first) = first_publication(plan, recording) {
+        xml.text_with("FirstPublicationDate", titles::EVERYWHERE, &first);
+    }
+    xml.text(
+        "ParentalWarningType",
+        vocabulary::parental_warning(track.is_explicit),
+    );
+    let language = language_tag(&track.language);
+    let contributors = super::credits::of_track(track, &plan.package.release);
+    if language == Some("zxx") && contributors.vocalists.is_empty() {
+        xml.text("HasVocalPerformance", "false");
+    }
+    if let Some(language) = language {
+        xml.text("LanguageOfPerformance", language);
+    }
+}
+
+fn edition(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
+    xml.element("ResourceId", |xml| {
+        xml.text("ISRC", recording.track.isrc.as_str());
+    });
+    let line = p_line(recording.track.track.p_line.as_ref(), plan.package);
+    write_rights_line(&line, 'P', xml);
+    let Some(audio) = &recording.track.audio else {
+        return;
+    };
+    let properties = &audio.properties;
+    xml.element("TechnicalDetails", |xml| {
+        xml.text(
+            "TechnicalResourceDetailsReference",
+            &format!("T{}", recording.number),
+        );
+        xml.element("DeliveryFile", |xml| {
+            xml.text("Type", "AudioFile");
+            if let Some(container) = vocabulary::container(properties.codec) {
+                xml.text("ContainerFormat", container);
+            }
+            xml.text("AudioCodecType", vocabulary::audio_codec(properties.codec));
+            xml.text("NumberOfChannels", &properties.channels.to_string());
+            xml.text_with(
+                "SamplingRate",
+                &[("UnitOfMeasure", "kHz")],
+                &thousandths(u64::from(properties.sample_rate_hz)),
+            );
+            xml.text("BitsPerSample", &properties.bits_per_sample.to_string());
+            file(&audio.file, xml);
+        });
+    });
+}
+
+fn write_contributor(
+    plan: &Plan<'_>,
+    number: usize,
+    contributor: &Contributor,
+    xml: &mut Document,
+) {
+    let number = number.to_string();
+    xml.element_with("Contributor", &[("SequenceNumber", &number)], |xml| {
+        xml.text("ContributorPartyReference", &contributor.party);
+        for role in &contributor.roles {
+            xml.text("Role", role);
+        }
+        for instrument in &contributor.instruments {
+            match instrument {
+                Instrument::Known(word) => xml.text("InstrumentType", word),
+                Instrument::Own(word) => xml.text_with(
+                    "InstrumentType",
+                    &[
+                        ("Namespace", plan.specs.sender_dpid.as_str()),
+                        ("UserDefinedValue", word),
+                    ],
+                    "UserDefined",
+                ),
+            }
+        }
+    });
+}
+
+fn image(plan: &Plan<'_>, xml: &mut Document) {
+    let number = plan.cover_number();
+    xml.text("ResourceReference", &format!("A{number}"));
+    xml.text("Type", "FrontCoverImage");
+    xml.element("ResourceId", |xml| {
+        xml.text_with(
+            "ProprietaryId",
+            &[("Namespace", plan.specs.sender_dpid.as_str())],
+            &format!("{}_COVER", plan.icpn),
+        );
+    });
+    xml.text("ParentalWarningType", vocabulary::parental_warning(false));
+    if let Some(artwork) = &plan.package.artwork {
+        xml.element("TechnicalDetails", |xml| {
+            image_details(number, artwork, xml);
+        });
+    }
+}
+
+fn image_details(number: usize, artwork: &PackagedArtwork, xml: &mut Document) {
+    let pixels = [("UnitOfMeasure", "Pixel")];
+    xml.text("TechnicalResourceDetailsReference", &format!("T{number}"));
+    xml.text("ImageCodecType", vocabulary::image_codec(artwork.format));
+    xml.text_with("ImageHeight", &pixels, &artwork.height_px.to_string());
+    xml.text_with("ImageWidth", &pixels, &artwork.width_px.to_string());
+    file(&artwork.file, xml);
+}
+
+fn file(file: &PackagedFile, xml: &mut Document) {
+    xml.element("File", |xml| {
+        xml.text("URI", &format!("{RESOURCES}/{}", file.name));
+        xml.element("HashSum", |xml| {
+            xml.text("Algorithm", vocabulary::HASH_ALGORITHM);
+            xml.text("HashSumValue", &file.md5);
+        });
+        // In kilobytes, to the byte.
+        xml.text("FileSize", &thousandths(file.size));
+    });
+}
+
+/// The recording's version: by its subtitle, or where it has none by what the release is.
+fn version(plan: &Plan<'_>, recording: &Recording<'_>) -> Option<&'static str> {
+    match recording.track.track.subtitle.as_deref().map(str::trim) {
+        Some(subtitle) if !subtitle.is_empty() => vocabulary::version(subtitle),
+        _ => vocabulary::release_version(plan.package.release.release_type),
+    }
+}
+
+/// When the recording was first published. A ℗ line of another year knows it better than the
+/// release's date; a compilation's date says nothing about its recordings.
+fn first_publication(plan: &Plan<'_>, recording: &Recording<'_>) -> Option<String> {
+    let release = &plan.package.release;
+    let first_release = release
+        .original_release_date
+        .unwrap_or(release.release_date);
+    match recording.track.track.p_line.as_ref().map(|line| line.year) {
+        Some(year) if year != first_release.year() => {
+            (1..=9999).contains(&year).then(|| format!("{year:04}"))
+        }
+        _ if release.release_type == ReleaseType::Compilation => None,
+        _ => Some(date(first_release)),
+    }
+}
+
+/// The code of a work without its punctuation; `None` where it is not one.
+fn iswc(text: &str) -> Option<String> {
+    let code: String = text
+        .chars()
+        .filter(|c| !matches!(c, '-' | '.' | ' '))
+        .collect::<String>()
+        .to_ascii_uppercase();
+    let digits = code.strip_prefix('T')?;
+    (digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit())).then_some(code)
+}
+
+/// A thousandth part as a decimal number without needless zeros: 44100 as `44.1`.
+fn thousandths(count: u64) -> String {
+    let text = format!("{}.{:03}", count / 1000, count % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousandths_are_exact() {
+        assert_eq!(thousandths(44_100), "44.1");
+        assert_eq!(thousandths(48_000), "48");
+        assert_eq!(thousandths(1), "0.001");
+        assert_eq!(thousandths(0), "0");
+    }
+
+    #[test]
+    fn only_a_work_code_is_written_as_one() {
+        assert_eq!(iswc("T-034.524.680-1").as_deref(), Some("T0345246801"));
+        assert_eq!(iswc("T-34"), None);
+        assert_eq!(iswc("pending"), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! DDEX's choreography release by release: `N_{ReleaseId}_{timestamp}/` with `{ReleaseId}.xml` and
+//! the files that the message speaks of.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{Expected, Inspection, Violation, What, compare, document, is_resource, surplus};
+use crate::{
+    Code,
+    ddex::{ERN_43, ReceivedMessage, ReceivedResource, Schemas, read_message},
+    sandbox::{announced::is_gtin, ledger::is_file_name},
+};
+
+/// The message in a folder; acknowledgements are not messages.
+pub(super) fn message(folder: &Path) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = file_name(&path);
+        if name.ends_with(".xml") && !name.starts_with('.') && !name.starts_with("ACK_") {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// What DDEX's own schema says of a message.
+pub(super) async fn validate(schemas: &Schemas, message: &Path) -> io::Result<Vec<Violation>> {
+    let Some(xml) = document(message)? else {
+        return Ok(Vec::new());
+    };
+    match schemas.validate(ERN_43, &file_name(message), &xml).await {
+        Ok(()) => Ok(Vec::new()),
+        Err(fault) if fault.code == Code::MessageInvalid => {
+            Ok(vec![Violation::new(What::Document, fault.message)])
+        }
+        Err(fault) => Err(io::Error::other(fault)),
+    }
+}
+
+pub(super) fn inspect(folder: &Path, path: &Path) -> io::Result<Inspection> {
+    let place = file_name(folder);
+    let xml = document(path)?.unwrap_or_default();
+    let mut inspection = Inspection {
+        key: place.clone(),
+        kind: None,
+        upc: String::new(),
+        documents: vec![file_name(path)],
+        files: Vec::new(),
+        violations: Vec::new(),
+        fingerprint: hex::encode(Sha256::digest(&xml)),
+        parties: None,
+    };
+    let message = match read_message(&xml) {
+        Ok(message) if is_file_name(&message.message_id) => message,
+        Ok(message) => {
+            inspection.violations.push(Violation::new(
+                What::Document,
+                format!("its MessageId {:?} cannot be a name", message.message_id),
+            ));
+            return Ok(inspection);
+        }
+        Err(refused) => {
+            let refused = Violation::new(What::Document, refused.to_string());
+            inspection.violations.push(refused);
+            return Ok(inspection);
+        }
+    };
+    inspection.key.clone_from(&message.message_id);
+    inspection.parties = Some((message.sender.clone(), message.recipient.clone()));
+    inspection.upc = upc(&message.icpn);
+    if !message.has_deals {
+        inspection.kind = Some("takedown".into());
+    }
+    check_names(&place, &file_name(path), &message, &mut inspection);
+    for resource in &message.resources {
+        check_resource(folder, resource, &mut inspection)?;
+    }
+    let own = file_name(path);
+    let mut known = vec![own.as_str()];
+    known.extend(message.resources.iter().map(|file| file.uri.as_str()));
+    let surplus = surplus(folder, &known)?;
+    inspection.violations.extend(surplus);
+    Ok(inspection)
+}
+
+/// A bar code as catalogues have it: an ICPN of 13 digits that begins with a zero is a UPC of 12.
+fn upc(icpn: &str) -> String {
+    match icpn.strip_prefix('0') {
+        Some(upc) if icpn.len() == 13 => upc.to_owned(),
+        _ => icpn.to_owned(),
+    }
+}
+
+fn check_names(folder: &str, name: &str, message: &ReceivedMessage, inspection: &mut Inspection) {
+    let icpn = &message.icpn;
+    if !is_gtin(icpn) {
+        inspection.violations.push(Violation::new(
+            What::Document,
+            format!("the ICPN {icpn:?} is no bar code"),
+        ));
+    }
+    let parts: Vec<_> = folder.split('_').collect();
+    let good = match parts.as_slice() {
+        [priority, release, time] => {
+            matches!(*priority, "P" | "N" | "L")
+                && release == icpn
+                && time.len() == 17
+                && time.bytes().all(|byte| byte.is_ascii_digit())
+                && name == format!("{release}.xml")
+        }
+        _ => false,
+    };
+    if !good {
+        inspection.violations.push(Violation::new(
+            What::Document,
+            format!("{folder}/{name} is not the place of a message about {icpn}"),
+        ));
+    }
+}
+
+fn check_resource(
+    folder: &Path,
+    resource: &ReceivedResource,
+    inspection: &mut Inspection,
+) -> io::Result<()> {
+    let name = &resource.uri;
+    if !is_resource(name) {
+        inspection.violations.push(Violation::new(
+            What::Document,
+            format!("the URI {name:?} does not lie in resources/"),
+        ));
+        return Ok(());
+    }
+    let (sha256, md5) = match resource.algorithm.as_str() {
+        "SHA-256" | "SHA256" => (Some(resource.hash.as_str()), None),
+        "MD5" => (None, Some(resource.hash.as_str())),
+        other => {
+            inspection.violations.push(Violation::new(
+                What::Document,
+                format!("{name} has a hash sum by {other:?}, which is not known here"),
+            ));
+            (None, None)
+        }
+    };
+    let expected = Expected {
+        name,
+        size: resource.size_bytes,
+        sha256,
+        md5,
+    };
+    let found = compare(folder, &expected, &mut inspection.violations)?;
+    inspection.files.extend(found);
+    Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
