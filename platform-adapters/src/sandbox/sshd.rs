@@ -22,8 +22,8 @@ use tokio::{io::AsyncReadExt, net::TcpListener, net::TcpStream, time};
 
 use super::process;
 
-/// Whom the server runs as when root starts it. Not `nobody`: systemd's name service says that its
-/// account is locked, and OpenSSH lets nobody into a locked account.
+/// Whom the server runs as when root starts it. Not `nobody`: where systemd answers for users
+/// (`nss-systemd`), that account counts as locked and `sshd` lets nobody in.
 const SERVICE_USER: &str = "daemon";
 
 /// Where systems keep the server's program. It wants to be started by its absolute path.
@@ -199,8 +199,8 @@ impl Sshd {
             path.push(name);
             if !path.is_dir() {
                 fs::create_dir(&path)?;
-                give(&path, &self.user)?;
             }
+            give(&path, &self.user)?;
         }
         Ok(path)
     }
