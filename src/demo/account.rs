@@ -92,7 +92,10 @@ pub(crate) async fn render(
     }
     let account = |row: DeliveryRow| {
         let sent = row.delivery_id.and_then(|id| sent.remove(&id));
-        let place = (row.platform_name.clone(), row.upc.clone().unwrap_or_default());
+        let place = (
+            row.platform_name.clone(),
+            row.upc.clone().unwrap_or_default(),
+        );
         settle(
             row,
             sent.unwrap_or_default(),
@@ -102,7 +105,10 @@ pub(crate) async fn render(
     let mut accounts: Vec<Account> = rows.into_iter().map(account).collect();
     // What nobody sent is nobody's: it stands with the first delivery to that platform.
     for ((platform, upc), _) in received {
-        if let Some(account) = accounts.iter_mut().find(|a| a.row.platform_name == platform) {
+        if let Some(account) = accounts
+            .iter_mut()
+            .find(|a| a.row.platform_name == platform)
+        {
             let problem = format!("{platform} holds UPC {upc}, which nobody sent");
             account.problems.push(problem);
         }

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Context;
 use platform_adapters::sandbox::{
-    HttpPartner, HttpPartnerOptions, Ledger, Misbehaviour, Misbehaviours, SftpKind,
-    SftpPartner, SftpPartnerOptions,
+    HttpPartner, HttpPartnerOptions, Ledger, Misbehaviour, Misbehaviours, SftpKind, SftpPartner,
+    SftpPartnerOptions,
 };
 use serde_json::{Value, json};
 
@@ -110,7 +110,11 @@ impl Partners {
             "test_messages": true,
         });
         vec![
-            API.row(self.api.url(), token.clone(), json!({"confirmation": "status"})),
+            API.row(
+                self.api.url(),
+                token.clone(),
+                json!({"confirmation": "status"}),
+            ),
             SFTP.row(
                 &self.sftp.endpoint(),
                 sftp_credentials(&self.sftp),
@@ -160,7 +164,9 @@ impl Partners {
         ];
         places
             .into_iter()
-            .map(|(cast, place, remark)| format!("  {} ({}{remark}) at {place}", cast.name, cast.method))
+            .map(|(cast, place, remark)| {
+                format!("  {} ({}{remark}) at {place}", cast.name, cast.method)
+            })
             .collect()
     }
 

@@ -29,7 +29,9 @@ pub(crate) fn write(state: &State, database_url: &str) -> anyhow::Result<()> {
         max_s = 4
     };
     let assets = state.assets();
-    let assets = assets.to_str().context("the state directory's path is not UTF-8")?;
+    let assets = assets
+        .to_str()
+        .context("the state directory's path is not UTF-8")?;
     set(&mut config, "database", "url", database_url);
     set(&mut config, "assets", "root", assets);
     if let Some(schemas) = ddex_schemas() {

@@ -44,9 +44,7 @@ impl State {
                     .open(root.join("demo.lock"))?;
                 Ok((root, lock))
             })
-            .with_context(|| {
-                format!("the state directory {} cannot be used", directory.display())
-            })
+            .with_context(|| format!("the state directory {} cannot be used", directory.display()))
             .and_then(|(root, lock)| match lock.try_lock() {
                 Ok(()) => Ok(Self { root, _lock: lock }),
                 Err(fs::TryLockError::WouldBlock) => bail!(
@@ -112,7 +110,13 @@ impl State {
         self.remove("daemon.toml")?;
         Embedded::remove(&self.root).await?;
         partner_root::remove(&self.root)?;
-        for name in ["partners", "credentials", "database.url", "daemon.log", "daemon.pid"] {
+        for name in [
+            "partners",
+            "credentials",
+            "database.url",
+            "daemon.log",
+            "daemon.pid",
+        ] {
             self.remove(name)?;
         }
         self.remove("finished")
@@ -180,7 +184,9 @@ impl State {
         while self.is_our_daemon(pid) {
             match kill(Pid::from_raw(pid), signal) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(error) => bail!("the daemon {pid} of an earlier demo cannot be stopped: {error}"),
+                Err(error) => {
+                    bail!("the daemon {pid} of an earlier demo cannot be stopped: {error}")
+                }
             }
             if began.elapsed() > LEFTOVER_GRACE {
                 signal = Signal::SIGKILL;
@@ -211,7 +217,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let first = State::open(directory.path()).unwrap();
         let refusal = State::open(directory.path()).unwrap_err().to_string();
-        assert!(refusal.starts_with("another demo is running in "), "{refusal}");
+        assert!(
+            refusal.starts_with("another demo is running in "),
+            "{refusal}"
+        );
         drop(first);
         State::open(directory.path()).unwrap();
     }
@@ -249,7 +258,10 @@ mod tests {
             state.write_private(&state.database_url(), text).unwrap();
             assert_eq!(fs::read_to_string(state.database_url()).unwrap(), text);
         }
-        let mode = fs::metadata(state.database_url()).unwrap().permissions().mode();
+        let mode = fs::metadata(state.database_url())
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }
