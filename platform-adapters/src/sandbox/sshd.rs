@@ -1,6 +1,6 @@
 //! OpenSSH's own server with a configuration, keys and port of its own, SFTP only, on loopback only.
 //!
-//! It never runs as root. Started by root it runs as `nobody`; otherwise as whoever starts it. Such
+//! It never runs as root. Started by root it runs as `daemon`; otherwise as whoever starts it. Such
 //! a server lets in only the user it runs as, by the key made for it, and needs neither
 //! `/run/sshd` nor PAM. What is uploaded belongs to that user, and the directories that it uses must
 //! lie where that user may go.
@@ -22,8 +22,9 @@ use tokio::{io::AsyncReadExt, net::TcpListener, net::TcpStream, time};
 
 use super::process;
 
-/// Whom the server runs as when root starts it.
-const SERVICE_USER: &str = "nobody";
+/// Whom the server runs as when root starts it. Not `nobody`: where systemd answers for users
+/// (`nss-systemd`), that account counts as locked and `sshd` lets nobody in.
+const SERVICE_USER: &str = "daemon";
 
 /// Where systems keep the server's program. It wants to be started by its absolute path.
 const PROGRAMS: [&str; 3] = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"];
@@ -198,8 +199,8 @@ impl Sshd {
             path.push(name);
             if !path.is_dir() {
                 fs::create_dir(&path)?;
-                give(&path, &self.user)?;
             }
+            give(&path, &self.user)?;
         }
         Ok(path)
     }

@@ -23,8 +23,9 @@ fn keygen(arguments: &[&str], path: &Path) {
         .args(arguments)
         .arg("-f")
         .arg(path)
-        .status()
-        .unwrap();
+        .output()
+        .unwrap()
+        .status;
     assert!(status.success());
 }
 
