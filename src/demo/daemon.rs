@@ -32,7 +32,7 @@ const LOG_LINES: usize = 15;
 pub(crate) struct Daemon {
     child: Child,
     /// Closed when the demo ends, however it ends, and then the daemon ends too.
-    stdin: Option<ChildStdin>,
+    _stdin: Option<ChildStdin>,
     pid: u32,
     started: Instant,
     false_starts: u32,
@@ -67,7 +67,7 @@ impl Daemon {
         state.remember_daemon(pid)?;
         Ok(Self {
             child,
-            stdin,
+            _stdin: stdin,
             pid,
             started: Instant::now(),
             false_starts: 0,
@@ -106,7 +106,6 @@ impl Daemon {
             // It may have ended by itself; then waiting is all there is to do.
             let _ = kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM);
         }
-        drop(self.stdin.take());
         match tokio::time::timeout(STOP_GRACE, self.child.wait()).await {
             Ok(ended) => ended.map(|_| ()),
             Err(_) => self.child.kill().await,

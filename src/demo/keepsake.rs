@@ -42,7 +42,9 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 /// Takes away what an earlier demo left there, and nothing else.
 fn clear(folder: &Path) -> anyhow::Result<()> {
     let is_ours = folder.join(INDEX).exists();
-    let is_empty = folder.read_dir().is_ok_and(|mut list| list.next().is_none());
+    let is_empty = folder
+        .read_dir()
+        .is_ok_and(|mut list| list.next().is_none());
     if !folder.exists() || is_empty {
         return Ok(());
     }

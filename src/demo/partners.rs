@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Context;
 use platform_adapters::sandbox::{
-    HttpPartner, HttpPartnerOptions, Ledger, Misbehaviour, Misbehaviours, SftpKind,
-    SftpPartner, SftpPartnerOptions,
+    HttpPartner, HttpPartnerOptions, Ledger, Misbehaviour, Misbehaviours, SftpKind, SftpPartner,
+    SftpPartnerOptions,
 };
 use serde_json::{Value, json};
 

@@ -125,7 +125,7 @@ fn confirmed(account: &Account) -> String {
         (Verdict::Accepted, None) => "received",
     };
     format!(
-        "{word}; has it as {}, {equal} of {} files equal by SHA-256",
+        "{word}; id {}; {equal} of {} files equal",
         received.partner_release_id,
         account.files.len()
     )
