@@ -29,6 +29,13 @@ const SERVICE_USER: &str = "daemon";
 /// Where systems keep the server's program. It wants to be started by its absolute path.
 const PROGRAMS: [&str; 3] = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"];
 
+/// The keys and their kinds. Servers have host keys of several kinds, and so has this one.
+const KEYS: [(&str, &str); 3] = [
+    ("host_key", "ed25519"),
+    ("host_key_ecdsa", "ecdsa"),
+    ("client_key", "ed25519"),
+];
+
 /// How long the server may take until it answers.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -334,10 +341,10 @@ fn stop_stale(options: &SshdOptions) {
 /// Makes the server's and the client's key where they are absent. Answers with the server's
 /// fingerprint.
 fn make_keys(options: &SshdOptions, user: &User) -> Result<String, SshdError> {
-    for name in ["host_key", "client_key"] {
+    for (name, kind) in KEYS {
         let path = options.state.join(name);
         if !path.exists() {
-            keygen(&["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"], &path)?;
+            keygen(&["-q", "-t", kind, "-N", "", "-C", name, "-f"], &path)?;
         }
         give(&path, user).map_err(doing(format!("handing {} over", path.display())))?;
     }
@@ -404,6 +411,7 @@ fn write_config(
          Port {port}\n\
          ListenAddress 127.0.0.1\n\
          HostKey \"{state}/host_key\"\n\
+         HostKey \"{state}/host_key_ecdsa\"\n\
          PidFile none\n\
          AuthorizedKeysFile \"{authorized_keys}\"\n\
          # The directories above are checked by the worker; those of systems differ.\n\
