@@ -35,9 +35,14 @@ pub async fn fan_out_due(
     now: DateTime<Utc>,
 ) -> Result<FannedOut, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock($1)", RECORDS_LOCK)
-        .execute(&mut *tx)
-        .await?;
+    // Without bitmaps the due schedules are read in the order of their index, and no further than
+    // the batch goes; with them the planner would sort the whole backlog for every batch.
+    sqlx::query!(
+        "select pg_advisory_xact_lock($1), set_config('enable_bitmapscan', 'off', true)",
+        RECORDS_LOCK
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     let rows = sqlx::query_file!("src/schedule/fan_out.sql", now, batch)
         .fetch_all(&mut *tx)
         .await?;

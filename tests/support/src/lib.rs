@@ -48,6 +48,18 @@ impl TestDatabase {
         database
     }
 
+    /// A copy of this database as it is now, as often as one likes. Its pool is closed for that.
+    pub async fn copy(&self) -> Self {
+        self.pool.close().await;
+        let mut server = connect_to_server().await;
+        let copy = Self::from_template(&mut server, &self.name).await;
+        server
+            .close()
+            .await
+            .expect("the connection to the server closes");
+        copy
+    }
+
     /// A pool on this database, of ten connections at most, set up as the worker sets up its own.
     pub fn pool(&self) -> &PgPool {
         &self.pool
