@@ -124,11 +124,25 @@ fn confirmed(account: &Account) -> String {
         (Verdict::Accepted, Some(receipt)) => &receipt.confirmed,
         (Verdict::Accepted, None) => "received",
     };
+    let word: Vec<String> = word.split_whitespace().map(shorten).collect();
     format!(
-        "{word}; id {}; {equal} of {} files equal",
-        received.partner_release_id,
+        "{}; {equal} of {} files equal",
+        word.join(" "),
         account.files.len()
     )
+}
+
+/// Names of acknowledgements are long; their two ends tell them apart. The document has all of it.
+fn shorten(word: &str) -> String {
+    const LONGEST: usize = 28;
+    const END: usize = 12;
+    let characters = word.chars().count();
+    if characters <= LONGEST {
+        return word.to_owned();
+    }
+    let start: String = word.chars().take(END).collect();
+    let end: String = word.chars().skip(characters - END).collect();
+    format!("{start}…{end}")
 }
 
 /// One line that sums it up.
