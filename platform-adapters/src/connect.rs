@@ -29,7 +29,7 @@ pub fn connect(
     options: &ConnectOptions,
 ) -> Result<Arc<dyn Adapter>, Fault> {
     Ok(match platform.method {
-        Method::Api => Arc::new(ApiAdapter::new(platform, assets)?),
+        Method::Api => Arc::new(ApiAdapter::new(&platform, assets)?),
         Method::Sftp => Arc::new(SftpAdapter::new(&platform, assets)?),
         Method::Ddex => Arc::new(DdexAdapter::new(
             platform,

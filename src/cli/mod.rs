@@ -1,8 +1,11 @@
 //! The commands, a file each, and what they have in common: arguments, logs, errors, exit codes.
 
+mod deliveries;
 mod demo;
 mod migrate;
+mod platforms;
 mod run;
+mod table;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -14,6 +17,8 @@ use crate::{config::Config, telemetry};
 
 /// As in sysexits.h: the arguments are wrong.
 const EX_USAGE: u8 = 64;
+/// What was asked for is not there.
+const EX_NOINPUT: u8 = 66;
 /// Something this depends on, such as the database, is unavailable.
 const EX_UNAVAILABLE: u8 = 69;
 /// This program is at fault.
@@ -39,6 +44,8 @@ enum Command {
     Run(run::Arguments),
     Demo(demo::Arguments),
     Migrate(migrate::Arguments),
+    Deliveries(deliveries::Arguments),
+    Platforms(platforms::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -57,6 +64,20 @@ impl std::fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
+    pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code: EX_USAGE,
+            error: error.into(),
+        }
+    }
+
+    pub(crate) fn missing(sentence: String) -> Self {
+        Self {
+            code: EX_NOINPUT,
+            error: anyhow::anyhow!(sentence),
+        }
+    }
+
     pub(crate) fn unavailable(error: impl Into<anyhow::Error>) -> Self {
         Self {
             code: EX_UNAVAILABLE,
@@ -117,13 +138,18 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match arguments.command {
             Command::Run(arguments) => run::run(arguments, &config).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Migrate(arguments) => migrate::run(arguments, &config).await,
+            Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
+            Command::Platforms(arguments) => platforms::run(arguments, &config).await,
         }
-    })
+    });
+    // A thread may be waiting for standard input, which nothing can interrupt.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Connects to a database, with the errors an operator can act on.

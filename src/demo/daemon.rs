@@ -2,6 +2,8 @@
 //! group of its own, so that Ctrl-C reaches the demo alone and the daemon is stopped in order.
 
 use std::{
+    env,
+    ffi::OsString,
     fs::{self, File},
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -44,12 +46,15 @@ impl Daemon {
             .append(true)
             .open(state.daemon_log())
             .context("the daemon's log cannot be opened")?;
-        let program = std::env::current_exe().context("where this program lies is unknown")?;
+        let program = env::current_exe().context("where this program lies is unknown")?;
         let mut child = Command::new(program)
             .arg("run")
             .arg("--config")
             .arg(state.daemon_config())
             .arg("--exit-on-stdin-close")
+            // What the demo was called with is the demo's: its daemon is configured by the file.
+            .env_clear()
+            .envs(inherited())
             .stdin(Stdio::piped())
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
@@ -107,6 +112,14 @@ impl Daemon {
         }
         .context("the daemon cannot be stopped")
     }
+}
+
+/// The environment without what would go before the configuration file.
+fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| {
+        let name = name.as_encoded_bytes();
+        name != b"DATABASE_URL" && !name.starts_with(b"TUNEMANTRA_")
+    })
 }
 
 fn last_lines(state: &State) -> String {

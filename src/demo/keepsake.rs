@@ -4,7 +4,7 @@
 use std::{fs, io, path::Path};
 
 use anyhow::{Context, bail};
-use platform_adapters::sandbox::Ledger;
+use platform_adapters::sandbox::{Ledger, ReceivedFile};
 
 /// Names a folder as one that a demo wrote, and lists what is in it.
 const INDEX: &str = "received.json";
@@ -18,13 +18,13 @@ pub(crate) fn copy(ledger: &Ledger, out: &Path, slug: &str) -> anyhow::Result<()
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(INDEX), serde_json::to_vec_pretty(&handovers)?)?;
         for handover in &handovers {
-            let names = handover.files.iter().map(|file| &file.name);
-            for name in handover.documents.iter().chain(names) {
+            for name in &handover.documents {
                 let place = folder.join(&handover.folder).join(name);
-                if let Some(parent) = place.parent() {
-                    fs::create_dir_all(parent)?;
-                }
-                fs::copy(ledger.path(handover, name), place)?;
+                copy_file(&ledger.document(handover, name), &place)?;
+            }
+            for ReceivedFile { name, .. } in &handover.files {
+                let place = folder.join(&handover.media_folder).join(name);
+                copy_file(&ledger.media(handover, name), &place)?;
             }
         }
         Ok(())
@@ -32,10 +32,19 @@ pub(crate) fn copy(ledger: &Ledger, out: &Path, slug: &str) -> anyhow::Result<()
     copy().with_context(|| format!("what was received cannot be copied to {}", folder.display()))
 }
 
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::copy(from, to).map(|_| ())
+}
+
 /// Takes away what an earlier demo left there, and nothing else.
 fn clear(folder: &Path) -> anyhow::Result<()> {
     let is_ours = folder.join(INDEX).exists();
-    let is_empty = folder.read_dir().is_ok_and(|mut list| list.next().is_none());
+    let is_empty = folder
+        .read_dir()
+        .is_ok_and(|mut list| list.next().is_none());
     if !folder.exists() || is_empty {
         return Ok(());
     }

@@ -114,8 +114,7 @@ async fn play(
     screen: &Screen,
     began: Instant,
 ) -> anyhow::Result<Ending> {
-    let decided =
-        watch::until_decided(&stage.pool, &mut stage.daemon, state, screen).await;
+    let decided = watch::until_decided(&stage.pool, &mut stage.daemon, state, screen).await;
     if decided.is_ok() {
         state.mark_finished()?;
     }
@@ -156,9 +155,18 @@ fn where_to_look(state: &State, options: &Options, screen: &Screen) -> anyhow::R
     let mut lines = vec![
         String::new(),
         "Where to look next:".to_owned(),
-        format!("  what each partner received   {}", state.partners()?.display()),
-        format!("  the daemon's log             {}", state.daemon_log().display()),
-        format!("  the daemon's configuration   {}", state.daemon_config().display()),
+        format!(
+            "  what each partner received   {}",
+            state.partners()?.display()
+        ),
+        format!(
+            "  the daemon's log             {}",
+            state.daemon_log().display()
+        ),
+        format!(
+            "  the daemon's configuration   {}",
+            state.daemon_config().display()
+        ),
     ];
     if let Some(out) = &options.out {
         lines.push(format!("  the same, kept by --out      {}", out.display()));
@@ -168,7 +176,10 @@ fn where_to_look(state: &State, options: &Options, screen: &Screen) -> anyhow::R
             "  the database                 psql \"$(cat '{}')\"",
             state.database_url().display()
         ));
-        lines.push("      select release_title, platform_name, state, attempts from worker.deliveries;".into());
+        lines.push(
+            "      select release_title, platform_name, state, attempts from worker.deliveries;"
+                .into(),
+        );
     } else {
         lines.push("  the database while it runs   run the demo with --keep".into());
     }
@@ -202,7 +213,11 @@ fn interrupted(screen: &Screen) -> Ending {
 /// daemon then stops by itself, and the next demo clears away the rest.
 fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+    for kind in [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ] {
         let mut signals = signal(kind).context("signals cannot be received")?;
         let stop = stop.clone();
         tokio::spawn(async move {

@@ -7,14 +7,14 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use platform_adapters::sandbox::{
-    HttpPartner, HttpPartnerOptions, Ledger, Misbehaviour, Misbehaviours, SftpPartner,
+    HttpPartner, HttpPartnerOptions, Ledger, Misbehaviour, Misbehaviours, SftpKind, SftpPartner,
     SftpPartnerOptions,
 };
 use serde_json::{Value, json};
 
-use super::{catalogue::Catalogue, load::PlatformRow, state::State};
+use super::{catalogue::Catalogue, load::PlatformRow, settings, state::State};
 
 /// Answers of 503 before the flaky partner recovers: each first request, and a few of the second.
 const FAILURES_EXTRA: usize = 5;
@@ -90,8 +90,8 @@ impl Partners {
                 Misbehaviours::none().then(failures, down),
             )
             .await?,
-            sftp: sftp(state, &SFTP).await?,
-            ddex: sftp(state, &DDEX).await?,
+            sftp: sftp(state, &SFTP, SftpKind::Sftp).await?,
+            ddex: sftp(state, &DDEX, SftpKind::Ddex).await?,
             token: token_file,
         })
     }
@@ -110,7 +110,11 @@ impl Partners {
             "test_messages": true,
         });
         vec![
-            API.row(self.api.url(), token.clone(), json!({"confirmation": "status"})),
+            API.row(
+                self.api.url(),
+                token.clone(),
+                json!({"confirmation": "status"}),
+            ),
             SFTP.row(
                 &self.sftp.endpoint(),
                 sftp_credentials(&self.sftp),
@@ -160,15 +164,16 @@ impl Partners {
         ];
         places
             .into_iter()
-            .map(|(cast, place, remark)| format!("  {} ({}{remark}) at {place}", cast.name, cast.method))
+            .map(|(cast, place, remark)| {
+                format!("  {} ({}{remark}) at {place}", cast.name, cast.method)
+            })
             .collect()
     }
 
     pub(crate) async fn stop(self) {
-        self.api.stop().await;
-        self.flaky.stop().await;
-        self.sftp.stop().await;
-        self.ddex.stop().await;
+        tokio::join!(self.api.stop(), self.flaky.stop());
+        self.sftp.stop();
+        self.ddex.stop();
     }
 }
 
@@ -213,6 +218,27 @@ async fn http(
     .with_context(|| format!("the partner {} cannot be started", cast.name))
 }
 
+async fn sftp(state: &State, cast: &Cast, kind: SftpKind) -> anyhow::Result<SftpPartner> {
+    SftpPartner::start(SftpPartnerOptions {
+        name: cast.name.into(),
+        root: state.partners()?.join(cast.slug),
+        port: None,
+        kind,
+        ddex_dir: settings::ddex_schemas(),
+        misbehaviours: Misbehaviours::none(),
+    })
+    .await
+    .with_context(|| format!("the partner {} cannot be started", cast.name))
+}
+
+fn sftp_credentials(partner: &SftpPartner) -> Value {
+    json!({
+        "username": partner.username(),
+        "private_key": {"file": partner.private_key_path()},
+        "host_key": partner.host_key(),
+    })
+}
+
 /// The token of the HTTP partners: made once, kept in a file that the platforms' rows refer to.
 fn token(state: &State, file: &std::path::Path) -> anyhow::Result<String> {
     if let Ok(token) = fs::read_to_string(file) {
@@ -222,6 +248,6 @@ fn token(state: &State, file: &std::path::Path) -> anyhow::Result<String> {
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     fs::create_dir_all(state.credentials())?;
-    state.write_private(file, &token)?;
+    State::write_private(file, &token)?;
     Ok(token)
 }

@@ -53,7 +53,7 @@ fn delivery(account: &Account) -> Value {
 pub(crate) fn table(accounts: &[Account]) -> String {
     let mut table = Table::new();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(presets::UTF8_BORDERS_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header([
             "Release",
@@ -66,8 +66,14 @@ pub(crate) fn table(accounts: &[Account]) -> String {
     if !table.is_tty() {
         table.set_width(PLAIN_WIDTH);
     }
-    for of_release in accounts.chunk_by(|one, other| one.row.release_id == other.row.release_id) {
-        table.add_row(release_row(of_release));
+    let by_release = accounts.chunk_by(|one, other| one.row.release_id == other.row.release_id);
+    for (at, of_release) in by_release.enumerate() {
+        if at > 0 {
+            table.add_row([""]);
+        }
+        for (line, account) in of_release.iter().enumerate() {
+            table.add_row(delivery_row(line, account));
+        }
     }
     let mut text = table.to_string();
     for account in accounts {
@@ -81,25 +87,26 @@ pub(crate) fn table(accounts: &[Account]) -> String {
     text
 }
 
-/// One row for a release, a line in it for each platform.
-fn release_row(accounts: &[Account]) -> Vec<Cell> {
-    let lines = |of: &dyn Fn(&Account) -> String| {
-        accounts.iter().map(of).collect::<Vec<_>>().join("\n")
+/// A release's first row has its title, the second its bar code.
+fn delivery_row(line: usize, account: &Account) -> [Cell; 6] {
+    let row = &account.row;
+    let release = match (line, &row.upc) {
+        (0, _) => row.release_title.clone(),
+        (1, Some(upc)) => format!("UPC {upc}"),
+        _ => String::new(),
     };
-    let title = accounts.first().map_or_else(String::new, |first| {
-        let upc = first.row.upc.as_deref().unwrap_or("none");
-        format!("{}\nUPC {upc}", first.row.release_title)
-    });
-    let is_well = accounts.iter().all(|account| account.problems.is_empty());
-    let colour = if is_well { Color::Green } else { Color::Red };
-    vec![
-        Cell::new(title),
-        Cell::new(lines(&|account| account.row.platform_name.clone())),
-        Cell::new(lines(&|account| account.row.method.clone())),
-        Cell::new(lines(&|account| account.row.state.clone())).fg(colour),
-        Cell::new(lines(&|account| account.row.attempts.to_string()))
-            .set_alignment(CellAlignment::Right),
-        Cell::new(lines(&confirmed)),
+    let colour = if account.problems.is_empty() {
+        Color::Green
+    } else {
+        Color::Red
+    };
+    [
+        Cell::new(release),
+        Cell::new(&row.platform_name),
+        Cell::new(&row.method),
+        Cell::new(&row.state).fg(colour),
+        Cell::new(row.attempts).set_alignment(CellAlignment::Right),
+        Cell::new(confirmed(account)),
     ]
 }
 
@@ -112,15 +119,30 @@ fn confirmed(account: &Account) -> String {
         .iter()
         .filter(|file| file.sha256_received.as_ref() == Some(&file.sha256_sent))
         .count();
-    let word = match received.verdict {
-        Verdict::Accepted => "accepted",
-        Verdict::Rejected(_) => "rejected",
+    let word = match (&received.verdict, &account.row.receipt) {
+        (Verdict::Rejected(_), _) => "rejected",
+        (Verdict::Accepted, Some(receipt)) => &receipt.confirmed,
+        (Verdict::Accepted, None) => "received",
     };
+    let word: Vec<String> = word.split_whitespace().map(shorten).collect();
     format!(
-        "{word} as {}; {equal} of {} files equal by SHA-256",
-        received.partner_release_id,
+        "{}; {equal} of {} files equal",
+        word.join(" "),
         account.files.len()
     )
+}
+
+/// Names of acknowledgements are long; their two ends tell them apart. The document has all of it.
+fn shorten(word: &str) -> String {
+    const LONGEST: usize = 28;
+    const END: usize = 12;
+    let characters = word.chars().count();
+    if characters <= LONGEST {
+        return word.to_owned();
+    }
+    let start: String = word.chars().take(END).collect();
+    let end: String = word.chars().skip(characters - END).collect();
+    format!("{start}…{end}")
 }
 
 /// One line that sums it up.

@@ -48,8 +48,8 @@ impl Screen {
     pub(crate) fn progress(&self, text: &str, is_last: bool) {
         let mut last = self.lock();
         if self.is_terminal {
-            // Cut where a line of most terminals ends: a line that wraps is not drawn over.
-            let text: String = text.chars().take(100).collect();
+            // Cut where the narrowest terminals end: a line that wraps is not drawn over.
+            let text: String = text.chars().take(79).collect();
             write(&format!(
                 "\r\x1b[K{text}{}",
                 if is_last { "\n" } else { "" }

@@ -29,15 +29,18 @@ pub(crate) fn write(state: &State, database_url: &str) -> anyhow::Result<()> {
         max_s = 4
     };
     let assets = state.assets();
-    let assets = assets.to_str().context("the state directory's path is not UTF-8")?;
+    let assets = assets
+        .to_str()
+        .context("the state directory's path is not UTF-8")?;
     set(&mut config, "database", "url", database_url);
     set(&mut config, "assets", "root", assets);
-    if let Some(schemas) = schemas() {
-        set(&mut config, "ddex", "schemas", &schemas);
+    if let Some(schemas) = ddex_schemas() {
+        let schemas = schemas.to_str().context("DDEX_DIR is not UTF-8")?;
+        set(&mut config, "ddex", "schemas", schemas);
     }
     let text = toml::to_string(&config).context("the daemon's configuration")?;
-    state.write_private(&state.daemon_config(), &text)?;
-    state.write_private(&state.database_url(), database_url)
+    State::write_private(&state.daemon_config(), &text)?;
+    State::write_private(&state.database_url(), database_url)
 }
 
 fn set(config: &mut Table, section: &str, key: &str, value: &str) {
@@ -49,9 +52,9 @@ fn set(config: &mut Table, section: &str, key: &str, value: &str) {
     }
 }
 
-/// DDEX's schemas, where the operator has them: `$DDEX_DIR`.
-fn schemas() -> Option<String> {
-    let directory = PathBuf::from(env::var_os("DDEX_DIR")?).join("xsd");
-    let directory = directory.canonicalize().ok()?;
-    directory.to_str().map(str::to_owned)
+/// DDEX's schemas, where the operator has them: `$DDEX_DIR`. Messages are then validated on both
+/// sides.
+pub(crate) fn ddex_schemas() -> Option<PathBuf> {
+    let directory = PathBuf::from(env::var_os("DDEX_DIR")?);
+    directory.canonicalize().ok()
 }

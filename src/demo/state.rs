@@ -44,9 +44,7 @@ impl State {
                     .open(root.join("demo.lock"))?;
                 Ok((root, lock))
             })
-            .with_context(|| {
-                format!("the state directory {} cannot be used", directory.display())
-            })
+            .with_context(|| format!("the state directory {} cannot be used", directory.display()))
             .and_then(|(root, lock)| match lock.try_lock() {
                 Ok(()) => Ok(Self { root, _lock: lock }),
                 Err(fs::TryLockError::WouldBlock) => bail!(
@@ -112,7 +110,13 @@ impl State {
         self.remove("daemon.toml")?;
         Embedded::remove(&self.root).await?;
         partner_root::remove(&self.root)?;
-        for name in ["partners", "credentials", "database.url", "daemon.log", "daemon.pid"] {
+        for name in [
+            "partners",
+            "credentials",
+            "database.url",
+            "daemon.log",
+            "daemon.pid",
+        ] {
             self.remove(name)?;
         }
         self.remove("finished")
@@ -125,24 +129,14 @@ impl State {
 
     fn remove(&self, name: &str) -> anyhow::Result<()> {
         let path = self.root.join(name);
-        let removed = match path.symlink_metadata() {
-            Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
-            Ok(_) => fs::remove_file(&path),
-            Err(error) => Err(error),
-        };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("{} cannot be removed", path.display()))
-            }
-            _ => Ok(()),
-        }
+        remove_if_there(&path).with_context(|| format!("{} cannot be removed", path.display()))
     }
 
     /// Writes a file that only its owner reads: it holds a secret.
-    pub(crate) fn write_private(&self, path: &Path, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         let write = || {
             let partial = path.with_extension("partial");
-            self.remove_file_if_there(&partial)?;
+            remove_if_there(&partial)?;
             let mut file = File::options()
                 .create_new(true)
                 .write(true)
@@ -152,14 +146,6 @@ impl State {
             fs::rename(partial, path)
         };
         write().with_context(|| format!("{} cannot be written", path.display()))
-    }
-
-    #[expect(clippy::unused_self, reason = "it belongs to the directory")]
-    fn remove_file_if_there(&self, path: &Path) -> io::Result<()> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
     }
 
     pub(crate) fn remember_daemon(&self, pid: u32) -> io::Result<()> {
@@ -180,7 +166,9 @@ impl State {
         while self.is_our_daemon(pid) {
             match kill(Pid::from_raw(pid), signal) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(error) => bail!("the daemon {pid} of an earlier demo cannot be stopped: {error}"),
+                Err(error) => {
+                    bail!("the daemon {pid} of an earlier demo cannot be stopped: {error}")
+                }
             }
             if began.elapsed() > LEFTOVER_GRACE {
                 signal = Signal::SIGKILL;
@@ -200,6 +188,19 @@ impl State {
     }
 }
 
+/// A file, a link or a directory with all that is in it.
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
@@ -211,7 +212,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let first = State::open(directory.path()).unwrap();
         let refusal = State::open(directory.path()).unwrap_err().to_string();
-        assert!(refusal.starts_with("another demo is running in "), "{refusal}");
+        assert!(
+            refusal.starts_with("another demo is running in "),
+            "{refusal}"
+        );
         drop(first);
         State::open(directory.path()).unwrap();
     }
@@ -246,10 +250,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = State::open(directory.path()).unwrap();
         for text in ["first", "second"] {
-            state.write_private(&state.database_url(), text).unwrap();
+            State::write_private(&state.database_url(), text).unwrap();
             assert_eq!(fs::read_to_string(state.database_url()).unwrap(), text);
         }
-        let mode = fs::metadata(state.database_url()).unwrap().permissions().mode();
+        let mode = fs::metadata(state.database_url())
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -9,6 +9,8 @@ use super::{daemon::Daemon, screen::Screen, state::State};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(200);
+/// When all that is left is held, it waits for an operator, whom a demo has not got.
+const HELD_UP: Duration = Duration::from_secs(10);
 /// When nothing at all has changed for so long, nothing will.
 const STANDSTILL: Duration = Duration::from_secs(180);
 
@@ -60,20 +62,20 @@ impl Counts {
         self.decided() >= self.expected
     }
 
-    /// All that is left waits for an operator.
+    /// What is left waits for an operator, or stands behind what does.
     fn is_held_up(&self) -> bool {
-        self.held > 0 && self.decided() + self.held >= self.expected
+        self.held > 0 && self.sending + self.sent + self.retrying == 0
     }
 
     fn line(&self, daemon: u32) -> String {
         let waiting =
             self.expected - self.decided() - self.sending - self.sent - self.retrying - self.held;
-        let mut line = format!("deliveries: {} of {} accepted", self.accepted, self.expected);
+        let mut line = format!("{} of {} accepted", self.accepted, self.expected);
         for (count, what) in [
             (self.refused, "refused"),
-            (self.sending, "being sent"),
-            (self.sent, "awaiting the partner's word"),
-            (self.retrying, "waiting for another try"),
+            (self.sending, "sending"),
+            (self.sent, "sent"),
+            (self.retrying, "retrying"),
             (self.held, "held"),
             (waiting, "queued"),
         ] {
@@ -102,11 +104,10 @@ pub(crate) async fn until_decided(
         }
         if counts != before {
             (before, changed) = (counts, Instant::now());
-        } else if counts.is_held_up() {
+        } else if counts.is_held_up() && changed.elapsed() > HELD_UP {
             bail!(
-                "{} deliveries are held and wait for an operator; the reason is in {}",
-                counts.held,
-                state.daemon_log().display()
+                "{} deliveries are held and wait for an operator",
+                counts.held
             );
         } else if changed.elapsed() > STANDSTILL {
             bail!(

@@ -4,6 +4,7 @@
 
 mod metadata;
 mod platform;
+mod platforms;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use platform_adapters::{
@@ -15,6 +16,7 @@ use sqlx::PgConnection;
 
 use metadata::Metadata;
 pub use platform::platform_row;
+pub use platforms::{PlatformQueue, platforms};
 
 /// Why a release in order is not sent all the same (configuration `catalog`).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]

@@ -20,6 +20,14 @@ pub struct Adapters {
     made: Mutex<HashMap<i32, Made>>,
 }
 
+/// A platform that can be spoken to.
+pub(crate) struct Known {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) adapter: Arc<dyn Adapter>,
+    /// Its settings were not known to this daemon in this form.
+    pub(crate) is_new: bool,
+}
+
 #[derive(Clone)]
 struct Made {
     row: u64,
@@ -37,17 +45,18 @@ impl Adapters {
         }
     }
 
-    /// The platform's settings and its adapter.
+    /// The platform's adapter. It is new when the row has changed since it was last asked for.
     ///
     /// # Errors
     /// [`platform_adapters::Code::SettingsInvalid`] when the row cannot be used.
-    pub fn get(&self, row: &PlatformRow) -> Result<(Arc<Platform>, Arc<dyn Adapter>), Fault> {
+    pub(crate) fn get(&self, row: &PlatformRow) -> Result<Known, Fault> {
         let digest = digest(row);
         let known = self
             .lock()
             .get(&row.id)
             .filter(|made| made.row == digest)
             .cloned();
+        let is_new = known.is_none();
         let made = match known {
             Some(made) => made,
             None => {
@@ -62,7 +71,11 @@ impl Adapters {
                 made
             }
         };
-        Ok((made.platform, made.adapter))
+        Ok(Known {
+            platform: made.platform,
+            adapter: made.adapter,
+            is_new,
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Made>> {

@@ -7,7 +7,7 @@ use platform_adapters::{
     Code, Fault, FaultClass, Kind, Located, Receipt,
     package::{self, Package},
     release::Release,
-    settings::PlatformRow,
+    settings::{Platform, PlatformRow},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 use super::{
     Event, Services, State,
+    adapters::Known,
+    deliver_queue,
     outcome::{self, Happened, OutcomeError, after},
     record::{self, Shown},
     row::{self, Delivery},
@@ -173,7 +175,14 @@ async fn hand_over(
 ) -> Result<Made, Fault> {
     let delivery = &begun.delivery;
     let (platform_row, release) = load(services, delivery).await?;
-    let (platform, adapter) = services.adapters.get(&platform_row)?;
+    let Known {
+        platform,
+        adapter,
+        is_new,
+    } = services.adapters.get(&platform_row)?;
+    if is_new {
+        limit(services, &platform).await?;
+    }
     let package = package::assemble(&release, &platform, delivery.kind, &services.assets).await?;
     let package = packaged.insert(Box::new(package));
     let fingerprint = package.fingerprint();
@@ -206,6 +215,23 @@ async fn hand_over(
         receipt,
         package: package.clone(),
         fingerprint,
+    })
+}
+
+/// Tells the queue how many deliveries at a time the platform takes, over all daemons.
+async fn limit(services: &Services, platform: &Platform) -> Result<(), Fault> {
+    let concurrency = platform.format_specs.limits.concurrency.map(i32::from);
+    let queue = deliver_queue(platform.id);
+    let now = (services.clock)();
+    let limited = async {
+        let mut conn = services.pool.acquire().await?;
+        queue::limit(&mut conn, &queue, concurrency, now).await
+    };
+    limited.await.map_err(|error| {
+        Fault::new(
+            Code::WorkerFault,
+            format!("the queue {queue} could not be limited: {error}"),
+        )
     })
 }
 

@@ -98,7 +98,7 @@ async fn ask(services: &Services, delivery: &Delivery) -> Result<Status, Fault> 
                 format!("platform {id} is not there any more"),
             )
         })?;
-    let (_, adapter) = services.adapters.get(&row)?;
+    let adapter = services.adapters.get(&row)?.adapter;
     let receipt = delivery.receipt.clone().unwrap_or_default();
     adapter.status(&delivery.handover(), &receipt).await
 }

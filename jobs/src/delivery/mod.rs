@@ -8,6 +8,7 @@ mod confirm;
 mod operate;
 mod outcome;
 mod policy;
+mod read;
 mod record;
 mod row;
 mod state;
@@ -22,6 +23,7 @@ pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
 pub use operate::{Resumed, resume_platform};
 pub use policy::RetryPolicy;
+pub use read::{Attempt, Document, File, Filter, Listed, Story, evidence, list, story};
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
 
 use crate::{catalog::Withholding, clock::Clock};

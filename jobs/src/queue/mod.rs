@@ -24,7 +24,7 @@ pub use attempt::{begin, settle};
 pub use backoff::Backoff;
 pub use enqueue::enqueue;
 pub use job::{Done, Job, JobFault, Lease, NewJob, Outcome};
-pub use operate::release_held;
+pub use operate::{limit, release_held};
 pub use registry::Registry;
 pub use rescue::CRASHED;
 pub use run::run;

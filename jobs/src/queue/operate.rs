@@ -1,4 +1,4 @@
-//! What is done to waiting jobs from outside, in the caller's transaction.
+//! What is done to queues and waiting jobs from outside, in the caller's transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -26,4 +26,30 @@ pub async fn release_held(
         .execute(conn)
         .await?;
     Ok(released)
+}
+
+/// Sets how many jobs of a queue run at a time over all daemons; `None`: the configuration's
+/// default. It counts from the next claim on.
+///
+/// # Errors
+/// The database's.
+pub async fn limit(
+    conn: &mut PgConnection,
+    queue: &str,
+    concurrency: Option<i32>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"insert into worker.queues (name, concurrency, updated_at)
+           select $1, $2, $3
+           where $2::integer is not null or exists (select from worker.queues where name = $1)
+           on conflict (name) do update set concurrency = excluded.concurrency, updated_at = $3
+               where queues.concurrency is distinct from excluded.concurrency"#,
+        queue,
+        concurrency,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

@@ -52,7 +52,7 @@ impl ApiAdapter {
     /// # Errors
     /// [`Code::SettingsInvalid`] when the endpoint is a private address and the platform does not
     /// allow those; [`Code::WorkerFault`] when no HTTP client can be made.
-    pub fn new(platform: Platform, assets: AssetStore) -> Result<Self, Fault> {
+    pub fn new(platform: &Platform, assets: AssetStore) -> Result<Self, Fault> {
         Self::with_timeouts(platform, assets, Timeouts::default())
     }
 
@@ -61,14 +61,14 @@ impl ApiAdapter {
     /// # Errors
     /// As [`ApiAdapter::new`].
     pub fn with_timeouts(
-        platform: Platform,
+        platform: &Platform,
         assets: AssetStore,
         timeouts: Timeouts,
     ) -> Result<Self, Fault> {
         let named = format!("platform {} ({:?})", platform.id, platform.name);
-        let connection = Connection::new(&platform, named.clone(), timeouts)?;
+        let connection = Connection::new(platform, named.clone(), timeouts)?;
         Ok(Self {
-            platform,
+            platform: platform.clone(),
             named,
             assets,
             connection,

@@ -78,8 +78,34 @@ impl DdexAdapter {
         }
     }
 
-    /// The hand-over as it lies at the partner, if its message is there.
-    async fn arrived(&self, folder: &Folder, message: &Message) -> Result<Option<Receipt>, Fault> {
+    /// The receipt of a hand-over that the partner has whole. One that the partner has cleared away
+    /// already is known by its acknowledgement.
+    async fn find_complete(
+        &self,
+        folder: &Folder,
+        message: &Message,
+    ) -> Result<Option<Receipt>, Fault> {
+        if let Some(receipt) = self.find_message(folder, message).await? {
+            return Ok(Some(receipt));
+        }
+        if self.confirmation != Confirmation::Folder {
+            return Ok(None);
+        }
+        let Some((path, _)) = self.acknowledgement(folder, &message.id).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Receipt {
+            confirmed: format!("the partner answered in {path}"),
+            ..self.receipt(folder, message, message.xml.clone())
+        }))
+    }
+
+    /// The receipt of a hand-over whose message lies at the partner.
+    async fn find_message(
+        &self,
+        folder: &Folder,
+        message: &Message,
+    ) -> Result<Option<Receipt>, Fault> {
         let path = folder.message();
         let Some(xml) = self.remote.read_small(&path, MAX_MESSAGE_BYTES).await? else {
             return Ok(None);
@@ -196,8 +222,8 @@ impl Adapter for DdexAdapter {
                 .validate(ERN_43, &folder.message_name(), &message.xml)
                 .await?;
         }
-        // Files that a message already speaks of are not touched again.
-        if let Some(receipt) = self.arrived(&folder, &message).await? {
+        // Files that a message at the partner speaks of are not touched again.
+        if let Some(receipt) = self.find_complete(&folder, &message).await? {
             return Ok(receipt);
         }
         if !message.files.is_empty() {
@@ -212,7 +238,7 @@ impl Adapter for DdexAdapter {
             .await?
         {
             Marker::Written => Ok(self.receipt(&folder, &message, message.xml.clone())),
-            Marker::AlreadyThere => self.arrived(&folder, &message).await?.ok_or_else(|| {
+            Marker::AlreadyThere => self.find_message(&folder, &message).await?.ok_or_else(|| {
                 Fault::new(
                     Code::OutcomeUnknown,
                     format!(
@@ -228,19 +254,10 @@ impl Adapter for DdexAdapter {
     async fn locate(&self, handover: &Handover, package: &Package) -> Result<Located, Fault> {
         let message = build(&self.platform, handover, package)?;
         let folder = Folder::new(handover, &message.release_id);
-        if let Some(receipt) = self.arrived(&folder, &message).await? {
-            return Ok(Located::Complete(Box::new(receipt)));
-        }
-        // Partners clear folders away once they have taken what is in them; what they answered to
-        // has arrived.
-        if let Some((path, _)) = self.acknowledgement(&folder, &message.id).await? {
-            let receipt = self.receipt(&folder, &message, message.xml.clone());
-            return Ok(Located::Complete(Box::new(Receipt {
-                confirmed: format!("the partner answered in {path}"),
-                ..receipt
-            })));
-        }
-        Ok(Located::Absent)
+        let found = self.find_complete(&folder, &message).await?;
+        Ok(found.map_or(Located::Absent, |receipt| {
+            Located::Complete(Box::new(receipt))
+        }))
     }
 
     async fn status(&self, handover: &Handover, receipt: &Receipt) -> Result<Status, Fault> {

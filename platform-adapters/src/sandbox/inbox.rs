@@ -1,7 +1,12 @@
 //! The SFTP partner's inbox: finds hand-overs that are complete, inspects each once, remembers it and
 //! acknowledges it. A hand-over that is completed again, or in a second place, is noticed.
 
-use std::{collections::HashMap, fs, io, path::PathBuf, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    path::PathBuf,
+    time::Duration,
+};
 
 use chrono::Utc;
 
@@ -30,6 +35,8 @@ pub(super) struct Inbox {
     course: Course,
     /// The completion markers that were dealt with, by the folder's name.
     settled: HashMap<String, Settled>,
+    /// Folders that could not be inspected.
+    troubled: HashSet<String>,
 }
 
 struct Settled {
@@ -64,6 +71,7 @@ impl Inbox {
             shelf: Shelf::load(ledger)?,
             course,
             settled,
+            troubled: HashSet::new(),
         })
     }
 
@@ -88,26 +96,45 @@ impl Inbox {
         }
         folders.sort();
         for folder in folders {
-            let Some(marker) = inspection::marker(self.kind, &folder)? else {
-                continue;
-            };
             let name = folder
                 .file_name()
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default();
-            let identity = inspection::identity(&marker)?;
-            let known = self.settled.get(&name);
-            if known.is_some_and(|known| known.marker == identity) {
-                continue;
+            match self.look_into(&name, folder).await {
+                Ok(()) => {
+                    self.troubled.remove(&name);
+                }
+                // Cleared away while it was looked at.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // The others go on; this one is tried again, and complained of once.
+                Err(error) => {
+                    if self.troubled.insert(name.clone()) {
+                        tracing::error!(partner = self.name, folder = name, %error, "the sandbox cannot inspect a hand-over");
+                    }
+                }
             }
-            let repeated = known.map(|known| known.key.clone());
-            let inspected =
-                inspection::inspect(self.kind, folder, marker, self.schemas.as_ref()).await?;
-            let key = repeated.unwrap_or_else(|| inspected.key.clone());
-            self.settle(&name, &identity, &key, inspected)?;
-            let marker = identity;
-            self.settled.insert(name, Settled { key, marker });
         }
+        Ok(())
+    }
+
+    /// Deals with the hand-over in a folder if it is complete and was not dealt with.
+    async fn look_into(&mut self, name: &str, folder: PathBuf) -> io::Result<()> {
+        let Some(marker) = inspection::marker(self.kind, &folder)? else {
+            return Ok(());
+        };
+        let identity = inspection::identity(&marker)?;
+        let known = self.settled.get(name);
+        if known.is_some_and(|known| known.marker == identity) {
+            return Ok(());
+        }
+        let repeated = known.map(|known| known.key.clone());
+        let inspected =
+            inspection::inspect(self.kind, folder, marker, self.schemas.as_ref()).await?;
+        let key = repeated.unwrap_or_else(|| inspected.key.clone());
+        self.settle(name, &identity, &key, inspected)?;
+        let marker = identity;
+        self.settled
+            .insert(name.to_owned(), Settled { key, marker });
         Ok(())
     }
 

@@ -88,7 +88,7 @@ pub(crate) fn platform(endpoint: &str, token: &str, format_specs: Value) -> Plat
 }
 
 pub(crate) fn adapter(endpoint: &str, token: &str, assets: &AssetStore) -> ApiAdapter {
-    ApiAdapter::new(platform(endpoint, token, json!({})), assets.clone()).unwrap()
+    ApiAdapter::new(&platform(endpoint, token, json!({})), assets.clone()).unwrap()
 }
 
 pub(crate) fn handover(kind: Kind) -> Handover {
@@ -251,7 +251,7 @@ async fn a_takedown_needs_a_way_to_do_it() {
     let package = scene.package(1).await;
     let specs = json!({"api": {}});
     let adapter = ApiAdapter::new(
-        platform(scene.partner.url(), TOKEN, specs),
+        &platform(scene.partner.url(), TOKEN, specs),
         scene.fixture.assets.clone(),
     )
     .unwrap();
@@ -269,7 +269,7 @@ async fn without_confirmation_the_answer_is_final() {
     let package = scene.package(1).await;
     let specs = json!({"confirmation": "none"});
     let adapter = ApiAdapter::new(
-        platform(scene.partner.url(), TOKEN, specs),
+        &platform(scene.partner.url(), TOKEN, specs),
         scene.fixture.assets.clone(),
     )
     .unwrap();
@@ -348,7 +348,7 @@ async fn an_api_key_works_as_well_as_a_token() {
     let scene = Scene::new(Misbehaviours::none()).await;
     let mut platform = platform(scene.partner.url(), TOKEN, json!({}));
     platform.credentials.api_key = platform.credentials.bearer_token.take();
-    let adapter = ApiAdapter::new(platform, scene.fixture.assets.clone()).unwrap();
+    let adapter = ApiAdapter::new(&platform, scene.fixture.assets.clone()).unwrap();
     let package = scene.package(1).await;
     adapter
         .deliver(&handover(Kind::Insert), &package)
@@ -444,7 +444,7 @@ async fn a_partner_that_does_not_answer_is_given_up_on() {
     .await;
     let package = scene.package(1).await;
     let impatient = ApiAdapter::with_timeouts(
-        platform(scene.partner.url(), TOKEN, json!({})),
+        &platform(scene.partner.url(), TOKEN, json!({})),
         scene.fixture.assets.clone(),
         Timeouts {
             stall: Duration::from_millis(300),

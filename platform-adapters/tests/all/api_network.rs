@@ -191,7 +191,7 @@ async fn a_conflict_is_looked_into() {
     // This server has something under every key.
     let address = server(conflict.clone()).await;
     let without = ApiAdapter::new(
-        platform(&format!("http://{address}"), TOKEN, json!({"api": {}})),
+        &platform(&format!("http://{address}"), TOKEN, json!({"api": {}})),
         sender.fixture.assets.clone(),
     )
     .unwrap();
@@ -268,13 +268,13 @@ async fn a_private_address_needs_leave() {
         "http://169.254.169.254/",
     ] {
         let platform = platform(endpoint, TOKEN, refuse.clone());
-        let fault = ApiAdapter::new(platform, sender.fixture.assets.clone())
+        let fault = ApiAdapter::new(&platform, sender.fixture.assets.clone())
             .err()
             .unwrap();
         assert_eq!(fault.code, Code::SettingsInvalid, "{endpoint}");
     }
     let platform = platform("http://localhost:9/", TOKEN, refuse);
-    let adapter = ApiAdapter::new(platform, sender.fixture.assets.clone()).unwrap();
+    let adapter = ApiAdapter::new(&platform, sender.fixture.assets.clone()).unwrap();
     let fault = adapter.check().await.unwrap_err();
     assert_eq!(fault.code, Code::SettingsInvalid);
     assert!(fault.message.contains("a private address"), "{fault}");
@@ -286,7 +286,7 @@ async fn a_path_in_the_settings_cannot_change_the_host() {
     let sender = Sender::new().await;
     let specs = json!({"api": {"create": "@elsewhere.example/"}});
     let adapter = ApiAdapter::new(
-        platform("http://127.0.0.1:9", TOKEN, specs),
+        &platform("http://127.0.0.1:9", TOKEN, specs),
         sender.fixture.assets.clone(),
     )
     .unwrap();

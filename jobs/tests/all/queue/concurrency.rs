@@ -47,6 +47,53 @@ async fn a_limit_holds_over_all_daemons() {
 }
 
 #[tokio::test]
+async fn running_jobs_are_counted_only_under_the_queues_lock() {
+    let bench = Bench::new().await;
+    limit(&bench, "q", 1).await;
+    let first = bench.enqueue_one(large("q", Action::Succeed)).await;
+    let second = bench.enqueue_one(large("q", Action::Succeed)).await;
+    // Another daemon in the middle of its claim of the first job.
+    let mut other = bench.pool().begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('worker.queue/q', 0))")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    sqlx::query(
+        "update worker.jobs set state = 'running', lease_token = id, lease_expires_at = now() + interval '1 hour'
+         where id = $1",
+    )
+    .bind(first)
+    .execute(&mut *other)
+    .await
+    .unwrap();
+    let daemon = bench.daemon();
+    until("the daemon waits for its turn", async || {
+        sqlx::query_scalar(
+            "select exists (select from pg_locks where locktype = 'advisory' and not granted
+                 and database = (select oid from pg_database where datname = current_database()))",
+        )
+        .fetch_one(bench.pool())
+        .await
+        .unwrap()
+    })
+    .await;
+    other.commit().await.unwrap();
+    // A job of another queue, claimed later than the first chance of the second.
+    let witness = bench.enqueue_one(large("w", Action::Succeed)).await;
+    bench.until_state(witness, "completed").await;
+    assert_eq!(
+        bench.job(second).await.state,
+        "available",
+        "the limit is used up"
+    );
+    bench
+        .execute("update worker.jobs set state = 'completed', finished_at = now(), lease_token = null, lease_expires_at = null where id = $1", first)
+        .await;
+    bench.until_state(second, "completed").await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn the_default_limit_holds_where_none_is_set() {
     let bench = Bench::new().await;
     let jobs: Vec<NewJob> = (0..30).map(|_| large("q", Action::Sleep(5))).collect();

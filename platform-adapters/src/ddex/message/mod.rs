@@ -13,8 +13,10 @@ mod credits;
 mod deals;
 mod header;
 mod parties;
+mod profile;
 mod releases;
 mod resources;
+mod rights;
 mod titles;
 mod vocabulary;
 
@@ -22,14 +24,17 @@ use std::time::Duration;
 
 pub(super) use resources::RESOURCES;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::NaiveDate;
 
-use self::{credits::Contributor, credits::DisplayArtist, parties::Parties};
+use self::{
+    credits::{Contributor, DisplayArtist},
+    parties::Parties,
+    profile::Profile,
+};
 use super::xml::Document;
 use crate::{
     Code, Fault, Finding, Handover, Kind,
     package::{Package, PackagedFile, PackagedTrack},
-    release::{ReleaseType, RightsLine},
     settings::{DdexSpecs, Platform},
 };
 
@@ -125,71 +130,6 @@ impl Recording<'_> {
 
     fn release_reference(&self) -> String {
         format!("R{}", self.number)
-    }
-}
-
-/// A release profile of DDEX.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Profile {
-    Audio,
-    SimpleAudioSingle,
-}
-
-impl Profile {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Audio => "Audio",
-            Self::SimpleAudioSingle => "SimpleAudioSingle",
-        }
-    }
-
-    /// The profile that the platform insists on, if it does.
-    fn by_settings(platform: &Platform, specs: &DdexSpecs) -> Result<Option<Self>, Fault> {
-        match specs.profile.as_deref() {
-            None => Ok(None),
-            Some("Audio") => Ok(Some(Self::Audio)),
-            Some("SimpleAudioSingle") => Ok(Some(Self::SimpleAudioSingle)),
-            Some(other) => Err(Fault::new(
-                Code::SettingsInvalid,
-                format!(
-                    "format_specs.ddex.profile of platform {} ({:?}): {other:?} is not one of \
-                     Audio, SimpleAudioSingle",
-                    platform.id, platform.name
-                ),
-            )),
-        }
-    }
-
-    /// The profile of a release: a single of one recording is a `SimpleAudioSingle`, unless the
-    /// platform wants `Audio` for everything.
-    fn of(
-        platform: &Platform,
-        specs: &DdexSpecs,
-        package: &Package,
-        recordings: usize,
-    ) -> Result<Self, Fault> {
-        let one = recordings == 1 && package.tracks.len() == 1;
-        match Self::by_settings(platform, specs)? {
-            Some(Self::SimpleAudioSingle) if !one => Err(Fault::new(
-                Code::Unsupported,
-                format!(
-                    "platform {:?} takes the DDEX profile SimpleAudioSingle only, and {} has {} \
-                     tracks",
-                    platform.name,
-                    package.name(),
-                    package.tracks.len()
-                ),
-            )
-            .with_remedy(
-                "Leave format_specs.ddex.profile out if the platform takes other releases too, or \
-                 take it off the release's schedule.",
-            )),
-            Some(profile) => Ok(profile),
-            None if one && package.release.release_type == ReleaseType::Single => {
-                Ok(Self::SimpleAudioSingle)
-            }
-            None => Ok(Self::Audio),
-        }
     }
 }
 
@@ -421,47 +361,6 @@ fn language_tag(code: &str) -> Option<&str> {
     good.then_some(code)
 }
 
-/// The year and text of a ℗ line. Where the catalogue has none it is what a label prints by
-/// default: the year of first release and the label's name.
-fn p_line(given: Option<&RightsLine>, package: &Package) -> RightsLine {
-    let release = &package.release;
-    given.cloned().unwrap_or_else(|| RightsLine {
-        year: release
-            .original_release_date
-            .unwrap_or(release.release_date)
-            .year(),
-        text: release.label.clone(),
-    })
-}
-
-/// Writes `PLine` or `CLine`, with the sign in letters, as the line is printed.
-fn write_rights_line(line: &RightsLine, sign: char, xml: &mut Document) {
-    let (name, text_name) = if sign == 'P' {
-        ("PLine", "PLineText")
-    } else {
-        ("CLine", "CLineText")
-    };
-    let has_year = (1..=9999).contains(&line.year);
-    let bare = line
-        .text
-        .trim()
-        .trim_start_matches(['℗', '©'])
-        .trim_start_matches("(P)")
-        .trim_start_matches("(C)")
-        .trim();
-    let year = format!("{:04}", line.year);
-    let text = match has_year && !bare.starts_with(&year) {
-        true => format!("({sign}) {year} {bare}"),
-        false => format!("({sign}) {bare}"),
-    };
-    xml.element(name, |xml| {
-        if has_year {
-            xml.text("Year", &year);
-        }
-        xml.text(text_name, text.trim_end());
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -474,25 +373,5 @@ mod tests {
         assert_eq!(text(60), "PT1M");
         assert_eq!(text(3723), "PT1H2M3S");
         assert_eq!(text(7200), "PT2H");
-    }
-
-    #[test]
-    fn rights_lines_carry_sign_and_year_once() {
-        let written = |text: &str| {
-            let mut xml = Document::new();
-            let line = RightsLine {
-                year: 2021,
-                text: text.into(),
-            };
-            write_rights_line(&line, 'P', &mut xml);
-            String::from_utf8(xml.finish().unwrap()).unwrap()
-        };
-        for text in ["Nord", "℗ 2021 Nord", "(P) 2021 Nord", "2021 Nord"] {
-            assert!(
-                written(text).contains("<PLineText>(P) 2021 Nord</PLineText>"),
-                "{}",
-                written(text)
-            );
-        }
     }
 }

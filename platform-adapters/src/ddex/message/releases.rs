@@ -1,8 +1,7 @@
 //! `ReleaseList`: the release itself (`R0`) and a release for each of its tracks.
 
 use super::{
-    super::xml::Document, Plan, Profile, Recording, date, iso_duration, p_line, titles, vocabulary,
-    write_rights_line,
+    super::xml::Document, Plan, Profile, Recording, date, iso_duration, rights, titles, vocabulary,
 };
 use crate::release::ReleaseType;
 
@@ -31,9 +30,13 @@ fn main_release(plan: &Plan<'_>, xml: &mut Document) {
     }
     titles::write_artists(&release.display_artist, &plan.artists, xml);
     label(plan, xml);
-    write_rights_line(&p_line(release.p_line.as_ref(), plan.package), 'P', xml);
+    rights::write(
+        &rights::p_line(release.p_line.as_ref(), plan.package),
+        'P',
+        xml,
+    );
     if let Some(line) = &release.c_line {
-        write_rights_line(line, 'C', xml);
+        rights::write(line, 'C', xml);
     }
     xml.text("Duration", &iso_duration(playing));
     genre(plan, release.genre.as_deref(), xml);

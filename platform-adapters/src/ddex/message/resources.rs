@@ -6,7 +6,7 @@ use super::{
     super::xml::Document,
     Plan, Recording,
     credits::{Contributor, Instrument},
-    date, duration, iso_duration, language_tag, p_line, titles, vocabulary, write_rights_line,
+    date, duration, iso_duration, language_tag, rights, titles, vocabulary,
 };
 use crate::{
     package::{PackagedArtwork, PackagedFile},
@@ -66,8 +66,8 @@ fn edition(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
     xml.element("ResourceId", |xml| {
         xml.text("ISRC", recording.track.isrc.as_str());
     });
-    let line = p_line(recording.track.track.p_line.as_ref(), plan.package);
-    write_rights_line(&line, 'P', xml);
+    let line = rights::p_line(recording.track.track.p_line.as_ref(), plan.package);
+    rights::write(&line, 'P', xml);
     let Some(audio) = &recording.track.audio else {
         return;
     };

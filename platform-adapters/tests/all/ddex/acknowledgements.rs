@@ -1,4 +1,5 @@
 //! Acknowledgements: what a partner writes is read with care, and what the sandbox writes is valid.
+#![allow(clippy::unwrap_used)]
 
 use chrono::{TimeZone, Utc};
 use platform_adapters::ddex::{

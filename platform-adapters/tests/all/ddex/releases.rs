@@ -1,5 +1,5 @@
 //! Packages to make messages of. A message needs no files, only what is known of them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::time::Duration;
 

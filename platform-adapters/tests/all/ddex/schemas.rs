@@ -1,5 +1,5 @@
 //! DDEX's schemas for tests, and what validation says.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 use std::{env, path::PathBuf};
 

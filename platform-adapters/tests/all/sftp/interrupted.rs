@@ -35,11 +35,14 @@ async fn begin_and_stall(
     package: &Package,
 ) -> tokio::task::JoinHandle<Result<platform_adapters::Receipt, platform_adapters::Fault>> {
     proxy.stall_up_after(6 * MIB);
-    let delivery = tokio::spawn({
+    let mut delivery = tokio::spawn({
         let (adapter, package) = (Arc::clone(adapter), package.clone());
         async move { adapter.deliver(&handover(1), &package).await }
     });
-    proxy.stalled().await;
+    tokio::select! {
+        () = proxy.stalled() => {}
+        ended = &mut delivery => panic!("ended before it came to a standstill: {ended:?}"),
+    }
     // What has passed the wire reaches the disk.
     let resources = partner.incoming().join(Layout::new(&handover(1)).resources);
     loop {
