@@ -212,7 +212,7 @@ impl World {
         .await
     }
 
-    /// A text of the newest delivery, if there is one yet.
+    /// A text of the newest delivery; `None` too while there is no delivery.
     pub(crate) async fn delivery(&self, column: &str) -> Option<String> {
         sqlx::query_scalar::<_, Option<String>>(sqlx::AssertSqlSafe(format!(
             "select ({column})::text from worker.deliveries order by revision desc limit 1"
