@@ -5,6 +5,7 @@
 
 mod acknowledge;
 mod announced;
+mod answers;
 mod connection;
 mod http;
 mod inbox;
