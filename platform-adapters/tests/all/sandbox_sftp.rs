@@ -136,6 +136,7 @@ fn options(root: &Path, kind: SftpKind, misbehaviours: Misbehaviours) -> SftpPar
 }
 
 /// DDEX's schemas. Where they are absent messages are not validated, and that is said, except in CI.
+#[allow(clippy::print_stderr, reason = "what is skipped is said")]
 fn ddex_directory() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/ddex");
     let directory = std::env::var_os("DDEX_DIR").map_or(beside, PathBuf::from);
