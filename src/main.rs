@@ -1,1 +1,14 @@
-fn main() {}
+//! `tunemantra-worker`: the command line, and the exit code.
+
+mod cli;
+mod config;
+mod daemon;
+mod demo;
+mod embedded;
+mod telemetry;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,2 +1,11 @@
 //! What the worker runs: the queue, schedules, deliveries, and all SQL.
-//! How to speak to a partner is `platform-adapters`; processes and the command line are the root package.
+//! How to speak to a partner is `platform-adapters`; processes and the command line are the root
+//! package.
+
+pub mod catalog;
+pub mod clock;
+pub mod database;
+pub mod delivery;
+pub mod queue;
+pub mod schedule;
+pub mod schema;

@@ -4,6 +4,7 @@
 
 mod adapter;
 pub mod api;
+mod connect;
 pub mod ddex;
 mod fault;
 mod handover;
@@ -14,5 +15,6 @@ pub mod settings;
 pub mod sftp;
 
 pub use adapter::{Adapter, Evidence, Located, Receipt, Status};
+pub use connect::{ConnectOptions, connect};
 pub use fault::{Code, Fault, FaultClass, Finding};
 pub use handover::{Handover, Kind};

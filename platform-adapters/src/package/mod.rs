@@ -17,6 +17,7 @@ mod territories;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 pub use assemble::assemble;
 pub use assets::AssetStore;
@@ -136,6 +137,24 @@ impl Package {
             .filter_map(|track| track.audio.as_ref())
             .map(|audio| &audio.file)
             .chain(self.artwork.iter().map(|artwork| &artwork.file))
+    }
+
+    /// SHA-256 in hex over everything that goes into the package: when it is the same, there is
+    /// nothing new to send.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = Sha256::new();
+        let mut add = |part: &[u8]| {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        };
+        // A release always serialises; were it not so, its files still count.
+        add(&serde_json::to_vec(&(&self.release, &self.territories)).unwrap_or_default());
+        for file in self.files() {
+            add(file.name.as_bytes());
+            add(file.sha256.as_bytes());
+        }
+        hex::encode(hasher.finalize())
     }
 
     /// Title and UPC, as sentences for people name a release.

@@ -12,6 +12,5 @@ mod ddex;
 mod fixtures;
 mod package;
 mod sandbox;
-mod sandbox_sftp;
 mod sftp;
 mod sshd;

@@ -1,1 +1,213 @@
 //! A database per test from a migrated template. Used by tests and benchmarks only.
+//!
+//! The server is the one that `DATABASE_URL` names; its role must be allowed to create databases.
+//! `./scripts/test` and `./scripts/with-postgres` start a throw-away server and name it there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod catalogue;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// Connections a test's pool opens at most. The throw-away server takes 200 in all.
+const POOL_CONNECTIONS: u32 = 10;
+
+/// Held while the template is made, by all test processes on a server.
+const TEMPLATE_LOCK: i64 = i64::from_be_bytes(*b"tmtmplat");
+
+/// A database of a test's own, gone when this is dropped. Only a test that panics leaves its
+/// database behind, to be looked at; a throw-away server takes it along when it ends.
+#[derive(Debug)]
+pub struct TestDatabase {
+    name: String,
+    url: String,
+    pool: PgPool,
+}
+
+impl TestDatabase {
+    /// A fresh database with both schemas, as `migrate` makes them of an empty one.
+    pub async fn create() -> Self {
+        let mut server = connect_to_server().await;
+        let template = ensure_template(&mut server).await;
+        let database = Self::from_template(&mut server, &template).await;
+        server
+            .close()
+            .await
+            .expect("the connection to the server closes");
+        database
+    }
+
+    /// A fresh database with nothing in it.
+    pub async fn empty() -> Self {
+        let mut server = connect_to_server().await;
+        let database = Self::from_template(&mut server, "template0").await;
+        server
+            .close()
+            .await
+            .expect("the connection to the server closes");
+        database
+    }
+
+    /// A copy of this database as it is now, as often as one likes. Its pool is closed for that.
+    pub async fn copy(&self) -> Self {
+        self.pool.close().await;
+        let mut server = connect_to_server().await;
+        let copy = Self::from_template(&mut server, &self.name).await;
+        server
+            .close()
+            .await
+            .expect("the connection to the server closes");
+        copy
+    }
+
+    /// A pool on this database, of ten connections at most, set up as the worker sets up its own.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// This database's URL, password included.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn from_template(server: &mut PgConnection, template: &str) -> Self {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        execute(
+            server,
+            format!("CREATE DATABASE {name} TEMPLATE {template}"),
+        )
+        .await;
+        let url = url_of(&name);
+        let pool = jobs::database::connect(&url, "test", POOL_CONNECTIONS)
+            .await
+            .expect("a database that was just created can be connected to");
+        Self { name, url, pool }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        // A thread with a runtime of its own: a destructor cannot wait for the test's runtime.
+        let dropped = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime starts")
+                .block_on(async {
+                    let mut server = connect_to_server().await;
+                    execute(&mut server, statement).await;
+                });
+        });
+        dropped.join().expect("the test's database can be dropped");
+    }
+}
+
+/// The database that holds both schemas and is copied for each test: made once, used by every
+/// test process on the server, and named after the migrations, so that a change makes another.
+async fn ensure_template(server: &mut PgConnection) -> String {
+    let name = format!("template_{}", jobs::schema::fingerprint().simple());
+    if exists(server, &name).await {
+        return name;
+    }
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(TEMPLATE_LOCK)
+        .execute(&mut *server)
+        .await
+        .expect("the lock on the template can be taken");
+    if !exists(server, &name).await {
+        // Under another name until it is complete: a process that dies here leaves no half template.
+        let unfinished = format!("{name}_unfinished");
+        execute(
+            server,
+            format!("DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)"),
+        )
+        .await;
+        execute(
+            server,
+            format!("CREATE DATABASE {unfinished} TEMPLATE template0"),
+        )
+        .await;
+        let pool = jobs::database::connect(&url_of(&unfinished), "test-template", 1)
+            .await
+            .expect("the template can be connected to");
+        jobs::schema::migrate(&pool)
+            .await
+            .expect("an empty database can be migrated");
+        pool.close().await;
+        execute(
+            server,
+            format!("ALTER DATABASE {unfinished} ALLOW_CONNECTIONS false"),
+        )
+        .await;
+        execute(
+            server,
+            format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = '{unfinished}'"
+            ),
+        )
+        .await;
+        execute(
+            server,
+            format!("ALTER DATABASE {unfinished} RENAME TO {name}"),
+        )
+        .await;
+    }
+    sqlx::query("SELECT pg_advisory_unlock($1)")
+        .bind(TEMPLATE_LOCK)
+        .execute(server)
+        .await
+        .expect("the lock on the template can be given back");
+    name
+}
+
+async fn exists(server: &mut PgConnection, database: &str) -> bool {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(database)
+        .fetch_one(server)
+        .await
+        .expect("the server lists its databases")
+}
+
+async fn connect_to_server() -> PgConnection {
+    PgConnection::connect(&server_url())
+        .await
+        .unwrap_or_else(|error| {
+            panic!("the PostgreSQL server that DATABASE_URL names does not answer: {error}")
+        })
+}
+
+async fn execute(server: &mut PgConnection, statement: String) {
+    sqlx::raw_sql(AssertSqlSafe(statement.clone()))
+        .execute(server)
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+fn server_url() -> String {
+    std::env::var("DATABASE_URL").unwrap_or_else(|_| {
+        panic!(
+            "DATABASE_URL is not set: run the tests with ./scripts/test, which starts a \
+             throw-away PostgreSQL, or one of them with ./scripts/with-postgres cargo test ..."
+        )
+    })
+}
+
+/// The server's URL with another database in its path.
+fn url_of(database: &str) -> String {
+    let server = server_url();
+    let (base, query) = match server.split_once('?') {
+        Some((base, query)) => (base, format!("?{query}")),
+        None => (server.as_str(), String::new()),
+    };
+    let authority = base.find("://").map_or(0, |at| at + 3);
+    let end = base
+        .get(authority..)
+        .and_then(|rest| rest.find('/'))
+        .map_or(base.len(), |at| authority + at);
+    format!("{}/{database}{query}", base.get(..end).unwrap_or(base))
+}

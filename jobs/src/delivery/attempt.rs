@@ -1,0 +1,433 @@
+//! One attempt to deliver: begin, make the package, hand it over, write down what happened.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use platform_adapters::{
+    Code, Fault, FaultClass, Kind, Located, Receipt,
+    package::{self, Package},
+    release::Release,
+    settings::{Platform, PlatformRow},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    Event, Services, State,
+    adapters::Known,
+    deliver_queue,
+    outcome::{self, Happened, OutcomeError, after},
+    record::{self, Shown},
+    row::{self, Delivery},
+    transition,
+};
+use crate::{
+    catalog::{self, CatalogError},
+    queue::{self, Done, Job, JobFault, Lease, Outcome},
+};
+
+/// The job that delivers: arguments of kind `deliver`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deliver {
+    /// `worker.deliveries.id`.
+    pub delivery: Uuid,
+}
+
+impl Job for Deliver {
+    type Context = Arc<Services>;
+    const KIND: &'static str = "deliver";
+    /// The delivery's own policy gives up earlier; this bounds attempts that end in a panic.
+    const MAX_ATTEMPTS: i16 = 100;
+    /// A large album over a slow line; a line that stalls is noticed by the adapter long before.
+    const TIMEOUT: Duration = Duration::from_secs(12 * 3600);
+    const PREFETCH: bool = false;
+    const BEGINS_ITSELF: bool = true;
+
+    async fn run(self, services: Arc<Services>, lease: Lease) -> Result<Done, JobFault> {
+        let Some(begun) = begin(&services, self.delivery, &lease).await? else {
+            return Ok(Done::Settled);
+        };
+        let made = attempt(&services, &begun).await;
+        finish(&services, &begun, &lease, &made).await
+    }
+
+    async fn decided_by_queue(
+        conn: &mut PgConnection,
+        _lease: &Lease,
+        arguments: &Value,
+        outcome: &Outcome,
+        now: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        let Ok(Self { delivery }) = serde_json::from_value(arguments.clone()) else {
+            return Ok(());
+        };
+        follow(conn, delivery, outcome, now).await
+    }
+}
+
+/// What an attempt came to.
+enum Made {
+    HandedOver {
+        receipt: Receipt,
+        package: Box<Package>,
+        fingerprint: String,
+    },
+    Unchanged {
+        receipt: Receipt,
+        fingerprint: String,
+    },
+    Faulted {
+        fault: Fault,
+        package: Option<Box<Package>>,
+    },
+}
+
+/// A delivery whose attempt has begun.
+struct Begun {
+    delivery: Delivery,
+    /// An earlier attempt of this transmission began: look at the partner before sending.
+    is_repeated: bool,
+}
+
+/// Counts the attempt. `None`: the lease is lost, or there is nothing to deliver any more.
+async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Begun>, JobFault> {
+    let now = (services.clock)();
+    let mut tx = services.pool.begin().await?;
+    if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
+        return Ok(None);
+    }
+    let delivery = row::lock(&mut tx, id).await?;
+    let started = delivery
+        .as_ref()
+        .map(|held| transition(held.state, Event::Started));
+    let (Some(mut delivery), Some(Ok((state, _)))) = (delivery, started) else {
+        // Decided, held or gone since it was claimed: the job has no work any more.
+        queue::settle(&mut tx, lease, &Outcome::Canceled, now).await?;
+        tx.commit().await?;
+        return Ok(None);
+    };
+    let is_repeated = delivery.started_at.is_some();
+    delivery.state = state;
+    delivery.attempts += 1;
+    delivery.started_at.get_or_insert(now);
+    let patience = Duration::from_secs(services.retry.give_up_after_s);
+    delivery.expires_at.get_or_insert(after(now, patience));
+    sqlx::query!(
+        r#"update worker.deliveries
+           set state = $2, attempts = $3, started_at = $4, expires_at = $5,
+               next_attempt_at = null, updated_at = $6
+           where id = $1"#,
+        delivery.id,
+        state.as_str(),
+        delivery.attempts,
+        delivery.started_at,
+        delivery.expires_at,
+        now,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let shown = Shown {
+        state,
+        receipt: None,
+        fault: None,
+        next_attempt_at: None,
+        attempt: None,
+    };
+    record::show(&mut tx, &delivery, &shown, now).await?;
+    tx.commit().await?;
+    Ok(Some(Begun {
+        delivery,
+        is_repeated,
+    }))
+}
+
+/// Makes the package and hands it over. Nothing is written to the database.
+async fn attempt(services: &Services, begun: &Begun) -> Made {
+    let delivery = &begun.delivery;
+    let mut packaged = None;
+    match hand_over(services, begun, &mut packaged).await {
+        Ok(made) => made,
+        Err(fault) => {
+            tracing::warn!(
+                delivery.id = %delivery.id,
+                delivery.attempt = delivery.attempts,
+                release.id = delivery.release_id,
+                platform.id = delivery.platform_id,
+                fault.code = fault.code.as_str(),
+                fault.class = ?fault.class(),
+                "{}",
+                record::sentence(delivery, &fault),
+            );
+            Made::Faulted {
+                fault,
+                package: packaged,
+            }
+        }
+    }
+}
+
+async fn hand_over(
+    services: &Services,
+    begun: &Begun,
+    packaged: &mut Option<Box<Package>>,
+) -> Result<Made, Fault> {
+    let delivery = &begun.delivery;
+    let (platform_row, release) = load(services, delivery).await?;
+    let Known {
+        platform,
+        adapter,
+        is_new,
+    } = services.adapters.get(&platform_row)?;
+    if is_new {
+        limit(services, &platform).await?;
+    }
+    let package = package::assemble(&release, &platform, delivery.kind, &services.assets).await?;
+    let package = packaged.insert(Box::new(package));
+    let fingerprint = package.fingerprint();
+    if let Some(live) = &delivery.live
+        && live.fingerprint.as_ref() == Some(&fingerprint)
+        && delivery.kind == Kind::Update
+    {
+        let confirmed = format!("unchanged since revision {}; not sent again", live.revision);
+        let receipt = Receipt {
+            confirmed,
+            ..live.receipt.clone().unwrap_or_default()
+        };
+        return Ok(Made::Unchanged {
+            receipt,
+            fingerprint,
+        });
+    }
+    let handover = delivery.handover();
+    if begun.is_repeated
+        && let Located::Complete(receipt) = adapter.locate(&handover, package).await?
+    {
+        return Ok(Made::HandedOver {
+            receipt: *receipt,
+            package: package.clone(),
+            fingerprint,
+        });
+    }
+    let receipt = adapter.deliver(&handover, package).await?;
+    Ok(Made::HandedOver {
+        receipt,
+        package: package.clone(),
+        fingerprint,
+    })
+}
+
+/// Tells the queue how many deliveries at a time the platform takes, over all daemons.
+async fn limit(services: &Services, platform: &Platform) -> Result<(), Fault> {
+    let concurrency = platform.format_specs.limits.concurrency.map(i32::from);
+    let queue = deliver_queue(platform.id);
+    let now = (services.clock)();
+    let limited = async {
+        let mut conn = services.pool.acquire().await?;
+        queue::limit(&mut conn, &queue, concurrency, now).await
+    };
+    limited.await.map_err(|error| {
+        Fault::new(
+            Code::WorkerFault,
+            format!("the queue {queue} could not be limited: {error}"),
+        )
+    })
+}
+
+async fn load(services: &Services, delivery: &Delivery) -> Result<(PlatformRow, Release), Fault> {
+    let unreachable = |error: sqlx::Error| {
+        Fault::new(
+            Code::WorkerFault,
+            format!("the catalogue could not be read: {error}"),
+        )
+    };
+    let mut conn = services.pool.acquire().await.map_err(unreachable)?;
+    let platform = catalog::platform_row(&mut conn, delivery.platform_id)
+        .await
+        .map_err(unreachable)?
+        .ok_or_else(|| {
+            let id = delivery.platform_id;
+            Fault::new(
+                Code::SettingsInvalid,
+                format!("platform {id} is not there any more"),
+            )
+        })?;
+    let release = catalog::load(
+        &mut conn,
+        delivery.release_id,
+        &services.withholding,
+        (services.clock)(),
+    )
+    .await
+    .map_err(|error| match error {
+        CatalogError::Fault(fault) => fault,
+        CatalogError::Database(error) => unreachable(error),
+    })?;
+    Ok((platform, release))
+}
+
+/// Writes down what the attempt came to. Once a package is handed over this is tried until the
+/// database takes it or the lease is lost: an outcome that is not written would be asked of the
+/// partner again.
+async fn finish(
+    services: &Services,
+    begun: &Begun,
+    lease: &Lease,
+    made: &Made,
+) -> Result<Done, JobFault> {
+    let mut failures = 0;
+    loop {
+        match write(services, begun.delivery.clone(), lease, made).await {
+            Ok(state) => {
+                tracing::info!(
+                    delivery.id = %begun.delivery.id,
+                    delivery.attempt = begun.delivery.attempts,
+                    release.id = begun.delivery.release_id,
+                    platform.id = begun.delivery.platform_id,
+                    "{}: {state}",
+                    begun.delivery.name(),
+                );
+                return Ok(Done::Settled);
+            }
+            Err(OutcomeError::LeaseLost) => return Ok(Done::Settled),
+            Err(OutcomeError::Refused(refused)) => {
+                return Err(JobFault::dead("delivery_state", refused.to_string()));
+            }
+            Err(OutcomeError::Database(error)) => {
+                failures += 1;
+                let wait = services.retry.database_wait(failures, (services.random)());
+                tracing::warn!(
+                    delivery.id = %begun.delivery.id,
+                    "the outcome could not be written, next try in {wait:?}: {error}"
+                );
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+async fn write(
+    services: &Services,
+    mut delivery: Delivery,
+    lease: &Lease,
+    made: &Made,
+) -> Result<State, OutcomeError> {
+    let now = (services.clock)();
+    let (event, happened) = match made {
+        Made::HandedOver {
+            receipt,
+            package,
+            fingerprint,
+        } => (
+            Event::HandedOver {
+                is_final: receipt.is_final,
+            },
+            Happened {
+                receipt: Some(receipt),
+                package: Some(package),
+                fingerprint: Some(fingerprint),
+                ..Happened::default()
+            },
+        ),
+        Made::Unchanged {
+            receipt,
+            fingerprint,
+        } => (
+            Event::Unchanged,
+            Happened {
+                receipt: Some(receipt),
+                fingerprint: Some(fingerprint),
+                ..Happened::default()
+            },
+        ),
+        Made::Faulted { fault, package } => (
+            faulted(services, &delivery, fault, now),
+            Happened {
+                fault: Some(fault),
+                package: package.as_deref(),
+                ..Happened::default()
+            },
+        ),
+    };
+    let happened = Happened {
+        ends_attempt: true,
+        ask_after: services.confirm.first_wait(),
+        ..happened
+    };
+    let mut tx = services.pool.begin().await?;
+    let state = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await?;
+    tx.commit().await?;
+    Ok(state)
+}
+
+/// A fault with the policy's word on what follows from it.
+fn faulted(services: &Services, delivery: &Delivery, fault: &Fault, now: DateTime<Utc>) -> Event {
+    if fault.code == Code::PartnerRefused {
+        return Event::Rejected;
+    }
+    let policy = &services.retry;
+    let attempt = i16::try_from(delivery.attempts).unwrap_or(i16::MAX);
+    let wait = policy.asked_wait(fault.retry_after, policy.wait(attempt, (services.random)()));
+    let is_throttled = fault.class() == FaultClass::Throttled;
+    let is_last = delivery
+        .expires_at
+        .is_some_and(|expiry| after(now, wait) >= expiry)
+        || (attempt >= policy.max_attempts && !is_throttled);
+    Event::Faulted {
+        class: fault.class(),
+        wait,
+        is_last,
+    }
+}
+
+/// The delivery follows an outcome that the queue decided: a crash, a panic, a stop.
+async fn follow(
+    conn: &mut PgConnection,
+    id: Uuid,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let Some(mut delivery) = row::lock(conn, id).await? else {
+        return Ok(());
+    };
+    let (event, fault) = match outcome {
+        Outcome::Dead { code, message } => (
+            Event::Died,
+            Some(
+                Fault::new(Code::GaveUp, format!("{message} ({code})")).with_remedy(
+                    "Look at the partner whether it arrived, read the worker's log for the reason, \
+                 then schedule the release again.",
+                ),
+            ),
+        ),
+        Outcome::Snooze { message, .. } => (
+            Event::Lost,
+            Some(Fault::new(Code::WorkerStopped, message.clone())),
+        ),
+        Outcome::Retry { message, .. } => (
+            Event::Lost,
+            Some(Fault::new(Code::WorkerFault, message.clone())),
+        ),
+        Outcome::Completed | Outcome::Canceled | Outcome::Held { .. } => return Ok(()),
+    };
+    // A crash and a stop are no fault of the delivery: the queue gave their attempt back too.
+    let was_given_back = match outcome {
+        Outcome::Snooze { .. } => true,
+        Outcome::Retry { code, .. } => code == queue::CRASHED,
+        _ => false,
+    };
+    if was_given_back && delivery.state == State::Sending {
+        delivery.attempts = (delivery.attempts - 1).max(0);
+    }
+    let happened = Happened {
+        fault: fault.as_ref(),
+        ..Happened::default()
+    };
+    match outcome::apply(conn, &mut delivery, event, &happened, None, now).await {
+        Ok(_) => Ok(()),
+        // It was not under way: there is nothing to follow.
+        Err(OutcomeError::Refused(_) | OutcomeError::LeaseLost) => Ok(()),
+        Err(OutcomeError::Database(error)) => Err(error),
+    }
+}

@@ -1,0 +1,237 @@
+//! Following a delivery that was sent: ask the partner until it has decided.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use platform_adapters::{Code, Fault, Receipt, Status};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    Event, Services, State,
+    outcome::{self, Happened, OutcomeError, after},
+    record,
+    row::{self, Delivery},
+};
+use crate::{
+    catalog,
+    queue::{self, Done, Job, JobFault, Lease, Outcome},
+};
+
+/// When a partner is asked about what it was sent.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConfirmPolicy {
+    /// Seconds: the shortest wait, and the wait before the first question.
+    pub first_s: u64,
+    /// Seconds: the longest wait. Between the two, a wait is half the time since it was sent.
+    pub max_s: u64,
+}
+
+impl Default for ConfirmPolicy {
+    fn default() -> Self {
+        Self {
+            first_s: 15,
+            max_s: 3600,
+        }
+    }
+}
+
+impl ConfirmPolicy {
+    /// The wait before the first question.
+    #[must_use]
+    pub fn first_wait(&self) -> Duration {
+        Duration::from_secs(self.first_s)
+    }
+
+    /// The wait before the next question, this long after it was sent.
+    #[must_use]
+    pub fn wait(&self, since_sent: Duration) -> Duration {
+        let longest = Duration::from_secs(self.max_s.max(self.first_s));
+        (since_sent / 2).clamp(Duration::from_secs(self.first_s), longest)
+    }
+}
+
+/// The job that asks: arguments of kind `confirm`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Confirm {
+    /// `worker.deliveries.id`.
+    pub delivery: Uuid,
+}
+
+impl Job for Confirm {
+    type Context = Arc<Services>;
+    const KIND: &'static str = "confirm";
+    /// Questions go on for as long as the partner takes; they give their attempt back.
+    const MAX_ATTEMPTS: i16 = i16::MAX;
+    const TIMEOUT: Duration = Duration::from_secs(300);
+    const PREFETCH: bool = false;
+
+    async fn run(self, services: Arc<Services>, lease: Lease) -> Result<Done, JobFault> {
+        let Some(delivery) = sent(&services, self.delivery).await? else {
+            return Ok(Done::Complete);
+        };
+        let answer = ask(&services, &delivery).await;
+        record_answer(&services, self.delivery, &lease, answer).await
+    }
+}
+
+/// The delivery, if it still waits for the partner's word.
+async fn sent(services: &Services, id: Uuid) -> Result<Option<Delivery>, JobFault> {
+    let mut conn = services.pool.acquire().await?;
+    Ok(row::lock(&mut conn, id)
+        .await?
+        .filter(|delivery| delivery.state == State::Sent))
+}
+
+async fn ask(services: &Services, delivery: &Delivery) -> Result<Status, Fault> {
+    let row = match services.pool.acquire().await {
+        Ok(mut conn) => catalog::platform_row(&mut conn, delivery.platform_id).await,
+        Err(error) => Err(error),
+    };
+    let row = row
+        .map_err(|error| Fault::new(Code::WorkerFault, format!("the platform's row: {error}")))?
+        .ok_or_else(|| {
+            let id = delivery.platform_id;
+            Fault::new(
+                Code::SettingsInvalid,
+                format!("platform {id} is not there any more"),
+            )
+        })?;
+    let adapter = services.adapters.get(&row)?.adapter;
+    let receipt = delivery.receipt.clone().unwrap_or_default();
+    adapter.status(&delivery.handover(), &receipt).await
+}
+
+async fn record_answer(
+    services: &Services,
+    id: Uuid,
+    lease: &Lease,
+    answer: Result<Status, Fault>,
+) -> Result<Done, JobFault> {
+    let now = (services.clock)();
+    let mut tx = services.pool.begin().await?;
+    let Some(mut delivery) = row::lock(&mut tx, id).await? else {
+        return Ok(Done::Complete);
+    };
+    let wait = services.confirm.wait(since_sent(&delivery, now));
+    let (event, receipt, fault) = match answer {
+        Ok(Status::Pending(words)) => {
+            let at = after(now, wait);
+            let outcome = Outcome::Snooze {
+                at,
+                code: "pending".into(),
+                message: words,
+            };
+            queue::settle(&mut tx, lease, &outcome, now).await?;
+            tx.commit().await?;
+            return Ok(Done::Settled);
+        }
+        Ok(Status::Accepted(said)) => (
+            Event::Accepted,
+            Some(merged(delivery.receipt.clone(), *said)),
+            None,
+        ),
+        Ok(Status::Rejected { reason, evidence }) => {
+            let mut fault = Fault::new(Code::PartnerRefused, format!("the partner says: {reason}"));
+            fault.evidence = evidence;
+            (Event::Rejected, None, Some(fault))
+        }
+        Err(fault) => {
+            let wait = services.retry.asked_wait(fault.retry_after, wait);
+            let event = Event::Faulted {
+                class: fault.class(),
+                wait,
+                is_last: false,
+            };
+            (event, None, Some(fault))
+        }
+    };
+    if let Some(fault) = &fault {
+        tracing::warn!(
+            delivery.id = %id,
+            release.id = delivery.release_id,
+            platform.id = delivery.platform_id,
+            fault.code = fault.code.as_str(),
+            "{}",
+            record::sentence(&delivery, fault),
+        );
+    }
+    let happened = Happened {
+        receipt: receipt.as_ref(),
+        fault: fault.as_ref(),
+        ..Happened::default()
+    };
+    match outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await {
+        Ok(state) => {
+            tx.commit().await?;
+            tracing::info!(delivery.id = %id, "{}: {state}", delivery.name());
+            Ok(Done::Settled)
+        }
+        Err(OutcomeError::LeaseLost) => Ok(Done::Settled),
+        Err(OutcomeError::Refused(refused)) => {
+            Err(JobFault::dead("delivery_state", refused.to_string()))
+        }
+        Err(OutcomeError::Database(error)) => Err(error.into()),
+    }
+}
+
+fn since_sent(delivery: &Delivery, now: DateTime<Utc>) -> Duration {
+    delivery
+        .sent_at
+        .and_then(|sent| (now - sent).to_std().ok())
+        .unwrap_or_default()
+}
+
+/// What the partner said now, with what was known before where it said nothing.
+fn merged(known: Option<Receipt>, said: Receipt) -> Receipt {
+    let known = known.unwrap_or_default();
+    Receipt {
+        partner_release_id: said.partner_release_id.or(known.partner_release_id),
+        url: said.url.or(known.url),
+        message_id: said.message_id.or(known.message_id),
+        remote_path: said.remote_path.or(known.remote_path),
+        ..said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_become_rarer_and_stay_within_bounds() {
+        let policy = ConfirmPolicy {
+            first_s: 10,
+            max_s: 600,
+        };
+        assert_eq!(policy.wait(Duration::ZERO), Duration::from_secs(10));
+        assert_eq!(
+            policy.wait(Duration::from_secs(100)),
+            Duration::from_secs(50)
+        );
+        assert_eq!(
+            policy.wait(Duration::from_secs(1_000_000)),
+            Duration::from_secs(600)
+        );
+    }
+
+    #[test]
+    fn an_answer_adds_to_the_receipt() {
+        let known = Receipt {
+            message_id: Some("m".into()),
+            ..Receipt::default()
+        };
+        let said = Receipt {
+            url: Some("u".into()),
+            confirmed: "live".into(),
+            ..Receipt::default()
+        };
+        let both = merged(Some(known), said);
+        assert_eq!(
+            (both.message_id.as_deref(), both.url.as_deref()),
+            (Some("m"), Some("u"))
+        );
+        assert_eq!(both.confirmed, "live");
+    }
+}

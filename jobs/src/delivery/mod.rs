@@ -1,0 +1,64 @@
+//! Deliveries: one release handed over to one platform, from "queued" to the partner's last word.
+//! The delivery holds the meaning, its job the clock; both are written in the same transaction.
+//! How a partner is spoken to is `platform-adapters`; how work waits and is claimed is `queue`.
+
+mod adapters;
+mod attempt;
+mod confirm;
+mod operate;
+mod outcome;
+mod policy;
+mod read;
+mod record;
+mod row;
+mod state;
+
+use std::sync::Arc;
+
+use platform_adapters::package::AssetStore;
+use sqlx::PgPool;
+
+pub use adapters::{AdapterFactory, Adapters};
+pub use attempt::Deliver;
+pub use confirm::{Confirm, ConfirmPolicy};
+pub use operate::{Resumed, resume_platform};
+pub use policy::RetryPolicy;
+pub use read::{Attempt, Document, File, Filter, Listed, Story, evidence, list, story};
+pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
+
+use crate::{catalog::Withholding, clock::Clock};
+
+/// Priorities of a platform's deliveries: smaller goes first.
+pub const PRIORITY_INSERT: i16 = 50;
+
+/// What deliveries need to be worked.
+pub struct Services {
+    /// The database.
+    pub pool: PgPool,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Gives numbers from 0 (inclusive) to 1 (exclusive), for jitter.
+    pub random: Arc<dyn Fn() -> f64 + Send + Sync>,
+    /// Audio and artwork.
+    pub assets: AssetStore,
+    /// Connections to partners.
+    pub adapters: Adapters,
+    /// When to try again and when to stop.
+    pub retry: RetryPolicy,
+    /// When to ask the partner.
+    pub confirm: ConfirmPolicy,
+    /// What is not sent though it could be.
+    pub withholding: Withholding,
+}
+
+/// The queue of a platform's deliveries.
+#[must_use]
+pub fn deliver_queue(platform_id: i32) -> String {
+    format!("deliver/{platform_id}")
+}
+
+/// The queue of a platform's confirmations.
+#[must_use]
+pub fn confirm_queue(platform_id: i32) -> String {
+    format!("confirm/{platform_id}")
+}

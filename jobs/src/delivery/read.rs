@@ -1,0 +1,203 @@
+//! What an operator reads of deliveries: the list, and the whole story of one.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// Which deliveries are listed: all that fit every condition given, the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// `worker.deliveries.state`.
+    pub state: Option<String>,
+    /// `worker.deliveries.platform_id`.
+    pub platform_id: Option<i32>,
+    /// `worker.deliveries.release_id`.
+    pub release_id: Option<i32>,
+    /// The release's UPC.
+    pub upc: Option<String>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// A delivery as lists show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    /// `worker.deliveries.id`.
+    pub id: Uuid,
+    /// `releases.id`.
+    pub release_id: i32,
+    /// The release's title when it was scheduled.
+    pub release: String,
+    /// The release's UPC when it was scheduled.
+    pub upc: Option<String>,
+    /// `distribution_platforms.id`.
+    pub platform_id: i32,
+    /// The platform's name when it was scheduled.
+    pub platform: String,
+    /// `api`, `sftp` or `ddex`.
+    pub method: String,
+    /// `insert`, `update` or `takedown`.
+    pub kind: String,
+    /// Version of the release at this platform.
+    pub revision: i32,
+    /// Where it stands.
+    pub state: String,
+    /// Attempts that counted.
+    pub attempts: i32,
+    /// When it is tried next (UTC).
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// What the partner gave back.
+    pub receipt: Option<Value>,
+    /// The last fault's code.
+    pub fault_code: Option<String>,
+    /// What happened.
+    pub fault_message: Option<String>,
+    /// What to do about it.
+    pub fault_remedy: Option<String>,
+    /// When it came to be (UTC).
+    pub created_at: DateTime<Utc>,
+    /// When anything last happened to it (UTC).
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Lists deliveries.
+///
+/// # Errors
+/// The database's.
+pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Listed>, sqlx::Error> {
+    sqlx::query_as!(
+        Listed,
+        r#"select id, release_id, release_title as release, upc, platform_id,
+               platform_name as platform, method, kind, revision, state, attempts, next_attempt_at,
+               receipt, fault_code, fault_message, fault_remedy, created_at, updated_at
+           from worker.deliveries
+           where ($1::text is null or state = $1) and ($2::integer is null or platform_id = $2)
+             and ($3::integer is null or release_id = $3) and ($4::text is null or upc = $4)
+           order by id desc
+           limit $5"#,
+        filter.state,
+        filter.platform_id,
+        filter.release_id,
+        filter.upc,
+        filter.limit,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// The whole story of a delivery.
+#[derive(Clone, Debug, Serialize)]
+pub struct Story {
+    /// The delivery itself.
+    #[serde(flatten)]
+    pub delivery: Listed,
+    /// The files as handed over.
+    pub files: Vec<File>,
+    /// Its attempts, the oldest first.
+    pub attempts_made: Vec<Attempt>,
+    /// What is kept of what was sent and received.
+    pub evidence: Vec<Document>,
+}
+
+/// A file as handed over.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of worker.delivery_files")]
+pub struct File {
+    pub transmission: i32,
+    pub name: String,
+    pub path: String,
+    pub size: i64,
+    pub sha256: String,
+    pub md5: String,
+}
+
+/// One try of one of the delivery's jobs.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of worker.attempts")]
+pub struct Attempt {
+    pub number: i16,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub outcome: Option<String>,
+    pub fault_code: Option<String>,
+    pub fault_message: Option<String>,
+    pub worker: String,
+}
+
+/// A document kept as evidence, without its body.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of worker.evidence")]
+pub struct Document {
+    pub id: Uuid,
+    pub transmission: i32,
+    pub attempt: i32,
+    pub name: String,
+    pub media_type: String,
+    pub bytes: i32,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Reads the story of a delivery; `None` when there is no such delivery.
+///
+/// # Errors
+/// The database's.
+pub async fn story(pool: &PgPool, id: Uuid) -> Result<Option<Story>, sqlx::Error> {
+    let delivery = sqlx::query_as!(
+        Listed,
+        r#"select id, release_id, release_title as release, upc, platform_id,
+               platform_name as platform, method, kind, revision, state, attempts, next_attempt_at,
+               receipt, fault_code, fault_message, fault_remedy, created_at, updated_at
+           from worker.deliveries where id = $1"#,
+        id
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(delivery) = delivery else {
+        return Ok(None);
+    };
+    let files = sqlx::query_as!(
+        File,
+        r#"select transmission, name, path, size, sha256, md5 from worker.delivery_files
+           where delivery_id = $1 order by transmission, position"#,
+        id
+    );
+    let attempts = sqlx::query_as!(
+        Attempt,
+        r#"select number, started_at, ended_at, outcome, fault_code, fault_message, worker
+           from worker.attempts where delivery_id = $1 order by started_at, id"#,
+        id
+    );
+    let evidence = sqlx::query_as!(
+        Document,
+        r#"select id, transmission, attempt, name, media_type, length(body) as "bytes!", created_at
+           from worker.evidence where delivery_id = $1 order by id"#,
+        id
+    );
+    Ok(Some(Story {
+        delivery,
+        files: files.fetch_all(pool).await?,
+        attempts_made: attempts.fetch_all(pool).await?,
+        evidence: evidence.fetch_all(pool).await?,
+    }))
+}
+
+/// The body of the newest document of this name that is kept of a delivery.
+///
+/// # Errors
+/// The database's.
+pub async fn evidence(
+    pool: &PgPool,
+    delivery: Uuid,
+    name: &str,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select body from worker.evidence where delivery_id = $1 and name = $2
+           order by id desc limit 1"#,
+        delivery,
+        name,
+    )
+    .fetch_optional(pool)
+    .await
+}

@@ -1,0 +1,131 @@
+//! The row of a delivery as an attempt needs it.
+
+use chrono::{DateTime, Utc};
+use platform_adapters::{Handover, Kind, Receipt};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use super::State;
+
+/// A delivery, locked for the rest of the transaction that read it.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) id: Uuid,
+    pub(crate) release_id: i32,
+    pub(crate) platform_id: i32,
+    pub(crate) record_id: i32,
+    pub(crate) kind: Kind,
+    pub(crate) revision: u32,
+    pub(crate) transmission: u32,
+    pub(crate) state: State,
+    pub(crate) release_title: String,
+    pub(crate) platform_name: String,
+    pub(crate) upc: Option<String>,
+    pub(crate) attempts: i32,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    pub(crate) sent_at: Option<DateTime<Utc>>,
+    pub(crate) receipt: Option<Receipt>,
+    /// The last delivery that the platform accepted before this one, if it left the release there.
+    pub(crate) live: Option<Live>,
+}
+
+/// What the platform has of a release.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) revision: i32,
+    pub(crate) fingerprint: Option<String>,
+    pub(crate) receipt: Option<Receipt>,
+}
+
+/// Reads and locks a delivery. `None` when it is gone.
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<Delivery>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select d.id, d.release_id, d.platform_id, d.record_id, d.kind, d.revision, d.transmission,
+               d.state, d.release_title, d.platform_name, d.upc, d.attempts, d.started_at,
+               d.expires_at, d.sent_at, d.receipt as "receipt: Json<Receipt>",
+               live.kind as "live_kind?", live.revision as "live_revision?",
+               live.fingerprint as live_fingerprint, live.receipt as "live_receipt: Json<Receipt>"
+           from worker.deliveries d
+           left join lateral (
+               select kind, revision, fingerprint, receipt from worker.deliveries before
+               where before.release_id = d.release_id and before.platform_id = d.platform_id
+                 and before.revision < d.revision and before.state = 'accepted'
+               order by before.revision desc limit 1
+           ) live on true
+           where d.id = $1
+           for update of d"#,
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let live = match (
+        row.live_kind.as_deref().map(kind).transpose()?,
+        row.live_revision,
+    ) {
+        (Some(Kind::Insert | Kind::Update), Some(revision)) => Some(Live {
+            revision,
+            fingerprint: row.live_fingerprint,
+            receipt: row.live_receipt.map(|Json(receipt)| receipt),
+        }),
+        _ => None,
+    };
+    Ok(Some(Delivery {
+        id: row.id,
+        release_id: row.release_id,
+        platform_id: row.platform_id,
+        record_id: row.record_id,
+        kind: kind(&row.kind)?,
+        revision: row.revision.unsigned_abs(),
+        transmission: row.transmission.unsigned_abs(),
+        state: State::from_word(&row.state).ok_or_else(|| unknown_word("state", &row.state))?,
+        release_title: row.release_title,
+        platform_name: row.platform_name,
+        upc: row.upc,
+        attempts: row.attempts,
+        started_at: row.started_at,
+        expires_at: row.expires_at,
+        sent_at: row.sent_at,
+        receipt: row.receipt.map(|Json(receipt)| receipt),
+        live,
+    }))
+}
+
+fn kind(word: &str) -> Result<Kind, sqlx::Error> {
+    [Kind::Insert, Kind::Update, Kind::Takedown]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+        .ok_or_else(|| unknown_word("kind", word))
+}
+
+/// A newer version of the worker wrote a word that this one does not know.
+fn unknown_word(column: &str, word: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("worker.deliveries.{column} holds {word:?}, unknown here").into())
+}
+
+impl Delivery {
+    /// The identity of the hand-over at the partner, once its first attempt has begun.
+    pub(crate) fn handover(&self) -> Handover {
+        Handover {
+            delivery: self.id,
+            kind: self.kind,
+            revision: self.revision,
+            transmission: self.transmission,
+            started_at: self.started_at.unwrap_or_default(),
+        }
+    }
+
+    /// Release and platform, as every sentence about a delivery names them.
+    pub(crate) fn name(&self) -> String {
+        let upc = self
+            .upc
+            .as_deref()
+            .map(|upc| format!(" (UPC {upc})"))
+            .unwrap_or_default();
+        format!("{:?}{upc} to {}", self.release_title, self.platform_name)
+    }
+}

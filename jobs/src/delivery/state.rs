@@ -1,0 +1,387 @@
+//! The states of a delivery and how they follow one another: a pure function, and the only place
+//! that decides `worker.deliveries.state`.
+
+use std::{fmt, time::Duration};
+
+use platform_adapters::{FaultClass, Kind};
+
+/// Where a delivery stands (`worker.deliveries.state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Waits for its first attempt, or to be taken up again by an operator's word.
+    Queued,
+    /// An attempt is under way; or its worker died and nobody has noticed yet.
+    Sending,
+    /// Handed over; the partner's word is awaited.
+    Sent,
+    /// The partner has taken it.
+    Accepted,
+    /// The partner's no.
+    Rejected,
+    /// A fault that passes by itself: waits for the next attempt.
+    Retrying,
+    /// It cannot be known whether it arrived: the next attempt looks at the partner first.
+    Unknown,
+    /// Will not be sent: a permanent fault, attempts used up, or time over.
+    Failed,
+    /// Waits for a person: an operator holds it, or the platform's settings are wrong.
+    Held,
+    /// Called off before it was sent.
+    Canceled,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 10] = [
+        Self::Queued,
+        Self::Sending,
+        Self::Sent,
+        Self::Accepted,
+        Self::Rejected,
+        Self::Retrying,
+        Self::Unknown,
+        Self::Failed,
+        Self::Held,
+        Self::Canceled,
+    ];
+
+    /// The word in the column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Retrying => "retrying",
+            Self::Unknown => "unknown",
+            Self::Failed => "failed",
+            Self::Held => "held",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// The state that stands under this word in the column.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Nothing more happens by itself: schedules that wait for it go on.
+    #[must_use]
+    pub fn is_decided(self) -> bool {
+        matches!(
+            self,
+            Self::Accepted | Self::Rejected | Self::Failed | Self::Canceled
+        )
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What happened to a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An attempt begins.
+    Started,
+    /// The package lies complete at the partner. `is_final`: no later word is to be waited for.
+    HandedOver {
+        /// The partner's answer was its last word.
+        is_final: bool,
+    },
+    /// What would be sent is what the platform already has.
+    Unchanged,
+    /// The partner's yes.
+    Accepted,
+    /// The partner's no.
+    Rejected,
+    /// The attempt ended with a fault.
+    Faulted {
+        /// What kind of fault.
+        class: FaultClass,
+        /// How long to wait before the next attempt, if there is one.
+        wait: Duration,
+        /// Attempts or time are used up.
+        is_last: bool,
+    },
+    /// The worker of the attempt died, or gave the attempt up without an outcome.
+    Lost,
+    /// The delivery kills its workers.
+    Died,
+    /// An operator's word: no attempts until released.
+    Hold,
+    /// An operator's word: go on now.
+    Release,
+    /// An operator's word: call it off.
+    Cancel,
+}
+
+/// What is to be done with the delivery's job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The work goes on, or somebody else has decided about the job.
+    Nothing,
+    /// The job has done its part.
+    Finish,
+    /// Deliver, after this wait. `counts`: the attempt just made counts towards the limit.
+    Deliver {
+        /// How long from now.
+        wait: Duration,
+        /// Whether the attempt counts.
+        counts: bool,
+    },
+    /// Finish, and begin to ask the partner.
+    Confirm,
+    /// Ask the partner again, after this wait.
+    AskAgain {
+        /// How long from now.
+        wait: Duration,
+    },
+    /// Nothing runs until an operator releases it.
+    Hold,
+}
+
+/// An event that cannot happen in a state; nothing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a delivery that is {state} cannot take {event:?}")]
+pub struct Refused {
+    /// The state it is in.
+    pub state: State,
+    /// What was asked of it.
+    pub event: Event,
+}
+
+/// The state that follows, and what is to be done with the job.
+///
+/// # Errors
+/// [`Refused`] when the event cannot happen in that state.
+pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> {
+    use State::{
+        Accepted, Canceled, Failed, Held, Queued, Rejected, Retrying, Sending, Sent, Unknown,
+    };
+    Ok(match (state, event) {
+        (Queued | Retrying | Unknown | Sending, Event::Started) => (Sending, Next::Nothing),
+        (Sending, Event::HandedOver { is_final: true }) => (Accepted, Next::Finish),
+        (Sending, Event::HandedOver { is_final: false }) => (Sent, Next::Confirm),
+        (Sending, Event::Unchanged) => (Accepted, Next::Finish),
+        // The partner may change its mind after it has spoken; it may not speak of what was
+        // never sent.
+        (Sent | Rejected, Event::Accepted) => (Accepted, Next::Finish),
+        (Sending | Sent | Accepted, Event::Rejected) => (Rejected, Next::Finish),
+        (
+            Sending,
+            Event::Faulted {
+                class,
+                wait,
+                is_last,
+            },
+        ) => sending_faulted(class, wait, is_last),
+        (
+            Sent,
+            Event::Faulted {
+                class: FaultClass::Configuration,
+                ..
+            },
+        ) => (Sent, Next::Hold),
+        // The package is there: no fault of asking can take that back.
+        (Sent, Event::Faulted { wait, .. }) => (Sent, Next::AskAgain { wait }),
+        (Sending, Event::Lost) => (Unknown, Next::Nothing),
+        (Queued | Retrying | Unknown | Sending, Event::Died) => (Failed, Next::Nothing),
+        (Queued | Retrying | Unknown, Event::Hold) => (Held, Next::Hold),
+        (Held, Event::Release) | (Retrying | Unknown, Event::Release) => (
+            Queued,
+            Next::Deliver {
+                wait: Duration::ZERO,
+                counts: false,
+            },
+        ),
+        (Queued | Retrying | Unknown | Held, Event::Cancel) => (Canceled, Next::Finish),
+        (state, event) => return Err(Refused { state, event }),
+    })
+}
+
+fn sending_faulted(class: FaultClass, wait: Duration, is_last: bool) -> (State, Next) {
+    match (class, is_last) {
+        (FaultClass::Permanent, _) | (FaultClass::Transient | FaultClass::Throttled, true) => {
+            (State::Failed, Next::Finish)
+        }
+        (FaultClass::Transient, false) => (State::Retrying, Next::Deliver { wait, counts: true }),
+        (FaultClass::Throttled, false) => (
+            State::Retrying,
+            Next::Deliver {
+                wait,
+                counts: false,
+            },
+        ),
+        (FaultClass::Configuration, _) => (State::Held, Next::Hold),
+        (FaultClass::Unknown, false) => (State::Unknown, Next::Deliver { wait, counts: true }),
+        // It may be there: an operator must look before anything is said or sent.
+        (FaultClass::Unknown, true) => (State::Unknown, Next::Hold),
+    }
+}
+
+/// Labels of the seed's `distribution_status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the labels of the seed's enum")]
+pub enum RecordStatus {
+    Pending,
+    Processing,
+    Distributed,
+    Failed,
+    Canceled,
+}
+
+impl RecordStatus {
+    /// The label of `distribution_status`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Distributed => "distributed",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+}
+
+/// What the distribution record shows: the newest delivery's state, where the platform already has
+/// the release (`is_live`) a failed or canceled one leaves it distributed.
+#[must_use]
+pub fn record_status(kind: Kind, state: State, is_live: bool) -> RecordStatus {
+    match state {
+        State::Queued => RecordStatus::Pending,
+        State::Sending | State::Sent | State::Held | State::Unknown | State::Retrying => {
+            RecordStatus::Processing
+        }
+        State::Accepted if kind == Kind::Takedown => RecordStatus::Canceled,
+        State::Accepted => RecordStatus::Distributed,
+        State::Rejected | State::Failed | State::Canceled if is_live => RecordStatus::Distributed,
+        State::Rejected | State::Failed => RecordStatus::Failed,
+        State::Canceled => RecordStatus::Canceled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        let class = prop_oneof![
+            Just(FaultClass::Transient),
+            Just(FaultClass::Throttled),
+            Just(FaultClass::Permanent),
+            Just(FaultClass::Configuration),
+            Just(FaultClass::Unknown),
+        ];
+        prop_oneof![
+            Just(Event::Started),
+            any::<bool>().prop_map(|is_final| Event::HandedOver { is_final }),
+            Just(Event::Unchanged),
+            Just(Event::Accepted),
+            Just(Event::Rejected),
+            (class, 0u64..100_000, any::<bool>()).prop_map(|(class, seconds, is_last)| {
+                Event::Faulted {
+                    class,
+                    wait: Duration::from_secs(seconds),
+                    is_last,
+                }
+            }),
+            Just(Event::Lost),
+            Just(Event::Died),
+            Just(Event::Hold),
+            Just(Event::Release),
+            Just(Event::Cancel),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_history_never_sends_again_what_is_decided(events in prop::collection::vec(any_event(), 1..60)) {
+            let mut state = State::Queued;
+            let mut handed_over = false;
+            for event in events {
+                let Ok((next, job)) = transition(state, event) else { continue };
+                // What has been handed over is never sent again in this transmission.
+                if handed_over {
+                    prop_assert!(matches!(next, State::Sent | State::Accepted | State::Rejected));
+                    prop_assert!(!matches!(job, Next::Deliver { .. }), "{event:?} in {state}");
+                }
+                if state.is_decided() {
+                    prop_assert!(next.is_decided(), "{event:?} reopened {state}");
+                }
+                // Work under way always ends with somebody who goes on with it.
+                match next {
+                    State::Retrying => prop_assert!(matches!(job, Next::Deliver { .. }), "{job:?}"),
+                    State::Held => prop_assert_eq!(job, Next::Hold),
+                    State::Sent => prop_assert!(
+                        matches!(job, Next::Confirm | Next::AskAgain { .. } | Next::Hold),
+                        "{job:?}"
+                    ),
+                    _ => {}
+                }
+                handed_over |= matches!(event, Event::HandedOver { .. });
+                state = next;
+            }
+        }
+
+        #[test]
+        fn only_counted_attempts_lead_back_to_sending(events in prop::collection::vec(any_event(), 1..200)) {
+            // With a limit of five, as the caller sets `is_last`, at most five attempts count.
+            let (mut state, mut counted) = (State::Queued, 0);
+            for event in events {
+                let event = match event {
+                    Event::Faulted { class, wait, .. } => Event::Faulted { class, wait, is_last: counted + 1 >= 5 },
+                    Event::Release | Event::Lost => continue, // these do not count by intent
+                    other => other,
+                };
+                if let Ok((next, job)) = transition(state, event) {
+                    if let Next::Deliver { counts: true, .. } = job { counted += 1; }
+                    state = next;
+                }
+            }
+            prop_assert!(counted < 5);
+        }
+    }
+
+    #[test]
+    fn every_state_answers_every_event_and_reads_back() {
+        for state in State::ALL {
+            assert_eq!(State::from_word(state.as_str()), Some(state));
+            for event in [Event::Started, Event::Accepted, Event::Cancel, Event::Lost] {
+                if let Err(refused) = transition(state, event) {
+                    assert_eq!((refused.state, refused.event), (state, event));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_update_of_a_live_release_stays_distributed() {
+        assert_eq!(
+            record_status(Kind::Update, State::Failed, true),
+            RecordStatus::Distributed
+        );
+        assert_eq!(
+            record_status(Kind::Insert, State::Failed, false),
+            RecordStatus::Failed
+        );
+        assert_eq!(
+            record_status(Kind::Takedown, State::Accepted, true),
+            RecordStatus::Canceled
+        );
+        assert_eq!(
+            record_status(Kind::Insert, State::Held, false),
+            RecordStatus::Processing
+        );
+    }
+}

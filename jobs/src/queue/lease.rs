@@ -1,0 +1,220 @@
+//! The leases that this daemon holds: which there are, how they are extended and given back.
+//! What happens to the leases of a daemon that died is in `rescue`.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::run::Daemon;
+
+/// All leases that this daemon holds, by token.
+#[derive(Default)]
+pub(super) struct Leases {
+    held: Mutex<HashMap<Uuid, Held>>,
+    /// Set while heartbeats have failed for longer than a lease lasts: others may have the jobs.
+    expired: AtomicBool,
+}
+
+struct Held {
+    job: Uuid,
+    /// Ends the handler when the lease is lost; none while the job waits for a slot.
+    running: Option<CancellationToken>,
+}
+
+impl Leases {
+    fn held(&self) -> MutexGuard<'_, HashMap<Uuid, Held>> {
+        // Nothing panics under the lock, and the map is whole between any two of its calls.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, token: Uuid, job: Uuid) {
+        self.held().insert(token, Held { job, running: None });
+    }
+
+    /// Marks the job as started. `None`: the lease was lost or given back while the job waited.
+    pub(super) fn start(&self, token: Uuid) -> Option<CancellationToken> {
+        let lost = CancellationToken::new();
+        self.held().get_mut(&token)?.running = Some(lost.clone());
+        Some(lost)
+    }
+
+    /// The outcome is recorded, or will not be: heartbeats end.
+    pub(super) fn remove(&self, token: Uuid) {
+        self.held().remove(&token);
+    }
+
+    pub(super) fn remove_all(&self, tokens: impl IntoIterator<Item = Uuid>) {
+        let mut held = self.held();
+        for token in tokens {
+            held.remove(&token);
+        }
+    }
+
+    /// Whether running a job now could mean that two run it.
+    pub(super) fn expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Takes the leases of jobs that wait for a slot; these will not start.
+    fn take_waiting(&self) -> (Vec<Uuid>, Vec<Uuid>) {
+        let mut held = self.held();
+        let waiting: (Vec<Uuid>, Vec<Uuid>) = held
+            .iter()
+            .filter(|(_, lease)| lease.running.is_none())
+            .map(|(token, lease)| (lease.job, *token))
+            .unzip();
+        for token in &waiting.1 {
+            held.remove(token);
+        }
+        waiting
+    }
+
+    fn all(&self) -> (Vec<Uuid>, Vec<Uuid>) {
+        self.held()
+            .iter()
+            .map(|(token, lease)| (lease.job, *token))
+            .unzip()
+    }
+
+    /// Stops the handlers of leases that the database no longer knows. Those that wait never start.
+    fn lose(&self, tokens: &[Uuid]) {
+        let mut held = self.held();
+        for token in tokens {
+            match held.get(token).map(|lease| lease.running.clone()) {
+                Some(Some(running)) => running.cancel(),
+                Some(None) => {
+                    held.remove(token);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// No heartbeat got through for as long as a lease lasts: stop all handlers.
+    fn expire(&self) {
+        self.expired.store(true, Ordering::Relaxed);
+        for lease in self.held().values() {
+            if let Some(running) = &lease.running {
+                running.cancel();
+            }
+        }
+    }
+}
+
+/// Extends all held leases, for ever, on a connection of its own that no other work can occupy.
+pub(super) async fn heartbeat(daemon: &Daemon, options: PgConnectOptions) {
+    let settings = &daemon.settings;
+    let mut conn = None;
+    // The leases hold at least for `lease` from here.
+    let mut sure_since = Instant::now();
+    let mut failures = 0_u32;
+    loop {
+        let pause = match failures {
+            0 => settings.heartbeat,
+            n => settings.reconnect.delay(n, (daemon.random)()),
+        };
+        tokio::time::sleep(pause).await;
+        let (jobs, tokens) = daemon.leases.all();
+        let before = Instant::now();
+        if tokens.is_empty() {
+            (sure_since, failures) = (before, 0);
+            daemon.leases.expired.store(false, Ordering::Relaxed);
+            continue;
+        }
+        let patience = settings
+            .lease
+            .saturating_sub(sure_since.elapsed())
+            .clamp(Duration::from_millis(100), settings.heartbeat);
+        let beat = beat(&mut conn, &options, &jobs, &tokens, settings.lease);
+        match tokio::time::timeout(patience, beat).await {
+            Ok(Ok(kept)) => {
+                (sure_since, failures) = (before, 0);
+                daemon.leases.expired.store(false, Ordering::Relaxed);
+                let kept: std::collections::HashSet<Uuid> = kept.into_iter().collect();
+                let lost: Vec<Uuid> = tokens.into_iter().filter(|t| !kept.contains(t)).collect();
+                daemon.leases.lose(&lost);
+            }
+            failure => {
+                conn = None;
+                failures = failures.saturating_add(1);
+                let error = match failure {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "no answer in time".to_owned(),
+                };
+                tracing::warn!(error, leases = jobs.len(), "heartbeat failed; trying again");
+                if sure_since.elapsed() >= settings.lease && !daemon.leases.expired() {
+                    tracing::error!("no heartbeat for a whole lease; stopping all running jobs");
+                    daemon.leases.expire();
+                }
+            }
+        }
+    }
+}
+
+/// One heartbeat. The answer is the tokens that still hold.
+async fn beat(
+    conn: &mut Option<PgConnection>,
+    options: &PgConnectOptions,
+    jobs: &[Uuid],
+    tokens: &[Uuid],
+    lease: Duration,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let conn = match conn {
+        Some(conn) => conn,
+        None => conn.insert(PgConnection::connect_with(options).await?),
+    };
+    sqlx::query_scalar!(
+        r#"update worker.jobs j
+           set lease_expires_at = clock_timestamp() + make_interval(secs => $3)
+           from unnest($1::uuid[], $2::uuid[]) as held(id, token)
+           where j.id = held.id and j.lease_token = held.token
+           returning j.lease_token as "token!""#,
+        jobs,
+        tokens,
+        lease.as_secs_f64(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Gives back the jobs that were claimed and not started, and tells the other daemons.
+pub(super) async fn release_waiting(pool: &PgPool, leases: &Leases) -> Result<(), sqlx::Error> {
+    let (jobs, tokens) = leases.take_waiting();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let mut conn = pool.acquire().await?;
+    release(&mut conn, &jobs, &tokens).await
+}
+
+/// Makes claimed jobs available again as if they had never been claimed.
+pub(super) async fn release(
+    conn: &mut PgConnection,
+    jobs: &[Uuid],
+    tokens: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"with released as (
+               update worker.jobs j
+               set state = 'available', lease_token = null, lease_expires_at = null
+               from unnest($1::uuid[], $2::uuid[]) as held(id, token)
+               where j.id = held.id and j.lease_token = held.token
+               returning j.id
+           )
+           select (select pg_notify('worker_jobs', '')::text) as notified from released limit 1"#,
+        jobs,
+        tokens,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(())
+}

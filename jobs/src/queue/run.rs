@@ -1,0 +1,214 @@
+//! Running the queue in a daemon: which tasks there are, how they start, and in which order they
+//! end. apalis runs the handlers; everything that speaks with the database runs beside it.
+
+use std::{sync::Arc, time::Duration};
+
+use apalis_core::{
+    monitor::Monitor,
+    worker::{builder::WorkerBuilder, ext::parallelize::ParallelizeExt},
+};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use uuid::Uuid;
+
+use super::{
+    QueueError,
+    backend::{Storage, perform},
+    complete::complete,
+    crew::Crew,
+    fetch::fetch,
+    lease::{Leases, heartbeat, release_waiting},
+    listen::listen,
+    outcome::OutcomeLayer,
+    registry::Registry,
+    rescue::rescue,
+    settings::Settings,
+};
+use crate::clock::Clock;
+
+/// Connections of the queue's own pool: a fetcher for each crew, the listener, completions, the
+/// rescue, and a few for attempts that begin or fail at once. Heartbeats have theirs outside it.
+const CONNECTIONS: u32 = 9;
+/// How long a statement waits for a connection before it counts as failed.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What all tasks of one daemon's queue share.
+pub(super) struct Daemon {
+    pub(super) pool: PgPool,
+    pub(super) registry: Registry,
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    /// In `0.0..1.0`, for jitter.
+    pub(super) random: fn() -> f64,
+    /// Unique per start, so that nothing of an earlier run is taken for its own.
+    pub(super) worker: String,
+    pub(super) leases: Leases,
+    crews: Vec<Arc<Crew>>,
+    /// No more claims.
+    pub(super) stopping: CancellationToken,
+    /// The drain is over: running jobs are given back.
+    pub(super) cut_off: CancellationToken,
+}
+
+impl Daemon {
+    /// Lets every fetcher look for due work.
+    pub(super) fn wake(&self) {
+        for crew in &self.crews {
+            crew.wake.notify_one();
+        }
+    }
+
+    /// Waits before a failed statement is tried again.
+    pub(super) async fn pause_after(&self, failures: u32) {
+        let pause = self.settings.reconnect.delay(failures, (self.random)());
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Runs the jobs of all registered kinds until `shutdown`, then drains: claims no more, gives back
+/// what has not started, lets running jobs finish for [`Settings::drain`], gives back the rest.
+/// Database outages of any length only delay it. `pool` says where the database is; the queue
+/// opens connections of its own.
+pub async fn run(
+    pool: PgPool,
+    registry: Registry,
+    settings: Settings,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> Result<(), QueueError> {
+    settings.validate()?;
+    let crews: Vec<Arc<Crew>> = Crew::all(&registry, &settings)
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    if crews.is_empty() {
+        shutdown.cancelled().await;
+        return Ok(());
+    }
+    let connect = pool.connect_options();
+    let daemon = Arc::new(Daemon {
+        // A broken connection costs one failed statement, which is tried again; a ping before each
+        // statement costs half a millisecond of every claim.
+        pool: PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_lazy_with((*connect).clone()),
+        registry,
+        settings,
+        clock,
+        random: rand::random::<f64>,
+        worker: format!("{}-{}", std::process::id(), Uuid::now_v7().simple()),
+        leases: Leases::default(),
+        crews,
+        stopping: shutdown,
+        cut_off: CancellationToken::new(),
+    });
+    tracing::info!(worker = daemon.worker, "queue started");
+    let background = [
+        spawn(with(&daemon, |daemon| async move { listen(&daemon).await })),
+        spawn(with(&daemon, |daemon| async move { rescue(&daemon).await })),
+        spawn(with(&daemon, move |daemon| async move {
+            heartbeat(&daemon, (*connect).clone()).await;
+        })),
+        spawn(with(
+            &daemon,
+            |daemon| async move { end_drain(&daemon).await },
+        )),
+    ];
+    let (completions, recorded) = mpsc::channel(daemon.settings.completion_batch);
+    let completer = spawn(with(&daemon, |daemon| async move {
+        complete(&daemon, recorded).await;
+    }));
+    let result = work(&daemon, completions).await;
+    // The last completions are on their way; without this wait they would be lost.
+    if tokio::time::timeout(daemon.settings.flush, completer)
+        .await
+        .is_err()
+    {
+        tracing::error!("the last completions could not be recorded; their jobs will run again");
+    }
+    drop(background);
+    daemon.pool.close().await;
+    tracing::info!(worker = daemon.worker, "queue stopped");
+    result
+}
+
+/// Fetches and runs jobs until shutdown and the end of the drain.
+async fn work(
+    daemon: &Arc<Daemon>,
+    completions: mpsc::Sender<super::complete::Completion>,
+) -> Result<(), QueueError> {
+    let mut monitor = Monitor::new().should_restart(|_, error| {
+        tracing::error!(%error, "worker ended; starting it again");
+        true
+    });
+    let mut fetchers = Vec::new();
+    for crew in &daemon.crews {
+        // Room for all that the crew may hold: the fetcher never waits for it.
+        let (claimed, waiting) = mpsc::channel(crew.capacity());
+        let layer = OutcomeLayer {
+            daemon: Arc::clone(daemon),
+            crew: Arc::clone(crew),
+            completions: completions.clone(),
+        };
+        let storage = Storage::new(waiting, crew.slots, layer);
+        let name = format!("{}/{}", daemon.worker, crew.name);
+        monitor = monitor.register(move |_| {
+            WorkerBuilder::new(name.as_str())
+                .backend(storage.clone())
+                .parallelize(spawn)
+                .build(perform)
+        });
+        let crew = Arc::clone(crew);
+        fetchers.push(spawn(with(daemon, move |daemon| async move {
+            fetch(&daemon, &crew, claimed).await;
+        })));
+    }
+    drop(completions);
+    let stop = async {
+        daemon.stopping.cancelled().await;
+        for fetcher in fetchers {
+            let _ = fetcher.await;
+        }
+        let released = release_waiting(&daemon.pool, &daemon.leases);
+        match tokio::time::timeout(daemon.settings.flush, released).await {
+            Ok(Ok(())) => {}
+            _ => tracing::warn!("claimed jobs could not be given back; their leases will expire"),
+        }
+        Ok(())
+    };
+    let deadline = async {
+        daemon.cut_off.cancelled().await;
+        tokio::time::sleep(daemon.settings.flush).await;
+    };
+    tokio::select! {
+        result = monitor.run_with_signal(stop) => {
+            result.map_err(|error| QueueError::Runtime(error.to_string()))
+        }
+        () = deadline => {
+            tracing::error!("the last outcomes could not be recorded; leases will expire");
+            Ok(())
+        }
+    }
+}
+
+/// Cuts running jobs off when the shutdown has lasted too long.
+async fn end_drain(daemon: &Daemon) {
+    daemon.stopping.cancelled().await;
+    tokio::time::sleep(daemon.settings.drain).await;
+    daemon.cut_off.cancel();
+}
+
+fn with<F>(daemon: &Arc<Daemon>, task: impl FnOnce(Arc<Daemon>) -> F) -> F {
+    task(Arc::clone(daemon))
+}
+
+/// A task that ends with its handle: whoever stops waiting for it stops it.
+fn spawn<F>(task: F) -> AbortOnDropHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    AbortOnDropHandle::new(tokio::spawn(task))
+}

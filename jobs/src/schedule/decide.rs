@@ -1,0 +1,86 @@
+//! A decided delivery completes what waits for it. A schedule is completed once: a later word of
+//! the partner changes the delivery and the record, not the schedule.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Why a platform failed, as it goes into `failed_platforms`.
+pub(crate) struct Failure {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) attempts: i32,
+}
+
+/// Settles the targets of a delivery, and their schedules where these were the last.
+pub(crate) async fn decide(
+    conn: &mut PgConnection,
+    delivery: Uuid,
+    is_accepted: bool,
+    failure: Option<&Failure>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    // The lock comes first and in a statement of its own: whoever decides the schedule's other
+    // platform at the same moment is waited for, and then seen.
+    let schedules = sqlx::query_scalar!(
+        r#"select s.id from public.scheduled_distributions s
+           where s.id in (select t.schedule_id from worker.schedule_targets t
+                          where t.delivery_id = $1 and t.state = 'open')
+           order by s.id
+           for no key update"#,
+        delivery
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let failure = (!is_accepted).then(|| {
+        failure.map_or_else(
+            || json!({"code": "canceled", "message": "called off", "at": now, "attempts": 0}),
+            |failure| {
+                json!({
+                    "code": failure.code, "message": failure.message, "at": now,
+                    "attempts": failure.attempts,
+                })
+            },
+        )
+    });
+    sqlx::query!(
+        r#"update worker.schedule_targets set state = $2, failure = $3
+           where delivery_id = $1 and state = 'open'"#,
+        delivery,
+        if is_accepted { "completed" } else { "failed" },
+        failure,
+    )
+    .execute(&mut *conn)
+    .await?;
+    if schedules.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"update public.scheduled_distributions s
+           set completed_platform_ids = tally.completed,
+               failed_platforms = tally.failed,
+               status = case
+                   when tally.open > 0 then s.status
+                   when tally.failed = '{}' then 'completed'
+                   when cardinality(tally.completed) > 0 then 'partial'
+                   else 'failed' end,
+               updated_at = $2
+           from (
+               select schedule_id,
+                   count(*) filter (where state = 'open') as open,
+                   coalesce(array_agg(platform_id order by platform_id)
+                       filter (where state = 'completed'), '{}') as completed,
+                   coalesce(jsonb_object_agg(platform_id::text, failure)
+                       filter (where state = 'failed'), '{}') as failed
+               from worker.schedule_targets where schedule_id = any($1)
+               group by schedule_id
+           ) tally
+           where s.id = tally.schedule_id"#,
+        &schedules,
+        now.naive_utc(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Due schedules become deliveries, set by set.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    delivery::{Deliver, PRIORITY_INSERT, deliver_queue},
+    queue::{self, NewJob},
+};
+
+/// Held by whoever makes distribution records: they have no unique key, so one writer at a time
+/// looks for the newest record and makes one where there is none.
+const RECORDS_LOCK: i64 = i64::from_be_bytes(*b"tmrecord");
+
+/// What one batch came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FannedOut {
+    /// Schedules taken up.
+    pub schedules: u64,
+    /// New deliveries; platforms whose delivery was already on its way share that.
+    pub deliveries: u64,
+    /// Platforms refused at once: unknown, inactive, or of other content.
+    pub refused: u64,
+}
+
+/// Fans out at most `batch` schedules that are due at `now`, in one transaction. Schedules that
+/// somebody else has locked are left for the next time.
+///
+/// # Errors
+/// The database's; then nothing has changed.
+pub async fn fan_out_due(
+    pool: &PgPool,
+    batch: i64,
+    now: DateTime<Utc>,
+) -> Result<FannedOut, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    // Without bitmaps the due schedules are read in the order of their index, and no further than
+    // the batch goes; with them the planner would sort the whole backlog for every batch.
+    sqlx::query!(
+        "select pg_advisory_xact_lock($1), set_config('enable_bitmapscan', 'off', true)",
+        RECORDS_LOCK
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let rows = sqlx::query_file!("src/schedule/fan_out.sql", now, batch)
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut counted = FannedOut::default();
+    let mut jobs = Vec::with_capacity(rows.len());
+    for row in rows {
+        if let (Some(delivery), Some(platform_id)) = (row.delivery_id, row.platform_id) {
+            jobs.push(first_attempt(delivery, platform_id, now)?);
+        }
+        counted.schedules += row.schedules.unwrap_or(0).unsigned_abs();
+        counted.refused += row.refused.unwrap_or(0).unsigned_abs();
+    }
+    counted.deliveries = jobs.len() as u64;
+    queue::enqueue(&mut tx, &jobs).await?;
+    tx.commit().await?;
+    Ok(counted)
+}
+
+fn first_attempt(
+    delivery: Uuid,
+    platform_id: i32,
+    now: DateTime<Utc>,
+) -> Result<NewJob, sqlx::Error> {
+    Ok(
+        NewJob::new(deliver_queue(platform_id), &Deliver { delivery }, now)
+            .map_err(|error| sqlx::Error::Encode(error.into()))?
+            .priority(PRIORITY_INSERT)
+            .unique(format!("deliver/{delivery}")),
+    )
+}

@@ -1,0 +1,7 @@
+//! Deliveries from the due schedule to the decided one: a real database and queue, and a partner
+//! that does as it is told.
+
+mod bad_input;
+mod faults;
+mod flow;
+pub(super) mod harness;

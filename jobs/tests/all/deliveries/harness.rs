@@ -1,0 +1,268 @@
+//! A daemon without its process, and a partner that follows a script.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jobs::{
+    catalog::Withholding,
+    clock,
+    delivery::{Adapters, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
+    queue::{self, Registry},
+    schedule::{self, PollSettings},
+};
+use platform_adapters::{
+    Adapter, Fault, Handover, Located, Receipt, Status,
+    package::{AssetStore, Package},
+};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use test_support::{TestDatabase, catalogue};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What the partner was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Deliver {
+        key: String,
+        folder: String,
+        upc: String,
+    },
+    Locate(String),
+    Status(String),
+}
+
+/// A partner that answers from a script, and with success when the script is at its end.
+#[derive(Default)]
+pub(crate) struct Partner {
+    pub(crate) deliver: Mutex<VecDeque<Result<Receipt, Fault>>>,
+    pub(crate) locate: Mutex<VecDeque<Located>>,
+    pub(crate) status: Mutex<VecDeque<Result<Status, Fault>>>,
+    pub(crate) asked: Mutex<Vec<Asked>>,
+}
+
+impl Partner {
+    pub(crate) fn deliveries(&self) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked
+            .iter()
+            .filter(|asked| matches!(asked, Asked::Deliver { .. }))
+            .count()
+    }
+}
+
+pub(crate) fn taken() -> Receipt {
+    Receipt {
+        confirmed: "taken".into(),
+        is_final: true,
+        ..Receipt::default()
+    }
+}
+
+#[async_trait]
+impl Adapter for Partner {
+    async fn deliver(&self, handover: &Handover, package: &Package) -> Result<Receipt, Fault> {
+        self.asked.lock().unwrap().push(Asked::Deliver {
+            key: handover.key(),
+            folder: handover.timestamp(),
+            upc: package.upc.to_string(),
+        });
+        self.deliver
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or_else(|| Ok(taken()))
+    }
+
+    async fn locate(&self, handover: &Handover, _package: &Package) -> Result<Located, Fault> {
+        self.asked
+            .lock()
+            .unwrap()
+            .push(Asked::Locate(handover.key()));
+        Ok(self
+            .locate
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or(Located::Absent))
+    }
+
+    async fn status(&self, handover: &Handover, _receipt: &Receipt) -> Result<Status, Fault> {
+        self.asked
+            .lock()
+            .unwrap()
+            .push(Asked::Status(handover.key()));
+        self.status
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or(Ok(Status::Accepted(Box::new(taken()))))
+    }
+
+    async fn check(&self) -> Result<Vec<String>, Fault> {
+        Ok(Vec::new())
+    }
+}
+
+/// A database with assets, and a daemon on it once it is started.
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    pub(crate) assets: TempDir,
+    pub(crate) partner: Arc<Partner>,
+    daemon: Option<(JoinHandle<()>, CancellationToken)>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self {
+            database: TestDatabase::create().await,
+            assets: tempfile::tempdir().unwrap(),
+            partner: Arc::default(),
+            daemon: None,
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        self.database.pool()
+    }
+
+    pub(crate) async fn release(&self, number: u32) -> i32 {
+        catalogue::release(self.pool(), self.assets.path(), number).await
+    }
+
+    fn services(&self) -> Arc<Services> {
+        let partner = Arc::clone(&self.partner);
+        Arc::new(Services {
+            pool: self.pool().clone(),
+            clock: clock::system(),
+            random: Arc::new(|| 0.0),
+            assets: AssetStore::local(self.assets.path()).unwrap(),
+            adapters: Adapters::new(Arc::new(move |_| Ok(Arc::clone(&partner) as _))),
+            retry: RetryPolicy {
+                base_s: 1,
+                max_attempts: 3,
+                ..RetryPolicy::default()
+            },
+            confirm: ConfirmPolicy {
+                first_s: 0,
+                max_s: 1,
+            },
+            withholding: Withholding::default(),
+        })
+    }
+
+    /// Starts the schedule loop and the queue.
+    pub(crate) fn start(&mut self) {
+        let services = self.services();
+        let shutdown = CancellationToken::new();
+        let (pool, stop) = (self.pool().clone(), shutdown.clone());
+        let task = tokio::spawn(async move {
+            let settings = PollSettings {
+                poll_ms: 20,
+                batch: 100,
+            };
+            let schedules = tokio::spawn(schedule::poll(
+                pool.clone(),
+                settings,
+                clock::system(),
+                stop.clone(),
+            ));
+            let registry = Registry::new()
+                .with::<Deliver>(Arc::clone(&services))
+                .unwrap()
+                .with::<Confirm>(services)
+                .unwrap();
+            queue::run(
+                pool,
+                registry,
+                queue::Settings::default(),
+                clock::system(),
+                stop,
+            )
+            .await
+            .unwrap();
+            schedules.await.unwrap();
+        });
+        self.daemon = Some((task, shutdown));
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        if let Some((task, shutdown)) = self.daemon.take() {
+            shutdown.cancel();
+            task.await.unwrap();
+        }
+    }
+
+    /// The schedule's status, once it is none that will change by itself.
+    pub(crate) async fn decided(&self, schedule: i32) -> String {
+        until(|| async {
+            let status: String =
+                sqlx::query_scalar("select status from scheduled_distributions where id = $1")
+                    .bind(schedule)
+                    .fetch_one(self.pool())
+                    .await
+                    .unwrap();
+            (!matches!(status.as_str(), "pending" | "scheduled" | "processing")).then_some(status)
+        })
+        .await
+    }
+
+    /// A text of the one delivery there is.
+    pub(crate) async fn delivery(&self, column: &str) -> Option<String> {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "select ({column})::text from worker.deliveries order by revision desc limit 1"
+        )))
+        .fetch_one(self.pool())
+        .await
+        .unwrap()
+    }
+
+    /// A text of the one distribution record there is.
+    pub(crate) async fn record(&self, column: &str) -> Option<String> {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "select ({column})::text from distribution_records"
+        )))
+        .fetch_one(self.pool())
+        .await
+        .unwrap()
+    }
+
+    /// Waits until the delivery to this platform is in this state.
+    pub(crate) async fn until_delivery_of(&self, platform: i32, state: &str) {
+        until(|| async {
+            let found: Option<String> =
+                sqlx::query_scalar("select state from worker.deliveries where platform_id = $1")
+                    .bind(platform)
+                    .fetch_optional(self.pool())
+                    .await
+                    .unwrap();
+            (found.as_deref() == Some(state)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the newest delivery is in this state.
+    pub(crate) async fn until_delivery(&self, state: &str) {
+        until(|| async { (self.delivery("state").await.as_deref() == Some(state)).then_some(()) })
+            .await;
+    }
+}
+
+/// Asks until there is an answer; a minute without one is a failure.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
+    tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("what was waited for came to pass")
+}

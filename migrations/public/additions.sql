@@ -1,0 +1,7 @@
+-- What the worker adds to the web application's tables: for speed only. Run at every `migrate`,
+-- since the web application's next schema push may drop it. Correctness never depends on it.
+create index if not exists worker_scheduled_distributions_due
+    on public.scheduled_distributions (scheduled_date, id)
+    where status in ('pending', 'scheduled');
+create index if not exists worker_distribution_records_release_platform
+    on public.distribution_records (release_id, platform_id, id);

@@ -1,0 +1,248 @@
+//! `deliveries`: what is on its way, and the whole story of one.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::Subcommand;
+use jobs::delivery::{self, Filter, Listed, State, Story};
+use uuid::Uuid;
+
+use crate::{
+    cli::{
+        Failure,
+        table::{json, table, text},
+    },
+    config::Config,
+};
+
+/// One asks, one to spare.
+const CONNECTIONS: u32 = 2;
+
+/// Read deliveries: what goes to which platform, where it stands, and why.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List deliveries, the newest first.
+    List {
+        /// Only those in this state: queued, sending, sent, accepted, rejected, retrying, unknown,
+        /// failed, held, canceled.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those to this platform.
+        #[arg(long, value_name = "ID")]
+        platform: Option<i32>,
+        /// Only those of this release.
+        #[arg(long, value_name = "ID")]
+        release: Option<i32>,
+        /// Only those of the release with this UPC.
+        #[arg(long)]
+        upc: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one delivery: what happened, what was sent, what came back.
+    Show {
+        /// The delivery's id.
+        id: Uuid,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a document kept as evidence, as it was sent or received.
+    Evidence {
+        /// The delivery's id.
+        id: Uuid,
+        /// The document's name, as `show` lists it.
+        name: String,
+    },
+}
+
+pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
+    let pool = super::connect(
+        &config.database.url.0,
+        "tunemantra-worker deliveries",
+        CONNECTIONS,
+    )
+    .await?;
+    let mut out = std::io::stdout().lock();
+    match arguments.command {
+        Command::List {
+            state,
+            platform,
+            release,
+            upc,
+            limit,
+            json: as_json,
+        } => {
+            if let Some(word) = &state
+                && State::from_word(word).is_none()
+            {
+                let known = State::ALL.map(State::as_str).join(", ");
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "there is no state {word:?}; there are {known}"
+                ))
+                .into());
+            }
+            let filter = Filter {
+                state,
+                platform_id: platform,
+                release_id: release,
+                upc,
+                limit: limit.into(),
+            };
+            let listed = delivery::list(&pool, &filter).await?;
+            if as_json {
+                json(&mut out, &listed)?;
+            } else if listed.is_empty() {
+                writeln!(out, "no deliveries")?;
+            } else {
+                print_list(&mut out, &listed)?;
+            }
+        }
+        Command::Show { id, json: as_json } => {
+            let Some(story) = delivery::story(&pool, id).await? else {
+                return Err(Failure::missing(format!("there is no delivery {id}")).into());
+            };
+            if as_json {
+                json(&mut out, &story)?;
+            } else {
+                print_story(&mut out, &story)?;
+            }
+        }
+        Command::Evidence { id, name } => {
+            let Some(body) = delivery::evidence(&pool, id, &name).await? else {
+                return Err(Failure::missing(format!(
+                    "nothing named {name:?} is kept of delivery {id}; `deliveries show` lists it"
+                ))
+                .into());
+            };
+            out.write_all(&body)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn confirmed(listed: &Listed) -> String {
+    let said = |key: &str| {
+        listed
+            .receipt
+            .as_ref()
+            .and_then(|receipt| receipt.get(key)?.as_str().map(ToOwned::to_owned))
+    };
+    match &listed.fault_message {
+        Some(message) => {
+            format!(
+                "{}: {message}",
+                listed.fault_code.as_deref().unwrap_or("fault")
+            )
+        }
+        None => said("confirmed").unwrap_or_default(),
+    }
+}
+
+fn print_list(out: &mut impl std::io::Write, listed: &[Listed]) -> anyhow::Result<()> {
+    let rows = listed.iter().map(|one| {
+        [
+            one.id.to_string(),
+            one.release.clone(),
+            text(one.upc.as_ref()),
+            one.platform.clone(),
+            one.method.clone(),
+            format!("{} {}", one.kind, one.revision),
+            one.state.clone(),
+            one.attempts.to_string(),
+            confirmed(one),
+        ]
+    });
+    let head = [
+        "id",
+        "release",
+        "upc",
+        "platform",
+        "method",
+        "what",
+        "state",
+        "attempts",
+        "last word",
+    ];
+    writeln!(out, "{}", table(head, rows))?;
+    Ok(())
+}
+
+fn print_story(out: &mut impl std::io::Write, story: &Story) -> anyhow::Result<()> {
+    let one = &story.delivery;
+    writeln!(
+        out,
+        "{} of {:?} (UPC {}) to {} by {}: {}",
+        one.kind,
+        one.release,
+        text(one.upc.as_ref()),
+        one.platform,
+        one.method,
+        one.state
+    )?;
+    if let Some(message) = &one.fault_message {
+        writeln!(out, "  {}: {message}", text(one.fault_code.as_ref()))?;
+        writeln!(out, "  {}", text(one.fault_remedy.as_ref()))?;
+    }
+    if let Some(at) = one.next_attempt_at {
+        writeln!(out, "  next attempt {}", at.format("%F %T UTC"))?;
+    }
+    if let Some(receipt) = &one.receipt {
+        writeln!(out, "  receipt {receipt}")?;
+    }
+    writeln!(out, "\nattempts")?;
+    let rows = story.attempts_made.iter().map(|attempt| {
+        [
+            attempt.number.to_string(),
+            attempt.started_at.format("%F %T UTC").to_string(),
+            attempt
+                .ended_at
+                .map(|at| at.format("%T").to_string())
+                .unwrap_or_default(),
+            text(attempt.outcome.as_ref()),
+            text(attempt.fault_message.as_ref()),
+            attempt.worker.clone(),
+        ]
+    });
+    writeln!(
+        out,
+        "{}",
+        table(
+            ["no", "started", "ended", "outcome", "fault", "worker"],
+            rows
+        )
+    )?;
+    writeln!(out, "\nfiles")?;
+    let rows = story.files.iter().map(|file| {
+        [
+            file.name.clone(),
+            file.size.to_string(),
+            file.sha256.clone(),
+        ]
+    });
+    writeln!(out, "{}", table(["name", "bytes", "sha256"], rows))?;
+    writeln!(
+        out,
+        "\nevidence (print one with `deliveries evidence {} NAME`)",
+        one.id
+    )?;
+    let rows = story.evidence.iter().map(|kept| {
+        [
+            kept.name.clone(),
+            kept.media_type.clone(),
+            kept.bytes.to_string(),
+            kept.created_at.format("%F %T UTC").to_string(),
+        ]
+    });
+    writeln!(out, "{}", table(["name", "type", "bytes", "kept"], rows))?;
+    Ok(())
+}

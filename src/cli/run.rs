@@ -1,0 +1,111 @@
+//! `run`: the daemon.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use jobs::schema;
+use tokio::{
+    io::AsyncReadExt as _,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{cli::Failure, config::Config, daemon, embedded::Embedded};
+
+/// Run the daemon: find due schedules, deliver, and follow each delivery until it is decided.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Use a private PostgreSQL in the state directory instead of database.url.
+    #[arg(long)]
+    embedded: bool,
+    /// Where the private PostgreSQL lives.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "tunemantra-state",
+        requires = "embedded"
+    )]
+    state_dir: PathBuf,
+    /// Stop when standard input closes: whoever started this daemon has died.
+    #[arg(long, hide = true)]
+    exit_on_stdin_close: bool,
+}
+
+pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
+    let shutdown = CancellationToken::new();
+    stop_on_signals(&shutdown)?;
+    if arguments.exit_on_stdin_close {
+        stop_on_stdin_close(&shutdown);
+    }
+    let embedded = match arguments.embedded {
+        true => Some(
+            Embedded::start(&arguments.state_dir)
+                .await
+                .map_err(Failure::unavailable)?,
+        ),
+        false => None,
+    };
+    let url = embedded
+        .as_ref()
+        .map_or_else(|| config.database.url.0.clone(), Embedded::url);
+    let ended = run_on(&url, embedded.is_some(), config, shutdown).await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await?;
+    }
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+async fn run_on(
+    url: &str,
+    is_private: bool,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let pool = super::connect(url, "tunemantra-worker", config.database.max_connections).await?;
+    if is_private {
+        let report = schema::migrate(&pool).await.map_err(Failure::of_schema)?;
+        tracing::info!(applied = ?report.applied, "database migrated");
+    } else {
+        schema::require_current(&pool)
+            .await
+            .map_err(Failure::of_schema)?;
+    }
+    daemon::run(config, pool, shutdown).await
+}
+
+/// SIGTERM and SIGINT drain; a second one ends at once.
+fn stop_on_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if shutdown.is_cancelled() {
+                tracing::warn!(
+                    "stopping at once; what is running is taken up again after its lease"
+                );
+                std::process::exit(130);
+            }
+            tracing::info!(
+                "stopping: no new deliveries, running ones finish; once more to stop at once"
+            );
+            shutdown.cancel();
+        }
+    });
+    Ok(())
+}
+
+fn stop_on_stdin_close(shutdown: &CancellationToken) {
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        let mut sink = [0; 64];
+        let mut stdin = tokio::io::stdin();
+        while !matches!(stdin.read(&mut sink).await, Ok(0) | Err(_)) {}
+        tracing::warn!("standard input closed: stopping");
+        shutdown.cancel();
+    });
+}

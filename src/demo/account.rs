@@ -1,0 +1,249 @@
+//! Both sides of every delivery, held against each other: what the worker's database says was sent,
+//! and what the partner's ledger says was received.
+
+use std::collections::HashMap;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use platform_adapters::{
+    Handover, Kind, Receipt,
+    sandbox::{Ledger, ReceivedHandover, Verdict},
+};
+use serde_json::Value;
+use sqlx::{PgPool, types::Json};
+use uuid::Uuid;
+
+/// One delivery with both sides of it.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) row: DeliveryRow,
+    pub(crate) files: Vec<FileAccount>,
+    /// What the partner has under the delivery's key.
+    pub(crate) received: Option<ReceivedHandover>,
+    /// All that is not as it should be, as sentences; empty when all is well.
+    pub(crate) problems: Vec<String>,
+}
+
+/// A release on a platform, as the database has it.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct DeliveryRow {
+    /// `None` where the platform was refused before there was a delivery.
+    pub(crate) delivery_id: Option<Uuid>,
+    pub(crate) release_id: i32,
+    pub(crate) release_title: String,
+    pub(crate) upc: Option<String>,
+    pub(crate) platform_id: i32,
+    pub(crate) platform_name: String,
+    pub(crate) method: String,
+    pub(crate) kind: String,
+    revision: i32,
+    transmission: i32,
+    pub(crate) state: String,
+    pub(crate) attempts: i32,
+    started_at: Option<DateTime<Utc>>,
+    pub(crate) receipt: Option<Json<Receipt>>,
+    /// The receipt as it is stored.
+    pub(crate) raw_receipt: Option<Value>,
+    pub(crate) fault_message: Option<String>,
+    pub(crate) fault_remedy: Option<String>,
+    schedule_status: String,
+    record_status: Option<String>,
+}
+
+/// One file on both sides.
+#[derive(Debug)]
+pub(crate) struct FileAccount {
+    pub(crate) name: String,
+    pub(crate) size: i64,
+    pub(crate) sha256_sent: String,
+    pub(crate) sha256_received: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SentFile {
+    delivery_id: Uuid,
+    name: String,
+    size: i64,
+    sha256: String,
+}
+
+/// Every release on every platform it was scheduled to, in the order of the catalogue.
+/// `ledgers` go by the platform's name.
+pub(crate) async fn render(
+    pool: &PgPool,
+    ledgers: &HashMap<String, Ledger>,
+) -> anyhow::Result<Vec<Account>> {
+    let rows = deliveries(pool)
+        .await
+        .context("the deliveries cannot be read")?;
+    let mut sent: HashMap<Uuid, Vec<SentFile>> = HashMap::new();
+    for file in files(pool).await.context("the files sent cannot be read")? {
+        sent.entry(file.delivery_id).or_default().push(file);
+    }
+    let mut received: HashMap<(String, String), Vec<ReceivedHandover>> = HashMap::new();
+    for (platform, ledger) in ledgers {
+        let handovers = ledger
+            .handovers()
+            .with_context(|| format!("what {platform} received cannot be read"))?;
+        for handover in handovers {
+            let place = (platform.clone(), handover.upc.clone());
+            received.entry(place).or_default().push(handover);
+        }
+    }
+    let account = |row: DeliveryRow| {
+        let sent = row.delivery_id.and_then(|id| sent.remove(&id));
+        let place = (
+            row.platform_name.clone(),
+            row.upc.clone().unwrap_or_default(),
+        );
+        settle(
+            row,
+            sent.unwrap_or_default(),
+            received.remove(&place).unwrap_or_default(),
+        )
+    };
+    let mut accounts: Vec<Account> = rows.into_iter().map(account).collect();
+    // What nobody sent is nobody's: it stands with the first delivery to that platform.
+    for ((platform, upc), _) in received {
+        if let Some(account) = accounts
+            .iter_mut()
+            .find(|a| a.row.platform_name == platform)
+        {
+            let problem = format!("{platform} holds UPC {upc}, which nobody sent");
+            account.problems.push(problem);
+        }
+    }
+    Ok(accounts)
+}
+
+fn settle(row: DeliveryRow, sent: Vec<SentFile>, received: Vec<ReceivedHandover>) -> Account {
+    let mut problems = Vec::new();
+    if row.state != "accepted" {
+        problems.push(match (&row.fault_message, &row.fault_remedy) {
+            (Some(message), Some(remedy)) => format!("{}: {message} {remedy}", row.state),
+            (Some(message), None) => format!("{}: {message}", row.state),
+            _ => format!("is {}", row.state),
+        });
+    } else {
+        if row.schedule_status != "completed" {
+            problems.push(format!("its schedule is {}", row.schedule_status));
+        }
+        let record = row.record_status.as_deref().unwrap_or("missing");
+        if record != "distributed" {
+            problems.push(format!("its distribution record is {record}"));
+        }
+    }
+    let key = row.key();
+    if received.len() > 1 {
+        problems.push(format!("the partner has it {} times", received.len()));
+    }
+    let received = received
+        .into_iter()
+        .find(|handover| Some(&handover.key) == key.as_ref());
+    let arrived = received.as_ref().map(|handover| handover.files.as_slice());
+    let files: Vec<FileAccount> = sent
+        .into_iter()
+        .map(|file| FileAccount {
+            sha256_received: arrived
+                .and_then(|files| files.iter().find(|other| other.name == file.name))
+                .map(|other| other.sha256.clone()),
+            name: file.name,
+            size: file.size,
+            sha256_sent: file.sha256,
+        })
+        .collect();
+    match &received {
+        Some(received) => problems.extend(complaints(&row, &files, received)),
+        None if row.state == "accepted" => problems.push("the partner does not have it".into()),
+        None => {}
+    }
+    Account {
+        row,
+        files,
+        received,
+        problems,
+    }
+}
+
+/// What is wrong with what arrived.
+fn complaints(
+    row: &DeliveryRow,
+    files: &[FileAccount],
+    received: &ReceivedHandover,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Verdict::Rejected(reason) = &received.verdict {
+        problems.push(format!("the partner rejects it: {reason}"));
+    }
+    problems.extend(received.violations.iter().cloned());
+    // An HTTP partner recognises a repetition by its key; a completion marker is written once.
+    if received.completed != 1 && row.method != "api" {
+        problems.push(format!("it was completed {} times", received.completed));
+    }
+    if files.is_empty() || files.len() != received.files.len() {
+        problems.push(format!(
+            "{} files were sent and {} received",
+            files.len(),
+            received.files.len()
+        ));
+    }
+    for file in files {
+        if file.sha256_received.as_ref() != Some(&file.sha256_sent) {
+            problems.push(format!("{} is not what was sent", file.name));
+        }
+    }
+    problems
+}
+
+impl DeliveryRow {
+    /// What names the hand-over at the partner.
+    fn key(&self) -> Option<String> {
+        let handover = Handover {
+            delivery: self.delivery_id?,
+            kind: Kind::Insert,
+            revision: u32::try_from(self.revision).ok()?,
+            transmission: u32::try_from(self.transmission).ok()?,
+            started_at: self.started_at?,
+        };
+        Some(handover.key())
+    }
+}
+
+async fn deliveries(pool: &PgPool) -> sqlx::Result<Vec<DeliveryRow>> {
+    sqlx::query_as(
+        "select target.delivery_id, release.id as release_id, release.title as release_title,
+                release.upc, platform.id as platform_id, platform.name as platform_name,
+                platform.delivery_method as method, coalesce(delivery.kind, 'insert') as kind,
+                coalesce(delivery.revision, 0) as revision,
+                coalesce(delivery.transmission, 0) as transmission,
+                coalesce(delivery.state, target.state, 'queued') as state,
+                coalesce(delivery.attempts, 0) as attempts, delivery.started_at, delivery.receipt,
+                delivery.receipt as raw_receipt,
+                coalesce(delivery.fault_message, target.failure ->> 'message') as fault_message,
+                delivery.fault_remedy, schedule.status as schedule_status,
+                record.status::text as record_status
+         from public.scheduled_distributions as schedule
+         cross join unnest(schedule.platform_ids) as wanted (platform_id)
+         join public.releases as release on release.id = schedule.release_id
+         join public.distribution_platforms as platform on platform.id = wanted.platform_id
+         left join worker.schedule_targets as target
+             on target.schedule_id = schedule.id and target.platform_id = platform.id
+         left join worker.deliveries as delivery on delivery.id = target.delivery_id
+         left join public.distribution_records as record on record.id = delivery.record_id
+         order by release.id, platform.id",
+    )
+    .fetch_all(pool)
+    .await
+}
+
+async fn files(pool: &PgPool) -> sqlx::Result<Vec<SentFile>> {
+    sqlx::query_as(
+        "select file.delivery_id, file.name, file.size, file.sha256
+         from worker.delivery_files as file
+         join worker.deliveries as delivery
+             on delivery.id = file.delivery_id and delivery.transmission = file.transmission
+         order by file.delivery_id, file.position",
+    )
+    .fetch_all(pool)
+    .await
+}

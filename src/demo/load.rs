@@ -1,0 +1,274 @@
+//! Puts the demo's catalogue, platforms and schedules into the web application's tables, as that
+//! application would. It stands for the web application, which is why its SQL lives here and not
+//! in `jobs`. Everything goes by natural keys (username, UPC, ISRC, platform name), so that doing
+//! it again changes nothing but the platforms' addresses.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::{PgConnection, PgPool};
+
+use super::catalogue::{Catalogue, Release};
+
+/// A row of `distribution_platforms`.
+#[derive(Debug)]
+pub(crate) struct PlatformRow {
+    /// The natural key.
+    pub(crate) name: &'static str,
+    pub(crate) delivery_method: &'static str,
+    pub(crate) api_endpoint: String,
+    /// References to files, never secrets.
+    pub(crate) api_credentials: Value,
+    pub(crate) requirements: Value,
+    pub(crate) format_specs: Value,
+    pub(crate) territory_restrictions: &'static [&'static str],
+    pub(crate) processing_time: &'static str,
+}
+
+/// Loads everything in one transaction: all of it is there, or nothing.
+pub(crate) async fn load(
+    pool: &PgPool,
+    catalogue: &Catalogue,
+    platforms: &[PlatformRow],
+    now: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    let load = async {
+        let mut transaction = pool.begin().await?;
+        accounts(&mut transaction, catalogue).await?;
+        releases(&mut transaction, catalogue, now).await?;
+        tracks(&mut transaction, catalogue).await?;
+        rights(&mut transaction, catalogue, now).await?;
+        for platform in platforms {
+            upsert_platform(&mut transaction, platform).await?;
+        }
+        schedules(&mut transaction, platforms, now).await?;
+        transaction.commit().await
+    };
+    load.await
+        .context("the demo's catalogue cannot be loaded into the database")
+}
+
+async fn accounts(connection: &mut PgConnection, catalogue: &Catalogue) -> sqlx::Result<()> {
+    let rows: Value = catalogue
+        .accounts
+        .iter()
+        .map(|account| {
+            json!({
+                "username": account.username,
+                "full_name": account.full_name,
+                "role": account.role,
+                "parent": account.parent,
+            })
+        })
+        .collect();
+    // `!` is the hash of no password: nobody can log in as a demo account.
+    sqlx::query(
+        "insert into public.users
+             (username, email, password, full_name, role, status, approval_status, email_verified)
+         select username, username || '@demo.invalid', '!', full_name, role::public.user_role,
+                'active', 'approved', true
+         from jsonb_to_recordset($1) as r(username text, full_name text, role text)
+         on conflict (username) do nothing",
+    )
+    .bind(&rows)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "update public.users as child set parent_label_id = parent.id
+         from jsonb_to_recordset($1) as r(username text, parent text)
+         join public.users as parent on parent.username = r.parent
+         where child.username = r.username and child.parent_label_id is null",
+    )
+    .bind(&rows)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn releases(
+    connection: &mut PgConnection,
+    catalogue: &Catalogue,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let rows: Value = catalogue
+        .releases
+        .iter()
+        .map(|release| {
+            json!({
+                "owner": release.owner,
+                "title": release.title,
+                "type": release.release_type,
+                "days_ahead": release.days_ahead,
+                "artwork": release.artwork_path(),
+                "upc": release.upc,
+                "genre": release.genre,
+                "language": release.language,
+                "is_explicit": release.is_explicit,
+                "description": release.description,
+                "artist_names": release.artist_names,
+                "metadata": release.metadata,
+                "credits": release.credits,
+            })
+        })
+        .collect();
+    sqlx::query(
+        "insert into public.releases
+             (user_id, title, type, release_date, artwork, upc, genre, language, is_explicit,
+              description, artist_names, status, metadata, credits)
+         select owner.id, r.title, r.type::public.content_type, $2::date + r.days_ahead, r.artwork,
+                r.upc, r.genre, r.language::public.language, r.is_explicit, r.description,
+                r.artist_names, 'approved', r.metadata, r.credits
+         from jsonb_to_recordset($1) as r(owner text, title text, type text, days_ahead integer,
+             artwork text, upc text, genre text, language text, is_explicit boolean,
+             description text, artist_names text, metadata jsonb, credits jsonb)
+         join public.users as owner on owner.username = r.owner
+         on conflict (upc) do nothing",
+    )
+    .bind(&rows)
+    .bind(now.date_naive())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn tracks(connection: &mut PgConnection, catalogue: &Catalogue) -> sqlx::Result<()> {
+    let rows: Value = catalogue.releases.iter().flat_map(track_rows).collect();
+    sqlx::query(
+        "insert into public.tracks
+             (release_id, user_id, title, artist, duration, audio_file, isrc, track_number,
+              is_explicit, genre, language, bpm, key, metadata, credits)
+         select release.id, release.user_id, r.title, r.artist, r.duration, r.audio_file, r.isrc,
+                r.track_number, r.is_explicit, r.genre, r.language::public.language, r.bpm, r.key,
+                r.metadata, r.credits
+         from jsonb_to_recordset($1) as r(upc text, title text, artist text, duration integer,
+             audio_file text, isrc text, track_number integer, is_explicit boolean, genre text,
+             language text, bpm integer, key text, metadata jsonb, credits jsonb)
+         join public.releases as release on release.upc = r.upc
+         on conflict (isrc) do nothing",
+    )
+    .bind(&rows)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn track_rows(release: &Release) -> impl Iterator<Item = Value> {
+    release.tracks.iter().map(|track| {
+        json!({
+            "upc": release.upc,
+            "title": track.title,
+            "artist": track.artist,
+            "duration": track.seconds,
+            "audio_file": release.audio_path(track),
+            "isrc": track.isrc,
+            "track_number": track.number,
+            "is_explicit": track.is_explicit,
+            "genre": track.genre.as_ref().unwrap_or(&release.genre),
+            "language": track.language,
+            "bpm": track.bpm,
+            "key": track.key,
+            "metadata": track.metadata(),
+            "credits": track.credits,
+        })
+    })
+}
+
+async fn rights(
+    connection: &mut PgConnection,
+    catalogue: &Catalogue,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let of = |release: &Release| -> Vec<Value> {
+        let row = |right: &super::catalogue::Right| {
+            json!({
+                "upc": release.upc,
+                "ownership": right.ownership,
+                "verification": right.verification,
+                "territories": right.territories,
+                "expires_in_days": right.expires_in_days,
+            })
+        };
+        release.rights.iter().map(row).collect()
+    };
+    let rows: Value = catalogue.releases.iter().flat_map(of).collect();
+    sqlx::query(
+        "insert into public.rights_management
+             (release_id, user_id, ownership_type, verification_status, verification_date,
+              expiration_date, territories)
+         select release.id, release.user_id, r.ownership::public.ownership_type, r.verification,
+                $2::timestamp, $2::timestamp + r.expires_in_days * interval '1 day', r.territories
+         from jsonb_to_recordset($1) as r(upc text, ownership text, verification text,
+             territories text[], expires_in_days integer)
+         join public.releases as release on release.upc = r.upc
+         where not exists (select from public.rights_management as held
+                           where held.release_id = release.id)",
+    )
+    .bind(&rows)
+    .bind(now.naive_utc())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn upsert_platform(
+    connection: &mut PgConnection,
+    platform: &PlatformRow,
+) -> sqlx::Result<()> {
+    let updated = sqlx::query(
+        "update public.distribution_platforms
+         set api_endpoint = $2, api_credentials = $3, format_specs = $4
+         where name = $1",
+    )
+    .bind(platform.name)
+    .bind(&platform.api_endpoint)
+    .bind(&platform.api_credentials)
+    .bind(&platform.format_specs)
+    .execute(&mut *connection)
+    .await?;
+    if updated.rows_affected() > 0 {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into public.distribution_platforms
+             (name, api_endpoint, api_credentials, format_specs, status, delivery_method,
+              requirements, territory_restrictions, processing_time)
+         values ($1, $2, $3, $4, 'active', $5, $6, $7, $8)",
+    )
+    .bind(platform.name)
+    .bind(&platform.api_endpoint)
+    .bind(&platform.api_credentials)
+    .bind(&platform.format_specs)
+    .bind(platform.delivery_method)
+    .bind(&platform.requirements)
+    .bind(platform.territory_restrictions)
+    .bind(platform.processing_time)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// One schedule for each release that has none, to all platforms, due now.
+async fn schedules(
+    connection: &mut PgConnection,
+    platforms: &[PlatformRow],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let names: Vec<&str> = platforms.iter().map(|platform| platform.name).collect();
+    sqlx::query(
+        "insert into public.scheduled_distributions
+             (release_id, user_id, scheduled_date, platform_ids, status)
+         select release.id, release.user_id, $2::timestamp,
+                (select array_agg(id order by id) from public.distribution_platforms
+                 where name = any($1)),
+                'pending'
+         from public.releases as release
+         where not exists (select from public.scheduled_distributions as schedule
+                           where schedule.release_id = release.id)
+         order by release.id",
+    )
+    .bind(names)
+    .bind(now.naive_utc())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! The demo: a private PostgreSQL, four partners of the sandbox, a catalogue with real files, and
+//! the daemon as a child process that delivers it. At the end both sides of every delivery are held
+//! against each other. Everything is on disk in the state directory, so that a demo that was
+//! interrupted goes on where it stopped.
+
+mod account;
+mod catalogue;
+mod daemon;
+mod keepsake;
+mod load;
+mod media;
+mod partner_root;
+mod partners;
+mod report;
+mod screen;
+mod settings;
+mod stage;
+mod state;
+mod watch;
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use self::{account::Account, screen::Screen, stage::Stage, state::State};
+
+/// What the demo is to do.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// The result as JSON instead of a table.
+    pub(crate) json: bool,
+    /// Where to keep what the partners received.
+    pub(crate) out: Option<PathBuf>,
+    /// Leave everything running until Ctrl-C.
+    pub(crate) keep: bool,
+    /// Start over.
+    pub(crate) fresh: bool,
+    /// Where everything of the demo lies.
+    pub(crate) state_dir: PathBuf,
+}
+
+/// How the demo ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Every delivery ended as it should.
+    AllWell,
+    /// At least one did not.
+    NotAllWell,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+}
+
+/// Runs the demo.
+pub(crate) async fn run(options: &Options) -> anyhow::Result<Ending> {
+    let began = Instant::now();
+    let screen = Arc::new(Screen::new());
+    let stop = stop_on_signals()?;
+    if let Some(out) = &options.out {
+        fs::create_dir_all(out)
+            .with_context(|| format!("--out {} cannot be used", out.display()))?;
+    }
+    let state = State::open(&options.state_dir)?;
+    prepare(options, &state, &screen).await?;
+    let set = tokio::select! {
+        set = Stage::set(&state, &screen, &stop) => Some(set?),
+        () = stop.cancelled() => None,
+    };
+    let Some(mut stage) = set else {
+        return Ok(interrupted(&screen));
+    };
+    let played = tokio::select! {
+        played = play(&mut stage, &state, options, &screen, began) => played.map(Some),
+        () = stop.cancelled() => Ok(None),
+    };
+    let kept = match &played {
+        Ok(Some(_)) if options.keep => keep(&mut stage, &state, &screen, &stop).await,
+        _ => Ok(()),
+    };
+    let struck = stage.strike().await;
+    let ending = played?;
+    kept.and(struck)?;
+    Ok(ending.unwrap_or_else(|| interrupted(&screen)))
+}
+
+/// Brings the state directory to where this demo begins.
+async fn prepare(options: &Options, state: &State, screen: &Screen) -> anyhow::Result<()> {
+    state.stop_leftover_daemon()?;
+    if options.fresh {
+        state.start_over().await?;
+        state.remove_assets()?;
+    } else if state.is_finished() {
+        screen.note("The last demo had finished; this one starts over.");
+        state.start_over().await?;
+    } else if state.is_begun() {
+        screen.note("The last demo was interrupted; this one goes on where it stopped.");
+    }
+    screen.note(&format!("State directory: {}", state.root().display()));
+    Ok(())
+}
+
+/// Waits until everything is decided, and says how it went.
+async fn play(
+    stage: &mut Stage,
+    state: &State,
+    options: &Options,
+    screen: &Screen,
+    began: Instant,
+) -> anyhow::Result<Ending> {
+    let decided = watch::until_decided(&stage.pool, &mut stage.daemon, state, screen).await;
+    if decided.is_ok() {
+        state.mark_finished()?;
+    }
+    let accounts = account::render(&stage.pool, &stage.partners.ledgers()).await?;
+    if let Some(out) = &options.out {
+        for (slug, ledger) in stage.partners.folders() {
+            keepsake::copy(&ledger, out, slug)?;
+        }
+    }
+    let is_ok = decided.is_ok() && accounts.iter().all(|account| account.problems.is_empty());
+    print(&accounts, is_ok, options.json)?;
+    screen.note(&report::summary(&accounts, began.elapsed().as_secs()));
+    if let Err(standstill) = decided {
+        screen.note(&format!("Not everything was decided: {standstill:#}"));
+    }
+    where_to_look(state, options, screen)?;
+    Ok(if is_ok {
+        Ending::AllWell
+    } else {
+        Ending::NotAllWell
+    })
+}
+
+/// The result goes to standard output, all else to standard error.
+fn print(accounts: &[Account], is_ok: bool, json: bool) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut stdout, &report::document(accounts, is_ok))?;
+        writeln!(stdout)?;
+    } else {
+        writeln!(stdout, "{}", report::table(accounts))?;
+    }
+    stdout.flush().context("standard output cannot be written")
+}
+
+fn where_to_look(state: &State, options: &Options, screen: &Screen) -> anyhow::Result<()> {
+    let root = state.root().display();
+    let mut lines = vec![
+        String::new(),
+        "Where to look next:".to_owned(),
+        format!(
+            "  what each partner received   {}",
+            state.partners()?.display()
+        ),
+        format!(
+            "  the daemon's log             {}",
+            state.daemon_log().display()
+        ),
+        format!(
+            "  the daemon's configuration   {}",
+            state.daemon_config().display()
+        ),
+    ];
+    if let Some(out) = &options.out {
+        lines.push(format!("  the same, kept by --out      {}", out.display()));
+    }
+    if options.keep {
+        lines.push(format!(
+            "  the database                 psql \"$(cat '{}')\"",
+            state.database_url().display()
+        ));
+        lines.push(
+            "      select release_title, platform_name, state, attempts from worker.deliveries;"
+                .into(),
+        );
+    } else {
+        lines.push("  the database while it runs   run the demo with --keep".into());
+    }
+    lines.push(format!("  all of it                    {root}"));
+    screen.note(&lines.join("\n"));
+    Ok(())
+}
+
+async fn keep(
+    stage: &mut Stage,
+    state: &State,
+    screen: &Screen,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    screen.note(&format!(
+        "\nDaemon {}, database and partners go on running; Ctrl-C ends them.",
+        stage.daemon.pid()
+    ));
+    tokio::select! {
+        ended = watch::keep_running(&mut stage.daemon, state, screen) => ended,
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+fn interrupted(screen: &Screen) -> Ending {
+    screen.note("Interrupted. Run the demo again and it goes on where it stopped.");
+    Ending::Interrupted
+}
+
+/// Ctrl-C, SIGTERM and a closed terminal stop everything in order; a second one ends at once: the
+/// daemon then stops by itself, and the next demo clears away the rest.
+fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    for kind in [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ] {
+        let mut signals = signal(kind).context("signals cannot be received")?;
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                if stop.is_cancelled() {
+                    std::process::exit(130);
+                }
+                stop.cancel();
+            }
+        });
+    }
+    Ok(stop)
+}

@@ -1,0 +1,60 @@
+//! The configuration that the demo gives its daemon: as the defaults are, but in a hurry.
+
+use std::{env, path::PathBuf};
+
+use anyhow::Context;
+use toml::{Table, Value, toml};
+
+use super::state::State;
+
+/// Writes the daemon's configuration, which holds the database's password, and the database's URL
+/// in a file of its own, for whoever wants to look.
+pub(crate) fn write(state: &State, database_url: &str) -> anyhow::Result<()> {
+    let mut config = toml! {
+        [queue]
+        // A daemon that was killed is missed after six seconds.
+        lease_s = 6
+        poll_ms = 500
+        drain_s = 10
+
+        [schedules]
+        poll_ms = 500
+
+        [retry]
+        base_s = 1
+        max_s = 4
+
+        [confirm]
+        first_s = 1
+        max_s = 4
+    };
+    let assets = state.assets();
+    let assets = assets
+        .to_str()
+        .context("the state directory's path is not UTF-8")?;
+    set(&mut config, "database", "url", database_url);
+    set(&mut config, "assets", "root", assets);
+    if let Some(schemas) = ddex_schemas() {
+        let schemas = schemas.to_str().context("DDEX_DIR is not UTF-8")?;
+        set(&mut config, "ddex", "schemas", schemas);
+    }
+    let text = toml::to_string(&config).context("the daemon's configuration")?;
+    state.write_private(&state.daemon_config(), &text)?;
+    state.write_private(&state.database_url(), database_url)
+}
+
+fn set(config: &mut Table, section: &str, key: &str, value: &str) {
+    let section = config
+        .entry(section)
+        .or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(section) = section {
+        section.insert(key.into(), Value::String(value.into()));
+    }
+}
+
+/// DDEX's schemas, where the operator has them: `$DDEX_DIR`. Messages are then validated on both
+/// sides.
+pub(crate) fn ddex_schemas() -> Option<PathBuf> {
+    let directory = PathBuf::from(env::var_os("DDEX_DIR")?);
+    directory.canonicalize().ok()
+}
