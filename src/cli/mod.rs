@@ -1,10 +1,12 @@
 //! The commands, a file each, and what they have in common: arguments, logs, errors, exit codes.
 
+mod check;
 mod deliveries;
 mod demo;
 mod migrate;
 mod platforms;
 mod run;
+mod sandbox;
 mod table;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
@@ -44,8 +46,10 @@ enum Command {
     Run(run::Arguments),
     Demo(demo::Arguments),
     Migrate(migrate::Arguments),
+    Check(check::Arguments),
     Deliveries(deliveries::Arguments),
     Platforms(platforms::Arguments),
+    Sandbox(sandbox::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -131,8 +135,15 @@ pub(crate) fn main() -> ExitCode {
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut config =
         Config::load(&arguments.config, std::env::vars()).map_err(Failure::configuration)?;
-    if let Command::Demo(_) = arguments.command {
-        demo::LOG_FILTER.clone_into(&mut config.log.filter);
+    let filter = match arguments.command {
+        Command::Demo(_) => Some(demo::LOG_FILTER),
+        Command::Sandbox(_) => Some(sandbox::LOG_FILTER),
+        // What is wrong is a finding.
+        Command::Check(_) => Some(check::LOG_FILTER),
+        _ => None,
+    };
+    if let Some(filter) = filter {
+        filter.clone_into(&mut config.log.filter);
     }
     telemetry::start(&config.log).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -143,6 +154,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Run(arguments) => run::run(arguments, &config).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Migrate(arguments) => migrate::run(arguments, &config).await,
+            Command::Check(arguments) => check::run(arguments, &config).await,
+            Command::Sandbox(arguments) => sandbox::run(arguments, &config).await,
             Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
         }

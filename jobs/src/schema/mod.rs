@@ -143,6 +143,35 @@ pub async fn require_current(pool: &PgPool) -> Result<(), SchemaError> {
     }
 }
 
+/// The worker's indexes on the web application's tables that are missing or not valid. The worker
+/// is right without them, and slow; `migrate` makes them again.
+pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError> {
+    let named: Vec<&str> = additions().collect();
+    let present: Vec<String> = sqlx::query_scalar(
+        "SELECT class.relname::text FROM pg_index AS index
+         JOIN pg_class AS class ON class.oid = index.indexrelid
+         WHERE index.indisvalid AND class.relnamespace = to_regnamespace('public')
+           AND class.relname = ANY($1)",
+    )
+    .bind(&named)
+    .fetch_all(pool)
+    .await?;
+    let is_missing = |name: &&str| !present.iter().any(|other| other == name);
+    Ok(named
+        .into_iter()
+        .filter(is_missing)
+        .map(str::to_owned)
+        .collect())
+}
+
+/// The names of what `additions.sql` makes.
+fn additions() -> impl Iterator<Item = &'static str> {
+    ADDITIONS
+        .split("create index if not exists ")
+        .skip(1)
+        .filter_map(|rest| rest.split_whitespace().next())
+}
+
 fn name(migration: &Migration) -> String {
     format!("{:04} {}", migration.version, migration.description)
 }

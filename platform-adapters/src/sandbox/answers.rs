@@ -4,26 +4,69 @@ use std::io;
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
+use chrono::Utc;
 use serde_json::json;
 
-use super::{misbehave::Misbehaviour, reception::Refusal};
+use super::{Ledger, ledger::Refused, misbehave::Misbehaviour, reception::Refusal};
 
-/// A no with its reason.
+/// Goes with an answer that is a no, for the ledger.
+#[derive(Clone, Debug)]
+struct Reasons(Vec<String>);
+
+/// Remembers in the ledger what is refused. A look-up that finds nothing is an answer like any
+/// other.
+pub(super) async fn remember_refusals(
+    State(ledger): State<Ledger>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let method = request.method().clone();
+    let asked = format!("{method} {}", request.uri().path());
+    let key = request
+        .headers()
+        .get("idempotency-key")
+        .map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+    let answer = next.run(request).await;
+    let found_nothing = method == Method::GET && answer.status() == StatusCode::NOT_FOUND;
+    if let Some(Reasons(reasons)) = answer.extensions().get::<Reasons>()
+        && !found_nothing
+    {
+        let refused = Refused {
+            at: Utc::now(),
+            request: asked,
+            key,
+            status: answer.status().as_u16(),
+            reasons: reasons.clone(),
+        };
+        if let Err(error) = ledger.refuse(&refused) {
+            tracing::error!(%error, "the sandbox's ledger cannot be written");
+        }
+    }
+    answer
+}
+
+/// A no with its reasons.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
-    reason: String,
+    reasons: Vec<String>,
     retry_after: Option<String>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, reason: impl Into<String>) -> Self {
+        Self::of_all(status, vec![reason.into()])
+    }
+
+    fn of_all(status: StatusCode, reasons: Vec<String>) -> Self {
         Self {
             status,
-            reason: reason.into(),
+            reasons,
             retry_after: None,
         }
     }
@@ -42,7 +85,9 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut answer = (self.status, Json(json!({"reason": self.reason}))).into_response();
+        let reason = self.reasons.join("; ");
+        let mut answer = (self.status, Json(json!({"reason": reason}))).into_response();
+        answer.extensions_mut().insert(Reasons(self.reasons));
         let wait = self
             .retry_after
             .and_then(|value| HeaderValue::try_from(value).ok());
@@ -58,7 +103,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Malformed(reason) => Self::new(StatusCode::BAD_REQUEST, reason),
             Refusal::Wrong(violations) => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, violations.join("; "))
+                Self::of_all(StatusCode::UNPROCESSABLE_ENTITY, violations)
             }
             Refusal::Conflict(reason) => Self::new(StatusCode::CONFLICT, reason),
             Refusal::Cut => Self::new(StatusCode::BAD_REQUEST, "the connection was cut"),
@@ -83,7 +128,10 @@ pub(super) fn wrong_answer(misbehaviour: &Misbehaviour) -> Response {
         }
         Misbehaviour::Garbage => {
             let kind = [(header::CONTENT_TYPE, "text/html")];
-            return (kind, "<html><body>It works!</body></html>").into_response();
+            let mut answer = (kind, "<html><body>It works!</body></html>").into_response();
+            let reason = "answered with a page that is no answer, as it was asked to".to_owned();
+            answer.extensions_mut().insert(Reasons(vec![reason]));
+            return answer;
         }
         Misbehaviour::Refuse { reason } => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, reason.as_str())

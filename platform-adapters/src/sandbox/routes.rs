@@ -76,7 +76,7 @@ pub(super) async fn create(
         Ok(answer) => answer,
         Err(Refusal::Cut) => {
             cutter.cut();
-            StatusCode::BAD_REQUEST.into_response()
+            Problem::from(Refusal::Cut).into_response()
         }
         Err(refusal) => {
             // A sender that is still sending would not see the answer.
