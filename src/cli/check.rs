@@ -25,9 +25,11 @@ const CONNECTIONS: u32 = 2;
 /// Platforms that are connected to at once.
 const PLATFORMS_AT_ONCE: usize = 8;
 
-/// Look whether everything the worker needs is there and fits: configuration, database and its
-/// schema, asset directory, DDEX's schemas, and the settings of every active platform. Prints a
-/// line for each finding, with what to do. Changes nothing, delivers nothing, shows no secret.
+/// Look whether everything the worker needs is there and fits, and say what to do where it is not.
+///
+/// Looks at the configuration, the database and its schema, the asset directory, DDEX's schemas, and
+/// the settings of every active platform; prints a line for each finding. Changes nothing, delivers
+/// nothing, shows no secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit code: 0 if nothing failed (warnings do not count), 78 otherwise.
@@ -166,7 +168,13 @@ async fn examine(config: &Config, connects: bool) -> Vec<Finding> {
 async fn connect(adapters: Vec<(String, Arc<dyn Adapter>)>) -> Vec<Finding> {
     let checks = adapters.into_iter().map(|(subject, adapter)| async move {
         match adapter.check().await {
-            Ok(sentences) => Finding::ok(subject, sentences.join("; ")),
+            Ok(sentences) => {
+                let sentences: Vec<&str> = sentences
+                    .iter()
+                    .map(|sentence| sentence.trim_end_matches('.'))
+                    .collect();
+                Finding::ok(subject, sentences.join("; "))
+            }
             Err(fault) => Finding::fault(subject, &fault),
         }
     });

@@ -30,9 +30,11 @@ pub(super) const LOG_FILTER: &str = "error";
 /// How often the partners' ledgers are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// Try a configuration out: start partners on 127.0.0.1 that check every delivery as strictly as a
-/// real one, until Ctrl-C. Prints the rows that lead the worker to them, then a line for each
-/// delivery with the verdict and everything that is wrong with it.
+/// Start partners on this machine that check deliveries as strictly as a real one, for trying out.
+///
+/// They listen on 127.0.0.1 until Ctrl-C. Printed are the rows of distribution_platforms that lead
+/// the worker to them, then a line for each delivery they receive, with the verdict and everything
+/// that is wrong with it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
@@ -40,7 +42,7 @@ pub(super) struct Arguments {
     /// the same addresses and go on with what they have.
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    /// Start the HTTP partner. [without --api, --sftp and --ddex: all three]
+    /// Start the HTTP partner. (Without --api, --sftp and --ddex: all three.)
     #[arg(long)]
     api: bool,
     /// Start the partner that takes folders over SFTP.

@@ -11,7 +11,7 @@ use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-pub use compare::{Difference, Expected, compare};
+pub use compare::{Comparison, Difference, Expected, compare, inspect};
 
 /// The web application's tables: created in an empty database, and the one definition that an
 /// existing database is compared with.

@@ -123,17 +123,25 @@ fn server(version: Option<u32>) -> Finding {
 }
 
 async fn schemas(pool: &PgPool, findings: &mut Vec<Finding>) {
-    match schema::compare(pool).await {
-        Ok(differences) if differences.is_empty() => findings.push(Finding::ok(
+    match schema::inspect(pool).await {
+        Ok(found) if found.is_empty => {
+            findings.push(Finding::fail(
+                "schema public",
+                "none of the web application's tables is there",
+                "Name the web application's database in DATABASE_URL or database.url, or run \
+                 `tunemantra-worker migrate` to create the tables in this one.",
+            ));
+            return;
+        }
+        Ok(found) if found.differences.is_empty() => findings.push(Finding::ok(
             "schema public",
             "the web application's tables have what the worker needs",
         )),
-        Ok(differences) => findings.extend(differences.iter().map(|difference| {
+        Ok(found) => findings.extend(found.differences.iter().map(|difference| {
             Finding::fail(
                 "schema public",
                 difference.to_string(),
-                "Bring it to the documented schema by the web application's own push (in an empty \
-                 database: `tunemantra-worker migrate`).",
+                "Bring it to the documented schema, in the web application by its own push.",
             )
         })),
         Err(error) => findings.push(Finding::fail(
