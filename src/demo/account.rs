@@ -120,8 +120,10 @@ fn settle(row: DeliveryRow, sent: Vec<SentFile>, received: Vec<ReceivedHandover>
     let mut problems = Vec::new();
     if row.state != "accepted" {
         problems.push(match (&row.fault_message, &row.fault_remedy) {
-            (Some(message), Some(remedy)) => format!("{}: {message} {remedy}", row.state),
-            (Some(message), None) => format!("{}: {message}", row.state),
+            (Some(message), Some(remedy)) => {
+                format!("{}: {} {remedy}", row.state, sentence(message))
+            }
+            (Some(message), None) => format!("{}: {}", row.state, sentence(message)),
             _ => format!("is {}", row.state),
         });
     } else {
@@ -163,6 +165,11 @@ fn settle(row: DeliveryRow, sent: Vec<SentFile>, received: Vec<ReceivedHandover>
         received,
         problems,
     }
+}
+
+/// Faults end without a full stop where no remedy follows.
+fn sentence(message: &str) -> String {
+    format!("{}.", message.trim_end_matches('.'))
 }
 
 /// What is wrong with what arrived.
@@ -246,4 +253,142 @@ async fn files(pool: &PgPool) -> sqlx::Result<Vec<SentFile>> {
     )
     .fetch_all(pool)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::PathBuf};
+
+    use platform_adapters::sandbox::ReceivedFile;
+
+    use super::*;
+
+    fn row(method: &str) -> DeliveryRow {
+        DeliveryRow {
+            delivery_id: Some(Uuid::from_u128(7)),
+            release_id: 1,
+            release_title: "Midnight Ferry".into(),
+            upc: Some("042601000119".into()),
+            platform_id: 2,
+            platform_name: "Tidepool".into(),
+            method: method.into(),
+            kind: "insert".into(),
+            revision: 1,
+            transmission: 1,
+            state: "accepted".into(),
+            attempts: 1,
+            started_at: Some(Utc::now()),
+            receipt: None,
+            raw_receipt: None,
+            fault_message: None,
+            fault_remedy: None,
+            schedule_status: "completed".into(),
+            record_status: Some("distributed".into()),
+        }
+    }
+
+    fn sent() -> Vec<SentFile> {
+        vec![SentFile {
+            delivery_id: Uuid::from_u128(7),
+            name: "cover.jpg".into(),
+            size: 3,
+            sha256: "aa".into(),
+        }]
+    }
+
+    fn received(row: &DeliveryRow) -> ReceivedHandover {
+        ReceivedHandover {
+            key: row.key().unwrap(),
+            partner: "Tidepool".into(),
+            kind: "insert".into(),
+            upc: "042601000119".into(),
+            partner_release_id: "rel-1".into(),
+            received_at: Utc::now(),
+            folder: PathBuf::from("handovers/1"),
+            media_folder: PathBuf::from("handovers/1"),
+            documents: Vec::new(),
+            files: vec![ReceivedFile {
+                name: "cover.jpg".into(),
+                size: 3,
+                sha256: "aa".into(),
+            }],
+            verdict: Verdict::Accepted,
+            violations: Vec::new(),
+            completed: 1,
+            asked: 0,
+            markers: BTreeMap::new(),
+            fingerprint: String::new(),
+        }
+    }
+
+    /// What is said of a hand-over that was tampered with.
+    fn problems(method: &str, tamper: impl Fn(&mut DeliveryRow, &mut ReceivedHandover)) -> String {
+        let mut row = row(method);
+        let mut handover = received(&row);
+        tamper(&mut row, &mut handover);
+        settle(row, sent(), vec![handover]).problems.join("; ")
+    }
+
+    #[test]
+    fn both_sides_agree() {
+        assert_eq!(problems("sftp", |_, _| {}), "");
+        assert_eq!(
+            problems("api", |_, received| received.completed = 2),
+            "",
+            "recognised by its key"
+        );
+    }
+
+    #[test]
+    fn whatever_differs_is_said() {
+        let cases = [
+            (
+                problems("sftp", |_, received| received.completed = 2),
+                "it was completed 2 times",
+            ),
+            (
+                problems("api", |_, received| received.files[0].sha256 = "bb".into()),
+                "cover.jpg is not what was sent",
+            ),
+            (
+                problems("api", |_, received| received.files.clear()),
+                "1 files were sent and 0 received; cover.jpg is not what was sent",
+            ),
+            (
+                problems("api", |_, received| received.key = "other".into()),
+                "the partner does not have it",
+            ),
+            (
+                problems("api", |_, r| r.verdict = Verdict::Rejected("no".into())),
+                "the partner rejects it: no",
+            ),
+            (
+                problems("ddex", |_, r| r.violations.push("no artwork".into())),
+                "no artwork",
+            ),
+            (
+                problems("api", |row, _| row.schedule_status = "partial".into()),
+                "its schedule is partial",
+            ),
+            (
+                problems("api", |row, _| row.record_status = None),
+                "its distribution record is missing",
+            ),
+            (
+                problems("api", |row, _| {
+                    row.state = "held".into();
+                    row.fault_message = Some("The host key changed.".into());
+                    row.fault_remedy = Some("Ask the partner.".into());
+                }),
+                "held: The host key changed. Ask the partner.",
+            ),
+        ];
+        for (said, expected) in cases {
+            assert_eq!(said, expected);
+        }
+        let row = row("api");
+        let twice = vec![received(&row), received(&row)];
+        let account = settle(row, sent(), twice);
+        assert_eq!(account.problems, ["the partner has it 2 times"]);
+    }
 }

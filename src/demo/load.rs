@@ -272,3 +272,121 @@ async fn schedules(
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use jobs::catalog::{self, Withholding};
+    use platform_adapters::{
+        Kind,
+        package::{self, AssetStore},
+        release::Territories,
+        settings::Platform,
+    };
+    use test_support::TestDatabase;
+
+    use super::*;
+    use crate::demo::media;
+
+    fn platform(endpoint: &str) -> PlatformRow {
+        PlatformRow {
+            name: "Nordlys",
+            delivery_method: "api",
+            api_endpoint: endpoint.into(),
+            api_credentials: json!({"bearer_token": {"env": "NOT_READ"}}),
+            requirements: json!({"artwork": {"min_px": 3000, "formats": ["jpeg"]}}),
+            format_specs: json!({"audio": ["flac", "wav"], "allow_private_addresses": true}),
+            territory_restrictions: &["KP"],
+            processing_time: "24 hours",
+        }
+    }
+
+    async fn count(pool: &PgPool, table: &str) -> i64 {
+        let statement = format!("select count(*) from public.{table}");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+            .fetch_one(pool)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn loading_again_changes_only_the_addresses() {
+        let database = TestDatabase::create().await;
+        let pool = database.pool();
+        let catalogue = Catalogue::embedded().unwrap();
+        let now = Utc::now();
+        let first = [platform("http://127.0.0.1:1/")];
+        load(pool, &catalogue, &first, now).await.unwrap();
+        let later = now + TimeDelta::days(3);
+        let second = [platform("http://127.0.0.1:2/")];
+        load(pool, &catalogue, &second, later).await.unwrap();
+
+        let releases = i64::try_from(catalogue.releases.len()).unwrap();
+        assert_eq!(count(pool, "releases").await, releases);
+        assert_eq!(count(pool, "scheduled_distributions").await, releases);
+        let tracks = i64::try_from(catalogue.track_count()).unwrap();
+        assert_eq!(count(pool, "tracks").await, tracks);
+        assert_eq!(count(pool, "users").await, catalogue.accounts.len() as i64);
+        assert_eq!(count(pool, "distribution_platforms").await, 1);
+        let moved: i64 = sqlx::query_scalar(
+            "select count(*) from public.releases where release_date::date <> $1::date + 21
+             and title = 'Midnight Ferry'",
+        )
+        .bind(now.date_naive())
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        assert_eq!(moved, 0, "a street date stays what it was");
+        let endpoint: String =
+            sqlx::query_scalar("select api_endpoint from public.distribution_platforms")
+                .fetch_one(pool)
+                .await
+                .unwrap();
+        assert_eq!(endpoint, "http://127.0.0.1:2/");
+        let sub_labels: i64 = sqlx::query_scalar(
+            "select count(*) from public.users as child
+             join public.users as parent on parent.id = child.parent_label_id
+             where parent.username = 'nordlicht'",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        assert_eq!(sub_labels, 1);
+    }
+
+    #[tokio::test]
+    async fn every_release_passes_the_package_check() {
+        let database = TestDatabase::create().await;
+        let mut connection = database.pool().acquire().await.unwrap();
+        let catalogue = Catalogue::embedded().unwrap();
+        let now = Utc::now();
+        let rows = [platform("http://127.0.0.1:1/")];
+        load(database.pool(), &catalogue, &rows, now).await.unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let stop = tokio_util::sync::CancellationToken::new();
+        media::make_on_all_processors(&catalogue, root.path(), &stop, &|_, _| {}).unwrap();
+        let assets = AssetStore::local(root.path()).unwrap();
+        let ids: Vec<(i32, String, i32)> = sqlx::query_as(
+            "select release.id, release.upc, platform.id from public.releases as release
+             cross join public.distribution_platforms as platform order by release.id",
+        )
+        .fetch_all(database.pool())
+        .await
+        .unwrap();
+        for (release, upc, platform) in ids {
+            let row = catalog::platform_row(&mut connection, platform).await;
+            let platform = Platform::from_row(&row.unwrap().unwrap()).unwrap();
+            let release = catalog::load(&mut connection, release, &Withholding::default(), now)
+                .await
+                .unwrap();
+            let package = package::assemble(&release, &platform, Kind::Insert, &assets)
+                .await
+                .unwrap_or_else(|fault| panic!("{}: {fault}", release.title));
+            let entry = catalogue.releases.iter().find(|r| r.upc.as_str() == upc);
+            let entry = entry.unwrap();
+            assert_eq!(package.tracks.len(), entry.tracks.len());
+            let limited = entry.rights.iter().any(|right| right.territories.is_some());
+            assert_eq!(matches!(package.territories, Territories::Only(_)), limited);
+        }
+    }
+}

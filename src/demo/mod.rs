@@ -21,7 +21,7 @@ mod watch;
 use std::{
     fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
@@ -130,7 +130,7 @@ async fn play(
     if let Err(standstill) = decided {
         screen.note(&format!("Not everything was decided: {standstill:#}"));
     }
-    where_to_look(state, options, screen)?;
+    where_to_look(state, stage.embedded.directory(), options, screen)?;
     Ok(if is_ok {
         Ending::AllWell
     } else {
@@ -150,41 +150,38 @@ fn print(accounts: &[Account], is_ok: bool, json: bool) -> anyhow::Result<()> {
     stdout.flush().context("standard output cannot be written")
 }
 
-fn where_to_look(state: &State, options: &Options, screen: &Screen) -> anyhow::Result<()> {
-    let root = state.root().display();
-    let mut lines = vec![
-        String::new(),
-        "Where to look next:".to_owned(),
-        format!(
-            "  what each partner received   {}",
-            state.partners()?.display()
-        ),
-        format!(
-            "  the daemon's log             {}",
-            state.daemon_log().display()
-        ),
-        format!(
-            "  the daemon's configuration   {}",
-            state.daemon_config().display()
-        ),
-    ];
+fn where_to_look(
+    state: &State,
+    postgres: &Path,
+    options: &Options,
+    screen: &Screen,
+) -> anyhow::Result<()> {
+    let mut places = vec![("what each partner received", state.partners()?)];
     if let Some(out) = &options.out {
-        lines.push(format!("  the same, kept by --out      {}", out.display()));
+        places.push(("the same, kept by --out", out.clone()));
     }
-    if options.keep {
-        lines.push(format!(
-            "  the database                 psql \"$(cat '{}')\"",
+    places.extend([
+        ("the daemon's log", state.daemon_log()),
+        ("the daemon's configuration", state.daemon_config()),
+        ("PostgreSQL and its log", postgres.to_owned()),
+        ("all of it", state.root().to_owned()),
+    ]);
+    screen.note("\nWhere to look next:");
+    for (what, place) in places {
+        screen.note(&format!("  {what:28} {}", place.display()));
+    }
+    screen.note(&if options.keep {
+        format!(
+            "  {:28} psql \"$(cat '{}')\" -c 'select * from worker.deliveries'",
+            "the database",
             state.database_url().display()
-        ));
-        lines.push(
-            "      select release_title, platform_name, state, attempts from worker.deliveries;"
-                .into(),
-        );
+        )
     } else {
-        lines.push("  the database while it runs   run the demo with --keep".into());
-    }
-    lines.push(format!("  all of it                    {root}"));
-    screen.note(&lines.join("\n"));
+        format!(
+            "  {:28} run the demo with --keep",
+            "the database while it runs"
+        )
+    });
     Ok(())
 }
 

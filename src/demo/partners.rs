@@ -248,6 +248,6 @@ fn token(state: &State, file: &std::path::Path) -> anyhow::Result<String> {
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     fs::create_dir_all(state.credentials())?;
-    state.write_private(file, &token)?;
+    State::write_private(file, &token)?;
     Ok(token)
 }

@@ -61,6 +61,7 @@ pub(crate) fn table(accounts: &[Account]) -> String {
             "Method",
             "State",
             "Attempts",
+            "Files equal",
             "What the partner confirmed",
         ]);
     if !table.is_tty() {
@@ -88,7 +89,7 @@ pub(crate) fn table(accounts: &[Account]) -> String {
 }
 
 /// A release's first row has its title, the second its bar code.
-fn delivery_row(line: usize, account: &Account) -> [Cell; 6] {
+fn delivery_row(line: usize, account: &Account) -> [Cell; 7] {
     let row = &account.row;
     let release = match (line, &row.upc) {
         (0, _) => row.release_title.clone(),
@@ -106,29 +107,45 @@ fn delivery_row(line: usize, account: &Account) -> [Cell; 6] {
         Cell::new(&row.method),
         Cell::new(&row.state).fg(colour),
         Cell::new(row.attempts).set_alignment(CellAlignment::Right),
+        Cell::new(files_equal(account)).set_alignment(CellAlignment::Right),
         Cell::new(confirmed(account)),
     ]
+}
+
+/// How many files have the same SHA-256 on both sides.
+fn files_equal(account: &Account) -> String {
+    let equal = account
+        .files
+        .iter()
+        .filter(|file| file.sha256_received.as_ref() == Some(&file.sha256_sent))
+        .count();
+    format!("{equal} of {}", account.files.len())
 }
 
 fn confirmed(account: &Account) -> String {
     let Some(received) = &account.received else {
         return "nothing".into();
     };
-    let equal = account
-        .files
-        .iter()
-        .filter(|file| file.sha256_received.as_ref() == Some(&file.sha256_sent))
-        .count();
-    let word = match (&received.verdict, &account.row.receipt) {
+    let words = match (&received.verdict, &account.row.receipt) {
         (Verdict::Rejected(_), _) => "rejected",
         (Verdict::Accepted, Some(receipt)) => &receipt.confirmed,
         (Verdict::Accepted, None) => "received",
     };
-    format!(
-        "{word}; id {}; {equal} of {} files equal",
-        received.partner_release_id,
-        account.files.len()
-    )
+    let words: Vec<String> = words.split_whitespace().map(shorten).collect();
+    words.join(" ")
+}
+
+/// Names of acknowledgements are long; their two ends tell them apart. The document has all of it.
+fn shorten(word: &str) -> String {
+    const LONGEST: usize = 28;
+    const END: usize = 12;
+    let characters = word.chars().count();
+    if characters <= LONGEST {
+        return word.to_owned();
+    }
+    let start: String = word.chars().take(END).collect();
+    let end: String = word.chars().skip(characters - END).collect();
+    format!("{start}…{end}")
 }
 
 /// One line that sums it up.

@@ -39,8 +39,8 @@ pub(crate) fn write(state: &State, database_url: &str) -> anyhow::Result<()> {
         set(&mut config, "ddex", "schemas", schemas);
     }
     let text = toml::to_string(&config).context("the daemon's configuration")?;
-    state.write_private(&state.daemon_config(), &text)?;
-    state.write_private(&state.database_url(), database_url)
+    State::write_private(&state.daemon_config(), &text)?;
+    State::write_private(&state.database_url(), database_url)
 }
 
 fn set(config: &mut Table, section: &str, key: &str, value: &str) {

@@ -19,7 +19,7 @@ const CONNECTIONS: u32 = 4;
 /// Everything that runs.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    embedded: Embedded,
+    pub(crate) embedded: Embedded,
     pub(crate) pool: PgPool,
     pub(crate) partners: Partners,
     pub(crate) daemon: Daemon,

@@ -129,24 +129,14 @@ impl State {
 
     fn remove(&self, name: &str) -> anyhow::Result<()> {
         let path = self.root.join(name);
-        let removed = match path.symlink_metadata() {
-            Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
-            Ok(_) => fs::remove_file(&path),
-            Err(error) => Err(error),
-        };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("{} cannot be removed", path.display()))
-            }
-            _ => Ok(()),
-        }
+        remove_if_there(&path).with_context(|| format!("{} cannot be removed", path.display()))
     }
 
     /// Writes a file that only its owner reads: it holds a secret.
-    pub(crate) fn write_private(&self, path: &Path, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         let write = || {
             let partial = path.with_extension("partial");
-            self.remove_file_if_there(&partial)?;
+            remove_if_there(&partial)?;
             let mut file = File::options()
                 .create_new(true)
                 .write(true)
@@ -156,14 +146,6 @@ impl State {
             fs::rename(partial, path)
         };
         write().with_context(|| format!("{} cannot be written", path.display()))
-    }
-
-    #[expect(clippy::unused_self, reason = "it belongs to the directory")]
-    fn remove_file_if_there(&self, path: &Path) -> io::Result<()> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
     }
 
     pub(crate) fn remember_daemon(&self, pid: u32) -> io::Result<()> {
@@ -203,6 +185,19 @@ impl State {
             line.split(|byte| *byte == 0)
                 .any(|word| word == config.as_os_str().as_encoded_bytes())
         })
+    }
+}
+
+/// A file, a link or a directory with all that is in it.
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -255,7 +250,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = State::open(directory.path()).unwrap();
         for text in ["first", "second"] {
-            state.write_private(&state.database_url(), text).unwrap();
+            State::write_private(&state.database_url(), text).unwrap();
             assert_eq!(fs::read_to_string(state.database_url()).unwrap(), text);
         }
         let mode = fs::metadata(state.database_url())

@@ -66,22 +66,32 @@ impl Job for Confirm {
     const MAX_ATTEMPTS: i16 = i16::MAX;
     const TIMEOUT: Duration = Duration::from_secs(300);
     const PREFETCH: bool = false;
+    const BEGINS_ITSELF: bool = true;
 
     async fn run(self, services: Arc<Services>, lease: Lease) -> Result<Done, JobFault> {
-        let Some(delivery) = sent(&services, self.delivery).await? else {
-            return Ok(Done::Complete);
+        let Some(delivery) = begin(&services, self.delivery, &lease).await? else {
+            return Ok(Done::Settled);
         };
         let answer = ask(&services, &delivery).await;
         record_answer(&services, self.delivery, &lease, answer).await
     }
 }
 
-/// The delivery, if it still waits for the partner's word.
-async fn sent(services: &Services, id: Uuid) -> Result<Option<Delivery>, JobFault> {
-    let mut conn = services.pool.acquire().await?;
-    Ok(row::lock(&mut conn, id)
+/// Counts the question. `None`: the lease is lost, or the delivery waits for no word any more.
+async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Delivery>, JobFault> {
+    let now = (services.clock)();
+    let mut tx = services.pool.begin().await?;
+    if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
+        return Ok(None);
+    }
+    let delivery = row::lock(&mut tx, id)
         .await?
-        .filter(|delivery| delivery.state == State::Sent))
+        .filter(|delivery| delivery.state == State::Sent);
+    if delivery.is_none() {
+        queue::settle(&mut tx, lease, &Outcome::Completed, now).await?;
+    }
+    tx.commit().await?;
+    Ok(delivery)
 }
 
 async fn ask(services: &Services, delivery: &Delivery) -> Result<Status, Fault> {

@@ -1,7 +1,7 @@
 //! What is known of a partner's SFTP server before anything connects: its address, directory, pinned
 //! host key and credentials, as the platform's row names them.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -26,6 +26,8 @@ pub(super) struct Endpoint {
     pub(super) directory: String,
     /// As `ssh-keygen -l` prints it, without padding; `None` where nothing is pinned.
     pub(super) host_key: Option<String>,
+    /// The kind of the pinned host key, once it was found not to be the one asked for first.
+    pub(super) host_key_kind: OnceLock<&'static str>,
     pub(super) credentials: Credentials,
     pub(super) connections: u16,
     pub(super) site: Site,
@@ -110,6 +112,7 @@ impl Endpoint {
             username,
             directory: directory(&decoded(url.path())?),
             host_key,
+            host_key_kind: OnceLock::new(),
             credentials: credentials.clone(),
             connections: platform
                 .format_specs

@@ -19,8 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the partner may take to answer one request, or to take the next bytes of an upload.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Host key algorithms by kind. A server has a key of several kinds, and the pinned one need not be
-/// of the kind that is negotiated first.
+/// Host key algorithms by kind, in the order in which they are asked for, which is that of OpenSSH's
+/// own client. A server has a key of several kinds, and the pinned one may be of any.
 const HOST_KEY_KINDS: [&str; 3] = [
     "ssh-ed25519",
     "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521",
@@ -208,7 +208,13 @@ fn fault(site: &Site, doing: &str, error: &ssh2::Error) -> Fault {
 
 /// Connects up to the host key, which is the pinned one when this returns.
 fn greet(endpoint: &Endpoint, line: &Line) -> Result<(ssh2::Session, String), Fault> {
-    let (ssh, offered) = handshake(endpoint, line, None)?;
+    if let (Some(kind), Some(pinned)) = (endpoint.host_key_kind.get(), &endpoint.host_key)
+        && let Ok((ssh, offered)) = handshake(endpoint, line, kind)
+        && offered == *pinned
+    {
+        return Ok((ssh, offered));
+    }
+    let (ssh, offered) = handshake(endpoint, line, &HOST_KEY_KINDS.join(","))?;
     let Some(pinned) = &endpoint.host_key else {
         return Err(Fault::new(
             Code::SettingsInvalid,
@@ -227,9 +233,11 @@ fn greet(endpoint: &Endpoint, line: &Line) -> Result<(ssh2::Session, String), Fa
     }
     for kind in HOST_KEY_KINDS {
         // A server without a key of this kind refuses the handshake.
-        if let Ok((ssh, other)) = handshake(endpoint, line, Some(kind))
+        if let Ok((ssh, other)) = handshake(endpoint, line, kind)
             && other == *pinned
         {
+            // Another connection may have found it at the same time.
+            let _known = endpoint.host_key_kind.set(kind);
             return Ok((ssh, other));
         }
     }
@@ -245,7 +253,7 @@ fn greet(endpoint: &Endpoint, line: &Line) -> Result<(ssh2::Session, String), Fa
 fn handshake(
     endpoint: &Endpoint,
     line: &Line,
-    host_keys: Option<&str>,
+    host_keys: &str,
 ) -> Result<(ssh2::Session, String), Fault> {
     let failed = |words: &str| {
         Fault::new(
@@ -262,10 +270,8 @@ fn handshake(
     }
     let mut ssh = ssh2::Session::new().map_err(|error| failed(error.message()))?;
     ssh.set_timeout(u32::try_from(ANSWER_TIMEOUT.as_millis()).unwrap_or(u32::MAX));
-    if let Some(host_keys) = host_keys {
-        ssh.method_pref(MethodType::HostKey, host_keys)
-            .map_err(|error| failed(error.message()))?;
-    }
+    ssh.method_pref(MethodType::HostKey, host_keys)
+        .map_err(|error| failed(error.message()))?;
     ssh.set_tcp_stream(socket);
     ssh.handshake().map_err(|error| match error.code() {
         ErrorCode::Session(ssh_error::TIMEOUT | ssh_error::SOCKET_TIMEOUT) => {

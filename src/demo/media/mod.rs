@@ -48,7 +48,8 @@ pub(crate) async fn make(
     .context("the task that makes the demo's files ended early")?
 }
 
-fn make_on_all_processors(
+/// The same, in this thread and its own; `progress` is told how many of how many are done.
+pub(super) fn make_on_all_processors(
     catalogue: &Catalogue,
     root: &Path,
     stop: &CancellationToken,

@@ -212,14 +212,15 @@ impl World {
         .await
     }
 
-    /// A text of the one delivery there is.
+    /// A text of the newest delivery; `None` too while there is no delivery.
     pub(crate) async fn delivery(&self, column: &str) -> Option<String> {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        sqlx::query_scalar::<_, Option<String>>(sqlx::AssertSqlSafe(format!(
             "select ({column})::text from worker.deliveries order by revision desc limit 1"
         )))
-        .fetch_one(self.pool())
+        .fetch_optional(self.pool())
         .await
         .unwrap()
+        .flatten()
     }
 
     /// A text of the one distribution record there is.

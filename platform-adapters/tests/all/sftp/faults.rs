@@ -131,6 +131,23 @@ async fn without_a_pinned_host_key_nothing_is_sent_and_the_key_is_shown() {
 }
 
 #[tokio::test]
+async fn a_host_key_of_any_kind_can_be_pinned() {
+    let partner = Partner::start().await;
+    let shown = Command::new("ssh-keygen")
+        .arg("-lf")
+        .arg(partner.state().join("host_key_ecdsa.pub"))
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let fingerprint = shown.split(' ').nth(1).unwrap();
+    assert_ne!(fingerprint, partner.sshd.fingerprint());
+    let sentences = check(&partner, json!({"host_key": fingerprint}))
+        .await
+        .unwrap();
+    assert!(sentences[1].contains(fingerprint));
+}
+
+#[tokio::test]
 async fn a_changed_host_key_holds_the_platform() {
     let mut partner = Partner::start().await;
     let pinned = partner.sshd.fingerprint().to_owned();
