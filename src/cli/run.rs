@@ -91,12 +91,13 @@ fn stop_on_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
+        let mut was_asked = false;
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if shutdown.is_cancelled() {
+            if was_asked {
                 tracing::warn!(
                     "stopping at once; what is running is taken up again after its lease"
                 );
@@ -105,6 +106,7 @@ fn stop_on_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
             tracing::info!(
                 "stopping: no new deliveries, running ones finish; once more to stop at once"
             );
+            was_asked = true;
             shutdown.cancel();
         }
     });
