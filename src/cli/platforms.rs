@@ -35,8 +35,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Validate a platform's settings and connect to it: name, host key or certificate,
-    /// credentials, write access. Delivers nothing.
+    /// Validate a platform's settings and connect to it. Delivers nothing.
+    ///
+    /// Looks at name, host key or certificate, credentials, write access. Exit code: 0 if all is
+    /// well, 1 otherwise. `tunemantra-worker check --connect` does so for every active platform.
     Check {
         /// The platform's id.
         id: i32,
@@ -44,8 +46,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Let a platform go on after its settings were mended: its queue is no longer paused, and its
-    /// held deliveries are queued again.
+    /// Let a platform go on after its settings were mended.
+    ///
+    /// Its queue is no longer paused, and its held deliveries are queued again.
     Resume {
         /// The platform's id.
         id: i32,
