@@ -3,7 +3,6 @@
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
-use chrono::Utc;
 use clap::Subcommand;
 use jobs::{catalog, delivery};
 use platform_adapters::{ConnectOptions, Fault, connect, package::AssetStore, settings::Platform};
@@ -119,7 +118,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 ))
                 .into());
             }
-            let resumed = delivery::resume_platform(&mut transaction, id, Utc::now()).await?;
+            let resumed =
+                delivery::resume_platform(&mut transaction, id, jobs::clock::system()()).await?;
             transaction.commit().await?;
             if json {
                 table::json(&mut out, &resumed)?;

@@ -303,7 +303,7 @@ mod tests {
         let database = TestDatabase::create().await;
         let pool = database.pool();
         let catalogue = Catalogue::embedded().unwrap();
-        let now = Utc::now();
+        let now = jobs::clock::system()();
         let first = [platform("http://127.0.0.1:1/")];
         load(pool, &catalogue, &first, now).await.unwrap();
         let later = now + TimeDelta::days(3);
@@ -348,7 +348,7 @@ mod tests {
         let database = TestDatabase::create().await;
         let mut connection = database.pool().acquire().await.unwrap();
         let catalogue = Catalogue::embedded().unwrap();
-        let now = Utc::now();
+        let now = jobs::clock::system()();
         let rows = [platform("http://127.0.0.1:1/")];
         load(database.pool(), &catalogue, &rows, now).await.unwrap();
         let root = tempfile::tempdir().unwrap();
