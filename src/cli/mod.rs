@@ -64,13 +64,6 @@ impl std::fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
-    pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self {
-            code: EX_USAGE,
-            error: error.into(),
-        }
-    }
-
     pub(crate) fn missing(sentence: String) -> Self {
         Self {
             code: EX_NOINPUT,
