@@ -13,7 +13,7 @@ use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::{cli::Failure, config::Config};
 
 /// Runs until `shutdown`, then drains.
 pub(crate) async fn run(
@@ -22,14 +22,18 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let clock = clock::system();
-    let assets = AssetStore::local(&config.assets.root).context("assets.root")?;
+    let assets = AssetStore::local(&config.assets.root)
+        .context("assets.root")
+        .map_err(Failure::configuration)?;
     let schemas = config
         .ddex
         .schemas()
         .map(|path| ddex::find_schemas(&path))
         .transpose();
     let options = ConnectOptions {
-        ddex_schemas: schemas.context("ddex.schemas")?,
+        ddex_schemas: schemas
+            .context("ddex.schemas")
+            .map_err(Failure::configuration)?,
     };
     let make = {
         let assets = assets.clone();
