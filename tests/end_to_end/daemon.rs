@@ -1,6 +1,6 @@
 //! Starting and stopping the daemon, and what it survives.
 
-use std::{collections::HashSet, fs, time::Duration};
+use std::{collections::HashSet, fs, process::Stdio, time::Duration};
 
 use nix::sys::signal::Signal;
 use platform_adapters::sandbox::{HttpPartner, Misbehaviour, Misbehaviours, SftpKind};
@@ -261,11 +261,13 @@ async fn what_is_wrong_at_the_start_is_said_with_its_place() {
             "{arguments:?}"
         );
     }
-    let usage = answer(program().arg("run")).await;
-    usage.expect(78, &["no database is configured", "DATABASE_URL"]);
+    let mut run = program();
+    run.arg("run").env("TUNEMANTRA_ASSETS_ROOT", site.assets());
+    let nowhere = answer(&mut run).await;
+    nowhere.expect(78, &["no database is configured", "DATABASE_URL"]);
     let unreachable = "postgres://tm:s3cret-pw@127.0.0.1:1/none";
-    let away = answer(program().arg("run").env("DATABASE_URL", unreachable)).await;
-    away.expect(69, &["the database cannot be connected to"]);
+    let away = answer(run.env("DATABASE_URL", unreachable)).await;
+    away.expect(69, &["the database"]);
     site.keep_secret("s3cret-pw");
     site.assert_no_secret(&away.stderr);
     let missing = site.cli(&["platforms", "check", "4711"]).await;
@@ -284,6 +286,24 @@ async fn what_is_wrong_at_the_start_is_said_with_its_place() {
     site.cli(&["run"])
         .await
         .expect(78, &["assets.root", nowhere]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_seen_enough_is_no_error() {
+    let site = Site::new().await;
+    for arguments in [
+        ["platforms", "list"].as_slice(),
+        &["deliveries", "list", "--json"],
+    ] {
+        let mut command = program();
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(site.config_file());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().await.unwrap().code(), Some(0), "{arguments:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

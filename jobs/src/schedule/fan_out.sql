@@ -34,7 +34,7 @@ judged as materialized (
         when named.platform_id is null then 'no_platforms'
         when p.id is null then 'platform_unknown'
         when coalesce(p.status, 'active') <> 'active' then 'platform_inactive'
-        when cardinality(p.supported_content) > 0
+        when coalesce(cardinality(p.supported_content), 0) > 0
              and not exists (select from unnest(p.supported_content) as taken (label)
                              where lower(taken.label) = r.type::text) then 'content_unsupported'
         end) as verdict (refusal)
@@ -63,7 +63,7 @@ wanted as materialized (
 known as materialized (
     select wanted.*, newest.id as delivery_id, newest.state, coalesce(newest.revision, 0) as revision,
         record.id as record_id,
-        coalesce((select before.kind <> 'takedown' from worker.deliveries before
+        newest.id is not null and coalesce((select before.kind <> 'takedown' from worker.deliveries before
                   where before.release_id = wanted.release_id
                     and before.platform_id = wanted.platform_id and before.state = 'accepted'
                   order by before.revision desc limit 1), false) as is_live
