@@ -30,7 +30,7 @@ enum Command {
     List {
         /// Only those in this state: queued, sending, sent, accepted, rejected, retrying, unknown,
         /// failed, held, canceled.
-        #[arg(long)]
+        #[arg(long, value_parser = known_state)]
         state: Option<String>,
         /// Only those to this platform.
         #[arg(long, value_name = "ID")]
@@ -82,15 +82,6 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             limit,
             json: as_json,
         } => {
-            if let Some(word) = &state
-                && State::from_word(word).is_none()
-            {
-                let known = State::ALL.map(State::as_str).join(", ");
-                return Err(Failure::usage(anyhow::anyhow!(
-                    "there is no state {word:?}; there are {known}"
-                ))
-                .into());
-            }
             let filter = Filter {
                 state,
                 platform_id: platform,
@@ -128,6 +119,15 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refused while the arguments are read, before anything is connected to.
+fn known_state(word: &str) -> Result<String, String> {
+    if State::from_word(word).is_some() {
+        return Ok(word.to_owned());
+    }
+    let known = State::ALL.map(State::as_str).join(", ");
+    Err(format!("there is no state {word:?}; there are {known}"))
 }
 
 fn confirmed(listed: &Listed) -> String {

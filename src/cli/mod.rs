@@ -202,6 +202,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match start(arguments) {
         Ok(code) => code,
+        Err(error) if is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let failure = Failure::of(error);
             // There is nowhere to report that standard error is closed.
@@ -209,6 +210,15 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Whoever read standard output has gone, as `head` does when it has seen enough.
+fn is_unread(error: &anyhow::Error) -> bool {
+    let written = error.downcast_ref().map(std::io::Error::kind);
+    let serialized = error
+        .downcast_ref()
+        .and_then(serde_json::Error::io_error_kind);
+    written.or(serialized) == Some(std::io::ErrorKind::BrokenPipe)
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {

@@ -279,7 +279,7 @@ mod tests {
 
     fn platform(endpoint: &str) -> PlatformRow {
         PlatformRow {
-            name: "Nordlys",
+            name: "Nordlys".into(),
             delivery_method: "api",
             api_endpoint: endpoint.into(),
             api_credentials: json!({"bearer_token": {"env": "NOT_READ"}}),
