@@ -12,5 +12,6 @@ mod ddex;
 mod fixtures;
 mod package;
 mod sandbox;
+mod sandbox_sftp;
 mod sftp;
 mod sshd;
