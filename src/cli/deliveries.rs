@@ -30,8 +30,8 @@ enum Command {
     List {
         /// Only those in this state: queued, sending, sent, accepted, rejected, retrying, unknown,
         /// failed, held, canceled.
-        #[arg(long, value_parser = known_state)]
-        state: Option<String>,
+        #[arg(long, value_parser = state)]
+        state: Option<State>,
         /// Only those to this platform.
         #[arg(long, value_name = "ID")]
         platform: Option<i32>,
@@ -83,7 +83,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             json: as_json,
         } => {
             let filter = Filter {
-                state,
+                state: state.map(|state| state.as_str().to_owned()),
                 platform_id: platform,
                 release_id: release,
                 upc,
@@ -121,13 +121,11 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refused while the arguments are read, before anything is connected to.
-fn known_state(word: &str) -> Result<String, String> {
-    if State::from_word(word).is_some() {
-        return Ok(word.to_owned());
-    }
-    let known = State::ALL.map(State::as_str).join(", ");
-    Err(format!("there is no state {word:?}; there are {known}"))
+fn state(word: &str) -> Result<State, String> {
+    State::from_word(word).ok_or_else(|| {
+        let known = State::ALL.map(State::as_str).join(", ");
+        format!("there is no such state; there are {known}")
+    })
 }
 
 fn confirmed(listed: &Listed) -> String {

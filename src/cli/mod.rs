@@ -74,7 +74,7 @@ pub(crate) struct Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:#}", self.error)
+        f.write_str(format!("{:#}", self.error).trim_end())
     }
 }
 
@@ -175,9 +175,12 @@ fn of_database(error: &sqlx::Error) -> (u8, String) {
             EX_SOFTWARE,
             format!("the database refused a statement: {message}"),
         ),
-        (None, sqlx::Error::Configuration(_)) => {
-            (EX_CONFIG, format!("database.url cannot be read: {message}"))
-        }
+        (None, sqlx::Error::Configuration(_)) => (
+            EX_CONFIG,
+            format!(
+                "DATABASE_URL or database.url is not of the form postgres://user:password@host:port/database: {message}"
+            ),
+        ),
         (None, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => (
             EX_UNAVAILABLE,
             format!("the database does not answer: {message}"),
@@ -266,15 +269,12 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
         .await
         .map_err(|error| {
             let (code, sentence) = of_database(&error);
-            // Right after the start a statement of ours cannot be at fault: the server is.
-            let code = if code == EX_SOFTWARE {
-                EX_UNAVAILABLE
-            } else {
-                code
-            };
-            Failure {
-                code,
-                error: anyhow::anyhow!(sentence),
+            if code == EX_CONFIG {
+                return Failure::configuration(anyhow::anyhow!(sentence));
             }
+            // With its causes it would say the same twice.
+            Failure::unavailable(anyhow::anyhow!(
+                "the database cannot be connected to: {error}"
+            ))
         })
 }

@@ -14,5 +14,6 @@ mod daemon;
 mod demo;
 mod memory;
 mod processes;
+mod sandbox;
 mod site;
 mod trouble;
