@@ -7,7 +7,7 @@ use platform_adapters::sandbox::{HttpPartner, Misbehaviour, Misbehaviours, SftpK
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 
 use super::{
-    processes::{Running, answer, family, program, send, until, until_gone},
+    processes::{Running, answer, family, program, until, until_gone},
     site::{Site, assert_received_once},
 };
 
@@ -203,14 +203,15 @@ async fn the_daemon_survives_a_database_that_goes_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_database_starts_and_stops_with_the_daemon() {
     let site = Site::new().await;
-    let state = site.path("state");
-    for log in ["first.log", "again.log"] {
+    let start = |log: &str| {
         let mut command = program();
-        command
-            .args(["run", "--embedded", "--state-dir"])
-            .arg(&state);
+        command.args(["run", "--embedded", "--state-dir"]);
+        command.arg(site.path("state"));
         command.env("TUNEMANTRA_ASSETS_ROOT", site.assets());
-        let mut daemon = Running::start(&mut command, site.path(log), None);
+        Running::start(&mut command, site.path(log))
+    };
+    for log in ["first.log", "again.log"] {
+        let mut daemon = start(log);
         daemon.says("queue started").await;
         let processes = family(daemon.pid());
         assert!(processes.len() > 2, "PostgreSQL runs: {processes:?}");
@@ -219,17 +220,12 @@ async fn an_embedded_database_starts_and_stops_with_the_daemon() {
         until_gone(&processes).await;
     }
     // Killed, it leaves PostgreSQL behind, and the next one clears that away.
-    let mut command = program();
-    command
-        .args(["run", "--embedded", "--state-dir"])
-        .arg(&state);
-    command.env("TUNEMANTRA_ASSETS_ROOT", site.assets());
-    let mut killed = Running::start(&mut command, site.path("killed.log"), None);
+    let mut killed = start("killed.log");
     killed.says("queue started").await;
     let left = family(killed.pid());
-    send(killed.pid(), Signal::SIGKILL);
+    killed.signal(Signal::SIGKILL);
     killed.end().await;
-    let mut next = Running::start(&mut command, site.path("next.log"), None);
+    let mut next = start("next.log");
     next.says("queue started").await;
     until_gone(&left).await;
     next.signal(Signal::SIGTERM);
@@ -326,7 +322,10 @@ async fn a_wrong_database_url_is_not_repeated() {
         ),
     ] {
         fs::write(&file, text).unwrap();
-        let refused = answer(program().args(["run", "--config"]).arg(&file)).await;
+        let mut run = program();
+        run.args(["run", "--config"]).arg(&file);
+        run.env("TUNEMANTRA_ASSETS_ROOT", site.assets());
+        let refused = answer(&mut run).await;
         refused.expect(78, &[line]);
         site.assert_no_secret(&refused.stderr);
     }

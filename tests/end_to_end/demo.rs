@@ -49,19 +49,15 @@ async fn the_demo_delivers_everything_once_whatever_is_killed() {
 
 async fn kill_the_daemon_twice_then_interrupt(demo: &Demo) {
     let out = demo.home.path().join("out");
-    let mut running = Running::start(
-        &mut demo.command(&out),
-        demo.home.path().join("1.log"),
-        None,
-    );
+    let mut running = Running::start(&mut demo.command(&out), demo.home.path().join("1.log"));
     let mut daemon = 0;
-    for received in [3, 10] {
+    for received in [3, 6] {
         daemon = demo.until_daemon_other_than(daemon).await;
         demo.until_received(received).await;
         send(daemon, Signal::SIGKILL);
     }
     daemon = demo.until_daemon_other_than(daemon).await;
-    demo.until_received(20).await;
+    demo.until_received(10).await;
     let processes = family(running.pid());
     assert!(
         processes.iter().any(|(pid, _)| *pid == daemon),
@@ -83,13 +79,10 @@ async fn kill_the_daemon_twice_then_interrupt(demo: &Demo) {
 }
 
 async fn kill_everything(demo: &Demo) {
+    let before = demo.received();
     let out = demo.home.path().join("out");
-    let mut running = Running::start(
-        &mut demo.command(&out),
-        demo.home.path().join("2.log"),
-        None,
-    );
-    demo.until_received(30).await;
+    let mut running = Running::start(&mut demo.command(&out), demo.home.path().join("2.log"));
+    demo.until_received(before + 5).await;
     let processes = family(running.pid());
     assert!(
         processes.len() > 4,

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     future::Future,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
@@ -83,13 +83,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it with both outputs in the file `log`, or standard output in a file of its own.
-    pub(crate) fn start(command: &mut Command, log: PathBuf, stdout: Option<&Path>) -> Self {
+    /// Starts it with both outputs in the file `log`.
+    pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
         let file = File::options().create(true).append(true).open(&log);
         let file = file.unwrap();
-        let stdout = stdout.map_or_else(|| file.try_clone(), File::create);
         let child = command
-            .stdout(stdout.unwrap())
+            .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
             .unwrap();

@@ -111,7 +111,7 @@ impl Site {
     pub(crate) fn daemon(&self, name: &str) -> Running {
         let mut command = program();
         command.arg("run").arg("--config").arg(self.config_file());
-        Running::start(&mut command, self.path(name), None)
+        Running::start(&mut command, self.path(name))
     }
 
     /// Stops a daemon in order, and looks at its log for what must not be there.
