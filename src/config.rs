@@ -6,8 +6,8 @@ use std::{fmt, fs, path::PathBuf, time::Duration};
 use anyhow::{Context as _, bail};
 use jobs::{
     catalog::Withholding,
-    delivery::{ConfirmPolicy, RetryPolicy},
-    queue,
+    delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy},
+    queue::{self, circuit::CircuitPolicy},
     schedule::PollSettings,
 };
 use serde::Deserialize;
@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) assets: Assets,
     pub(crate) queue: Queue,
     pub(crate) schedules: PollSettings,
+    pub(crate) limits: LimitPolicy,
+    pub(crate) circuit: CircuitPolicy,
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
     pub(crate) catalog: Withholding,
