@@ -284,7 +284,10 @@ async fn claim_rows(
                       case when q.circuit_opened_at is not null then 1
                            else least(coalesce(q.concurrency, a.concurrency), floor(q.pace)::int)
                       end as concurrency
-               from asked a left join worker.queues q on q.name = a.queue
+               from asked a left join lateral (
+                   -- The offset keeps it one look at the index for each queue.
+                   select * from worker.queues q where q.name = a.queue offset 0
+               ) q on true
            ), budget as materialized (
                select queue, greatest(0, case when concurrency is null or quota = 0 then quota else least(quota,
                    concurrency - (select count(*) from worker.jobs r

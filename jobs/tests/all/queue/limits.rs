@@ -114,6 +114,45 @@ async fn a_rate_holds_over_all_daemons_and_time_frees_it() {
 }
 
 #[tokio::test]
+async fn what_another_daemon_claims_while_this_one_waits_for_the_lock_counts() {
+    let bench = Bench::new().await;
+    let limits = Limits {
+        rates: Rates {
+            per_hour: Some(1),
+            ..RATE
+        },
+        ..Limits::default()
+    };
+    limit(&bench, limits, Utc::now()).await;
+    bench.enqueue(&jobs(1, &Action::Succeed)).await;
+    let mut other = bench.pool().begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('worker.queue/q', 0))")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let daemon = bench.daemon();
+    until("the daemon waits for its turn", async || {
+        sqlx::query_scalar(
+            "select exists (select from pg_locks where locktype = 'advisory' and not granted
+                 and database = (select oid from pg_database where datname = current_database()))",
+        )
+        .fetch_one(bench.pool())
+        .await
+        .unwrap()
+    })
+    .await;
+    sqlx::query("update worker.queues set grants = $1 where name = 'q'")
+        .bind(json!([[Utc::now().timestamp_millis(), 1]]))
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    other.commit().await.unwrap();
+    looked(&bench).await;
+    assert_eq!(done(&bench).await, 0);
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn a_queue_wakes_for_its_next_place_and_not_by_polling() {
     let bench = Bench::new().await;
     let limits = Limits {
