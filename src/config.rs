@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use jobs::{
     catalog::Withholding,
-    delivery::{ConfirmPolicy, RetryPolicy},
-    queue,
+    delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy},
+    queue::{self, circuit::CircuitPolicy},
     schedule::PollSettings,
 };
 use serde::Deserialize;
@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) assets: Assets,
     pub(crate) queue: Queue,
     pub(crate) schedules: PollSettings,
+    pub(crate) limits: LimitPolicy,
+    pub(crate) circuit: CircuitPolicy,
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
     pub(crate) catalog: Withholding,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use jobs::{
     clock,
-    delivery::{Adapters, Confirm, Deliver, Services},
+    delivery::{self, Adapters, Confirm, Deliver, Services},
     queue::{self, Registry},
     schedule,
 };
@@ -58,6 +58,8 @@ pub(crate) async fn run(
         assets,
         adapters: Adapters::new(Arc::new(make)),
         retry: config.retry.clone(),
+        circuit: config.circuit.clone(),
+        platform_concurrency: config.queue.platform_concurrency,
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
     });
@@ -65,10 +67,21 @@ pub(crate) async fn run(
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
         .context("job kinds")?;
+    let mut connection = pool.acquire().await.context("the database")?;
+    delivery::set_default_limits(&mut connection, &config.limits, clock())
+        .await
+        .context("the platforms' limits")?;
+    drop(connection);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
         config.schedules.clone(),
+        clock.clone(),
+        shutdown.clone(),
+    ));
+    let limits = tokio::spawn(delivery::keep_limits(
+        pool.clone(),
+        config.limits.refresh(),
         clock.clone(),
         shutdown.clone(),
     ));
@@ -82,6 +95,7 @@ pub(crate) async fn run(
     .await;
     shutdown.cancel();
     schedules.await.context("the schedule loop")?;
+    limits.await.context("the loop that reads limits")?;
     pool.close().await;
     ended.context("the queue")?;
     tracing::info!("stopped");

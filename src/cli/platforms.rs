@@ -1,11 +1,16 @@
-//! `platforms`: how they stand, whether they can be connected to, and going on after a pause.
+//! `platforms`: how they and their partners stand, whether they can be connected to, and going on after a pause.
 
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use jobs::{catalog, delivery};
-use platform_adapters::{ConnectOptions, Fault, connect, package::AssetStore, settings::Platform};
+use platform_adapters::{
+    ConnectOptions, Fault, connect,
+    package::AssetStore,
+    settings::{Platform, Windows},
+};
 use serde_json::json;
 
 use crate::{
@@ -20,7 +25,7 @@ const CONNECTIONS: u32 = 2;
 /// A platform's check failed.
 const EX_FAILED: u8 = 1;
 
-/// Look after platforms: list them, check one's settings and connection, let one go on.
+/// Look after platforms: list them, show one, check one's settings and connection, let one go on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -31,6 +36,14 @@ pub(super) struct Arguments {
 enum Command {
     /// List platforms with what waits for them.
     List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a platform: its limits as they are in force, how the partner stands, what waits for it.
+    Show {
+        /// The platform's id.
+        id: i32,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -68,7 +81,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let mut out = std::io::stdout().lock();
     match arguments.command {
         Command::List { json } => {
-            let listed = catalog::platforms(&pool).await?;
+            let listed = catalog::platforms(&pool, jobs::clock::system()()).await?;
             if json {
                 table::json(&mut out, &listed)?;
             } else if listed.is_empty() {
@@ -77,13 +90,21 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 print_list(&mut out, &listed)?;
             }
         }
+        Command::Show { id, json } => {
+            let listed = catalog::platforms(&pool, jobs::clock::system()()).await?;
+            let Some(one) = listed.iter().find(|one| one.id == id) else {
+                return Err(missing(id).into());
+            };
+            if json {
+                table::json(&mut out, one)?;
+            } else {
+                print_one(&mut out, one)?;
+            }
+        }
         Command::Check { id, json: as_json } => {
             let mut connection = pool.acquire().await?;
             let Some(row) = catalog::platform_row(&mut connection, id).await? else {
-                return Err(Failure::missing(format!(
-                    "there is no platform {id}; `platforms list` shows those there are"
-                ))
-                .into());
+                return Err(missing(id).into());
             };
             let found = check(&row, config).await;
             if as_json {
@@ -115,10 +136,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         Command::Resume { id, json } => {
             let mut transaction = pool.begin().await?;
             if catalog::platform_row(&mut transaction, id).await?.is_none() {
-                return Err(Failure::missing(format!(
-                    "there is no platform {id}; `platforms list` shows those there are"
-                ))
-                .into());
+                return Err(missing(id).into());
             }
             let resumed =
                 delivery::resume_platform(&mut transaction, id, jobs::clock::system()()).await?;
@@ -154,24 +172,96 @@ async fn check(
         .await
 }
 
+fn missing(id: i32) -> Failure {
+    Failure::missing(format!(
+        "there is no platform {id}; `platforms list` shows those there are"
+    ))
+}
+
+/// The one thing about a platform that an operator must know first.
+fn state(one: &catalog::PlatformQueue) -> String {
+    if let Some(at) = one.paused_at {
+        let reason = text(one.paused_reason.as_ref());
+        return format!("paused since {}: {reason}", time(at));
+    }
+    match one.standing.circuit_opened_at {
+        Some(at) => format!("circuit open since {}: {}", time(at), next_probe(one)),
+        None => one.status.clone(),
+    }
+}
+
+fn next_probe(one: &catalog::PlatformQueue) -> String {
+    let code = text(one.standing.circuit_fault_code.as_ref());
+    match one.standing.circuit_probe_at {
+        Some(at) if one.standing.circuit == "open" => {
+            format!("{code}; next probe {}", time(at))
+        }
+        _ => format!("{code}; the next delivery is a probe"),
+    }
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%F %T UTC").to_string()
+}
+
+fn print_one(out: &mut impl std::io::Write, one: &catalog::PlatformQueue) -> anyhow::Result<()> {
+    let standing = &one.standing;
+    let limit = |limit: Option<i32>| limit.map_or("no limit".to_owned(), |limit| limit.to_string());
+    let windows = standing
+        .windows
+        .clone()
+        .map(serde_json::from_value::<Windows>);
+    let windows = match windows {
+        None => "always".to_owned(),
+        Some(Ok(windows)) => windows.to_string(),
+        Some(Err(error)) => format!("never: worker.queues.windows cannot be read: {error}"),
+    };
+    let fault = standing.circuit_fault_at.map_or("none".to_owned(), |at| {
+        let code = text(standing.circuit_fault_code.as_ref());
+        let message = text(standing.circuit_fault_message.as_ref());
+        format!("{} {code}: {message}", time(at))
+    });
+    let at_once = match standing.concurrency {
+        Some(limit) => limit.to_string(),
+        None => "as configured (queue.platform_concurrency)".to_owned(),
+    };
+    let rows = [
+        ["platform", &one.name],
+        ["method", &one.method],
+        ["state", &state(one)],
+        ["deliveries at once", &at_once],
+        ["borne by the partner", &limit(standing.pace)],
+        ["per second", &limit(standing.per_second)],
+        ["per hour", &limit(standing.per_hour)],
+        ["per day", &limit(standing.per_day)],
+        ["windows", &windows],
+        ["circuit", &standing.circuit],
+        ["faults in a row", &standing.circuit_faults.to_string()],
+        ["last fault of the partner", &fault],
+        ["waiting", &one.waiting.to_string()],
+        ["sending", &one.sending.to_string()],
+        ["sent", &one.sent.to_string()],
+        ["held", &one.held.to_string()],
+    ];
+    let rows = rows.map(|row| row.map(str::to_owned));
+    writeln!(
+        out,
+        "{}",
+        table(["", &format!("platform {}", one.id)], rows)
+    )
+    .context("standard output")
+}
+
 fn print_list(
     out: &mut impl std::io::Write,
     listed: &[catalog::PlatformQueue],
 ) -> anyhow::Result<()> {
     let rows = listed.iter().map(|one| {
-        let state = match one.paused_at {
-            Some(at) => format!(
-                "paused since {}: {}",
-                at.format("%F %T UTC"),
-                text(one.paused_reason.as_ref())
-            ),
-            None => one.status.clone(),
-        };
         [
             one.id.to_string(),
             one.name.clone(),
             one.method.clone(),
-            state,
+            state(one),
             one.waiting.to_string(),
             one.sending.to_string(),
             one.sent.to_string(),

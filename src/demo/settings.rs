@@ -23,6 +23,11 @@ pub(crate) fn write(state: &State, database_url: &str) -> anyhow::Result<()> {
         base_s = 1
         max_s = 4
 
+        [circuit]
+        // The partner that is down at first is asked every second.
+        cool_down_s = 1
+        max_cool_down_s = 1
+
         [confirm]
         first_s = 1
         max_s = 4

@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 
 use metadata::Metadata;
 pub use platform::{active_platform_rows, platform_row};
-pub use platforms::{PlatformQueue, platforms};
+pub use platforms::{PlatformQueue, Standing, platforms};
 
 /// Why a release in order is not sent all the same (configuration `catalog`).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]

@@ -17,15 +17,16 @@ use uuid::Uuid;
 use super::{
     Event, Services, State,
     adapters::Known,
-    deliver_queue,
+    limits::{self, Scope},
     outcome::{self, Happened, OutcomeError, after},
+    partner,
     record::{self, Shown},
     row::{self, Delivery},
     transition,
 };
 use crate::{
     catalog::{self, CatalogError},
-    queue::{self, Done, Job, JobFault, Lease, Outcome},
+    queue::{self, Done, Job, JobFault, Lease, Outcome, circuit::Recorded},
 };
 
 /// The job that delivers: arguments of kind `deliver`.
@@ -181,7 +182,7 @@ async fn hand_over(
         is_new,
     } = services.adapters.get(&platform_row)?;
     if is_new {
-        limit(services, &platform).await?;
+        refresh_limits(services, &platform).await?;
     }
     let package = package::assemble(&release, &platform, delivery.kind, &services.assets).await?;
     let package = packaged.insert(Box::new(package));
@@ -218,19 +219,17 @@ async fn hand_over(
     })
 }
 
-/// Tells the queue how many deliveries at a time the platform takes, over all daemons.
-async fn limit(services: &Services, platform: &Platform) -> Result<(), Fault> {
-    let concurrency = platform.format_specs.limits.concurrency.map(i32::from);
-    let queue = deliver_queue(platform.id);
+/// Tells the queue how hard the platform may be used.
+async fn refresh_limits(services: &Services, platform: &Platform) -> Result<(), Fault> {
     let now = (services.clock)();
-    let limited = async {
+    let refreshed = async {
         let mut conn = services.pool.acquire().await?;
-        queue::limit(&mut conn, &queue, concurrency, now).await
+        limits::refresh_limits(&mut conn, Scope::One(platform.id), now).await
     };
-    limited.await.map_err(|error| {
+    refreshed.await.map_err(|error| {
         Fault::new(
             Code::WorkerFault,
-            format!("the queue {queue} could not be limited: {error}"),
+            format!("the limits of {} could not be set: {error}", platform.name),
         )
     })
 }
@@ -314,41 +313,30 @@ async fn write(
     made: &Made,
 ) -> Result<State, OutcomeError> {
     let now = (services.clock)();
-    let (event, happened) = match made {
+    let happened = match made {
         Made::HandedOver {
             receipt,
             package,
             fingerprint,
-        } => (
-            Event::HandedOver {
-                is_final: receipt.is_final,
-            },
-            Happened {
-                receipt: Some(receipt),
-                package: Some(package),
-                fingerprint: Some(fingerprint),
-                ..Happened::default()
-            },
-        ),
+        } => Happened {
+            receipt: Some(receipt),
+            package: Some(package),
+            fingerprint: Some(fingerprint),
+            ..Happened::default()
+        },
         Made::Unchanged {
             receipt,
             fingerprint,
-        } => (
-            Event::Unchanged,
-            Happened {
-                receipt: Some(receipt),
-                fingerprint: Some(fingerprint),
-                ..Happened::default()
-            },
-        ),
-        Made::Faulted { fault, package } => (
-            faulted(services, &delivery, fault, now),
-            Happened {
-                fault: Some(fault),
-                package: package.as_deref(),
-                ..Happened::default()
-            },
-        ),
+        } => Happened {
+            receipt: Some(receipt),
+            fingerprint: Some(fingerprint),
+            ..Happened::default()
+        },
+        Made::Faulted { fault, package } => Happened {
+            fault: Some(fault),
+            package: package.as_deref(),
+            ..Happened::default()
+        },
     };
     let happened = Happened {
         ends_attempt: true,
@@ -356,26 +344,52 @@ async fn write(
         ..happened
     };
     let mut tx = services.pool.begin().await?;
+    let recorded = match made {
+        // The partner was not asked.
+        Made::Unchanged { .. } => Recorded::default(),
+        Made::HandedOver { .. } | Made::Faulted { .. } => {
+            partner::record(&mut tx, services, &delivery, happened.fault, now).await?
+        }
+    };
+    let event = match made {
+        Made::HandedOver { receipt, .. } => Event::HandedOver {
+            is_final: receipt.is_final,
+        },
+        Made::Unchanged { .. } => Event::Unchanged,
+        Made::Faulted { fault, .. } => faulted(services, &delivery, fault, &recorded, now),
+    };
     let state = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await?;
     tx.commit().await?;
+    partner::log(&recorded, &delivery);
     Ok(state)
 }
 
-/// A fault with the policy's word on what follows from it.
-fn faulted(services: &Services, delivery: &Delivery, fault: &Fault, now: DateTime<Utc>) -> Event {
+/// A fault with the policy's word on what follows from it. While the circuit is open the attempt was
+/// a probe: it costs the delivery neither an attempt nor time.
+fn faulted(
+    services: &Services,
+    delivery: &Delivery,
+    fault: &Fault,
+    recorded: &Recorded,
+    now: DateTime<Utc>,
+) -> Event {
     if fault.code == Code::PartnerRefused {
         return Event::Rejected;
     }
     let policy = &services.retry;
     let attempt = i16::try_from(delivery.attempts).unwrap_or(i16::MAX);
     let wait = policy.asked_wait(fault.retry_after, policy.wait(attempt, (services.random)()));
-    let is_throttled = fault.class() == FaultClass::Throttled;
+    let class = match fault.class() {
+        FaultClass::Transient if recorded.before.open.is_some() => FaultClass::Throttled,
+        class => class,
+    };
+    let outage = partner::outage(recorded, delivery, now);
     let is_last = delivery
         .expires_at
-        .is_some_and(|expiry| after(now, wait) >= expiry)
-        || (attempt >= policy.max_attempts && !is_throttled);
+        .is_some_and(|expiry| after(now, wait) >= expiry + outage)
+        || (attempt >= policy.max_attempts && class != FaultClass::Throttled);
     Event::Faulted {
-        class: fault.class(),
+        class,
         wait,
         is_last,
     }

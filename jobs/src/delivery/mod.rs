@@ -5,8 +5,10 @@
 mod adapters;
 mod attempt;
 mod confirm;
+mod limits;
 mod operate;
 mod outcome;
+mod partner;
 mod policy;
 mod read;
 mod record;
@@ -21,12 +23,13 @@ use sqlx::PgPool;
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
+pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};
 pub use operate::{Resumed, resume_platform};
 pub use policy::RetryPolicy;
 pub use read::{Attempt, Document, File, Filter, Listed, Story, evidence, list, story};
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
 
-use crate::{catalog::Withholding, clock::Clock};
+use crate::{catalog::Withholding, clock::Clock, queue::circuit::CircuitPolicy};
 
 /// Priorities of a platform's deliveries: smaller goes first.
 pub const PRIORITY_INSERT: i16 = 50;
@@ -45,6 +48,10 @@ pub struct Services {
     pub adapters: Adapters,
     /// When to try again and when to stop.
     pub retry: RetryPolicy,
+    /// When a partner counts as down, and how it is found to be up again.
+    pub circuit: CircuitPolicy,
+    /// Deliveries to one platform at once where the platform sets no limit.
+    pub platform_concurrency: i32,
     /// When to ask the partner.
     pub confirm: ConfirmPolicy,
     /// What is not sent though it could be.

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    delivery::{Deliver, PRIORITY_INSERT, deliver_queue},
+    delivery::{self, Deliver, PRIORITY_INSERT, Scope, deliver_queue},
     queue::{self, NewJob},
 };
 
@@ -56,6 +56,10 @@ pub async fn fan_out_due(
         counted.refused += row.refused.unwrap_or(0).unsigned_abs();
     }
     counted.deliveries = jobs.len() as u64;
+    if !jobs.is_empty() {
+        // Before the first job of a new platform can be claimed.
+        delivery::refresh_limits(&mut tx, Scope::New, now).await?;
+    }
     queue::enqueue(&mut tx, &jobs).await?;
     tx.commit().await?;
     Ok(counted)

@@ -2,6 +2,7 @@
 //! that does as it is told.
 
 mod bad_input;
+mod circuit;
 mod faults;
 mod flow;
 pub(super) mod harness;

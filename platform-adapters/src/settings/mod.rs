@@ -2,6 +2,7 @@
 //! row is a fault that names the platform, the column and the path in it.
 
 mod credentials;
+mod limits;
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 pub use credentials::{Credentials, SecretReference, SecretSource};
+pub use limits::{Limits, Window, Windows};
 
 use crate::{
     Code, Fault,
@@ -184,14 +186,6 @@ pub enum Confirmation {
     Status,
     /// The partner puts acknowledgement files into a folder.
     Folder,
-}
-
-/// How hard the partner may be used (`format_specs.limits`).
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Deliveries at the same time, over all daemons; `None`: the configuration's default.
-    pub concurrency: Option<u16>,
 }
 
 /// Paths and field names of an HTTP partner (`format_specs.api`).
@@ -414,7 +408,13 @@ fn read<T: DeserializeOwned>(value: Option<&Value>, column: &str) -> Result<T, S
     if !value.is_object() {
         return Err(format!("{column} is not a JSON object"));
     }
-    T::deserialize(value).map_err(|error| error.to_string())
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let place = match error.path().to_string() {
+            root if root == "." => column.to_owned(),
+            path => format!("{column}.{path}"),
+        };
+        format!("{place}: {}", error.into_inner())
+    })
 }
 
 /// The upper bound of `48 hours`, `2-5 days`.

@@ -10,9 +10,9 @@ use std::{
 use async_trait::async_trait;
 use jobs::{
     catalog::Withholding,
-    clock,
+    clock::{self, Clock},
     delivery::{Adapters, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
-    queue::{self, Registry},
+    queue::{self, Registry, circuit::CircuitPolicy},
     schedule::{self, PollSettings},
 };
 use platform_adapters::{
@@ -114,6 +114,8 @@ pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) assets: TempDir,
     pub(crate) partner: Arc<Partner>,
+    pub(crate) circuit: CircuitPolicy,
+    pub(crate) clock: Clock,
     daemon: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
@@ -123,6 +125,8 @@ impl World {
             database: TestDatabase::create().await,
             assets: tempfile::tempdir().unwrap(),
             partner: Arc::default(),
+            circuit: CircuitPolicy::default(),
+            clock: clock::system(),
             daemon: None,
         }
     }
@@ -139,7 +143,7 @@ impl World {
         let partner = Arc::clone(&self.partner);
         Arc::new(Services {
             pool: self.pool().clone(),
-            clock: clock::system(),
+            clock: Arc::clone(&self.clock),
             random: Arc::new(|| 0.0),
             assets: AssetStore::local(self.assets.path()).unwrap(),
             adapters: Adapters::new(Arc::new(move |_| Ok(Arc::clone(&partner) as _))),
@@ -148,6 +152,8 @@ impl World {
                 max_attempts: 3,
                 ..RetryPolicy::default()
             },
+            circuit: self.circuit.clone(),
+            platform_concurrency: 4,
             confirm: ConfirmPolicy {
                 first_s: 0,
                 max_s: 1,
@@ -161,6 +167,7 @@ impl World {
         let services = self.services();
         let shutdown = CancellationToken::new();
         let (pool, stop) = (self.pool().clone(), shutdown.clone());
+        let clock = Arc::clone(&self.clock);
         let task = tokio::spawn(async move {
             let settings = PollSettings {
                 poll_ms: 20,
@@ -169,7 +176,7 @@ impl World {
             let schedules = tokio::spawn(schedule::poll(
                 pool.clone(),
                 settings,
-                clock::system(),
+                Arc::clone(&clock),
                 stop.clone(),
             ));
             let registry = Registry::new()
@@ -177,15 +184,9 @@ impl World {
                 .unwrap()
                 .with::<Confirm>(services)
                 .unwrap();
-            queue::run(
-                pool,
-                registry,
-                queue::Settings::default(),
-                clock::system(),
-                stop,
-            )
-            .await
-            .unwrap();
+            queue::run(pool, registry, queue::Settings::default(), clock, stop)
+                .await
+                .unwrap();
             schedules.await.unwrap();
         });
         self.daemon = Some((task, shutdown));
