@@ -24,7 +24,7 @@ use super::{
     transition,
 };
 use crate::{
-    catalog::{self, CatalogError},
+    catalog::{self, CatalogError, Terms, Withheld},
     queue::{self, Done, Job, JobFault, Lease, Outcome},
 };
 
@@ -253,17 +253,21 @@ async fn load(services: &Services, delivery: &Delivery) -> Result<(PlatformRow, 
                 format!("platform {id} is not there any more"),
             )
         })?;
-    let release = catalog::load(
-        &mut conn,
-        delivery.release_id,
-        &services.withholding,
-        (services.clock)(),
-    )
-    .await
-    .map_err(|error| match error {
-        CatalogError::Fault(fault) => fault,
-        CatalogError::Database(error) => unreachable(error),
-    })?;
+    let terms = Terms {
+        withholding: &services.withholding,
+        restrictions: platform
+            .territory_restrictions
+            .as_deref()
+            .unwrap_or_default(),
+        now: (services.clock)(),
+    };
+    let terms = (delivery.kind != Kind::Takedown).then_some(terms);
+    let release = catalog::load(&mut conn, delivery.release_id, terms)
+        .await
+        .map_err(|error| match error {
+            CatalogError::Fault(fault) => fault,
+            CatalogError::Database(error) => unreachable(error),
+        })?;
     Ok((platform, release))
 }
 
@@ -365,6 +369,9 @@ async fn write(
 fn faulted(services: &Services, delivery: &Delivery, fault: &Fault, now: DateTime<Utc>) -> Event {
     if fault.code == Code::PartnerRefused {
         return Event::Rejected;
+    }
+    if fault.code == Code::ReleaseWithheld && services.withholding.withheld == Withheld::Hold {
+        return Event::Withheld;
     }
     let policy = &services.retry;
     let attempt = i16::try_from(delivery.attempts).unwrap_or(i16::MAX);

@@ -8,6 +8,7 @@ mod backoff;
 mod claim;
 mod complete;
 mod crew;
+pub mod cron;
 mod enqueue;
 mod fetch;
 mod job;
