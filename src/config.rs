@@ -7,7 +7,11 @@ use anyhow::{Context as _, bail};
 use jobs::{
     catalog::Withholding,
     delivery::{ConfirmPolicy, RetryPolicy},
-    queue,
+    queue::{
+        self,
+        cron::{Entry, Schedule},
+    },
+    retention,
     schedule::PollSettings,
 };
 use serde::Deserialize;
@@ -30,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
     pub(crate) catalog: Withholding,
+    pub(crate) cron: Cron,
+    pub(crate) retention: retention::Policy,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
 }
@@ -121,6 +127,36 @@ impl Queue {
     }
 }
 
+/// `[cron]`: a key for each entry, with its expression.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cron {
+    retention: String,
+}
+
+impl Default for Cron {
+    fn default() -> Self {
+        Self {
+            retention: "40 3 * * *".into(),
+        }
+    }
+}
+
+impl Cron {
+    /// All entries that run; one with an empty expression does not.
+    pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
+        type Make = fn(Schedule) -> Entry;
+        let all: [(&str, &str, Make); 1] = [("retention", &self.retention, retention::entry)];
+        all.into_iter()
+            .filter(|(_, expression, _)| !expression.trim().is_empty())
+            .map(|(key, expression, make)| {
+                let schedule = Schedule::new(expression).with_context(|| format!("cron.{key}"))?;
+                Ok(make(schedule))
+            })
+            .collect()
+    }
+}
+
 /// `[ddex]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -203,6 +239,7 @@ impl Config {
             .settings()
             .validate()
             .context("configuration, section queue")?;
+        config.cron.entries().context("configuration")?;
         Ok(config)
     }
 }
@@ -300,5 +337,21 @@ mod tests {
             from_environment(&[("TUNEMANTRA_QUEUE_SLOTS", "0")]).unwrap_err()
         );
         assert!(error.contains("slots must be at least 1"), "{error}");
+        let error = format!(
+            "{:#}",
+            from_environment(&[("TUNEMANTRA_CRON_RETENTION", "nightly")]).unwrap_err()
+        );
+        assert!(
+            error.contains("cron.retention") && error.contains("nightly"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_entry_without_an_expression_does_not_run() {
+        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "")]).unwrap();
+        assert!(config.cron.entries().unwrap().is_empty());
+        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "5 4 * * 0")]).unwrap();
+        assert_eq!(config.cron.entries().unwrap().len(), 1);
     }
 }

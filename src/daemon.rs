@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use jobs::{
     clock,
     delivery::{Adapters, Confirm, Deliver, Services},
-    queue::{self, Registry},
+    queue::{self, Registry, cron},
+    retention::{self, Retention},
     schedule,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
@@ -48,11 +49,24 @@ pub(crate) async fn run(
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
+        .and_then(|registry| {
+            registry.with::<Retention>(retention::Services {
+                pool: pool.clone(),
+                clock: clock.clone(),
+                policy: Arc::new(config.retention.clone()),
+            })
+        })
         .context("job kinds")?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
         config.schedules.clone(),
+        clock.clone(),
+        shutdown.clone(),
+    ));
+    let cron = tokio::spawn(cron::run(
+        pool.clone(),
+        config.cron.entries()?,
         clock.clone(),
         shutdown.clone(),
     ));
@@ -66,6 +80,7 @@ pub(crate) async fn run(
     .await;
     shutdown.cancel();
     schedules.await.context("the schedule loop")?;
+    cron.await.context("the cron loop")?;
     pool.close().await;
     ended.context("the queue")?;
     tracing::info!("stopped");

@@ -1,9 +1,11 @@
 //! The commands, a file each, and what they have in common: arguments, logs, errors, exit codes.
 
+mod cron;
 mod deliveries;
 mod demo;
 mod migrate;
 mod platforms;
+mod retention;
 mod run;
 mod table;
 
@@ -46,6 +48,8 @@ enum Command {
     Migrate(migrate::Arguments),
     Deliveries(deliveries::Arguments),
     Platforms(platforms::Arguments),
+    Cron(cron::Arguments),
+    Retention(retention::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -145,6 +149,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Migrate(arguments) => migrate::run(arguments, &config).await,
             Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
+            Command::Cron(arguments) => cron::run(arguments, &config).await,
+            Command::Retention(arguments) => retention::run(arguments, &config).await,
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.

@@ -1,7 +1,7 @@
 //! What deliveries leave behind: evidence and lists of files. Deliveries are visited once, in the
 //! order in which they were decided, up to the age; a mark keeps the place. A delivery that was
 //! kept as the last of a live release is looked at again when a later one of the same release and
-//! platform is visited.
+//! platform is visited, so it stays until that one is old too.
 
 use std::collections::HashSet;
 

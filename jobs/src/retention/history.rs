@@ -1,6 +1,10 @@
 //! What the queue and cron leave behind: jobs, attempts, runs. Jobs and attempts are walked along
 //! their keys, whose order is the order of creation, and no further than the age asks for: so no
 //! index is needed that every job would have to pay for.
+//!
+//! The planner cannot know how many rows a batch has, and would read and sort whole tables to be
+//! ready for many. So each walk has a limit that it can read, above the one that is passed in, and
+//! other tables are asked in scalar subqueries and not in `exists`.
 
 use chrono::{DateTime, Utc};
 use uuid::{Builder, Uuid};
@@ -46,19 +50,21 @@ pub(super) async fn jobs(work: &Work<'_>, ended: Ended) -> Result<u64, sqlx::Err
     let (mut after, mut rows) = (Uuid::nil(), 0);
     loop {
         let visited = sqlx::query!(
-            r#"with visited as materialized (
+            r#"with ahead as not materialized (
                    select id, state, finished_at, arguments from worker.jobs
-                   where id > $1 and id < $2 order by id limit $3
+                   where id > $1 and id < $2 order by id limit 10000
+               ), visited as materialized (
+                   select * from ahead order by id limit $3
                )
                select (select id from visited order by id desc limit 1) as last,
                    array(select v.id from visited v
                          where v.finished_at < $4 and v.state = any($5)
-                           and not exists (
-                               select from worker.deliveries d
-                               where d.state not in ('accepted', 'rejected', 'failed', 'canceled')
-                                 and d.id = case when v.arguments->>'delivery'
+                           and coalesce((
+                               select d.state in ('accepted', 'rejected', 'failed', 'canceled')
+                               from worker.deliveries d
+                               where d.id = case when v.arguments->>'delivery'
                                          ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-                                     then (v.arguments->>'delivery')::uuid end)) as "gone!""#,
+                                     then (v.arguments->>'delivery')::uuid end), true)) as "gone!""#,
             after,
             first_key(cutoff),
             work.policy.limit(),
@@ -98,14 +104,15 @@ pub(super) async fn attempts(work: &Work<'_>) -> Result<u64, sqlx::Error> {
         let visited = sqlx::query!(
             r#"select v.job_id, v.id,
                    coalesce(v.ended_at < $5, false)
-                   and not exists (select from worker.jobs j
-                                   where j.id = v.job_id and j.finished_at is null)
-                   and not exists (select from worker.deliveries d
-                                   where d.id = v.delivery_id
-                                     and d.state not in ('accepted', 'rejected', 'failed', 'canceled'))
+                   and coalesce((select j.finished_at is not null from worker.jobs j
+                                 where j.id = v.job_id), true)
+                   and coalesce((select d.state in ('accepted', 'rejected', 'failed', 'canceled')
+                                 from worker.deliveries d where d.id = v.delivery_id), true)
                    as "goes!"
-               from (select job_id, id, ended_at, delivery_id from worker.attempts
-                     where (job_id, id) > ($1, $2) and job_id < $3
+               from (select * from (
+                         select job_id, id, ended_at, delivery_id from worker.attempts
+                         where (job_id, id) > ($1, $2) and job_id < $3
+                         order by job_id, id limit 10000) ahead
                      order by job_id, id limit $4) v
                order by v.job_id, v.id"#,
             after.0,

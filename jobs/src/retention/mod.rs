@@ -39,7 +39,7 @@ pub struct Policy {
     pub files_days: u32,
     /// Runs of cron entries.
     pub cron_runs_days: u32,
-    /// The most rows looked at in one transaction.
+    /// The most rows looked at in one transaction; 10,000 at most.
     pub batch_rows: u32,
     /// Milliseconds between two transactions.
     pub pause_ms: u64,

@@ -7,7 +7,10 @@
     clippy::indexing_slicing
 )]
 
+mod cron;
 mod deliveries;
 mod queue;
+mod retention;
+mod rights;
 mod schedules;
 mod schema;

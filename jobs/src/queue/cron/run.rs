@@ -31,17 +31,14 @@ pub struct Run {
 
 /// Makes the runs of entries until `shutdown`: at each tick, and at the start for the last tick
 /// that came while no daemon ran. A database that is away is waited for.
-///
-/// # Errors
-/// The scheduler's, before anything runs.
-pub async fn run(
-    pool: PgPool,
-    entries: Vec<Entry>,
-    clock: Clock,
-    shutdown: CancellationToken,
-) -> Result<(), JobSchedulerError> {
+pub async fn run(pool: PgPool, entries: Vec<Entry>, clock: Clock, shutdown: CancellationToken) {
     let bell = Arc::new(Notify::new());
-    let mut scheduler = ring(&entries, &bell).await?;
+    let scheduler = ring(&entries, &bell).await;
+    if let Err(error) = &scheduler {
+        tracing::error!(
+            "the cron scheduler cannot ring; ticks are looked for every {LOOK:?}: {error}"
+        );
+    }
     let mut looked_at = None;
     let mut failures = 0;
     while !shutdown.is_cancelled() {
@@ -64,7 +61,11 @@ pub async fn run(
             () = shutdown.cancelled() => {}
         }
     }
-    scheduler.shutdown().await
+    if let Ok(mut scheduler) = scheduler
+        && let Err(error) = scheduler.shutdown().await
+    {
+        tracing::warn!("the cron scheduler did not stop: {error}");
+    }
 }
 
 /// A scheduler that rings at the ticks of all entries.

@@ -114,6 +114,7 @@ pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) assets: TempDir,
     pub(crate) partner: Arc<Partner>,
+    pub(crate) withholding: Withholding,
     daemon: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
@@ -123,6 +124,7 @@ impl World {
             database: TestDatabase::create().await,
             assets: tempfile::tempdir().unwrap(),
             partner: Arc::default(),
+            withholding: Withholding::default(),
             daemon: None,
         }
     }
@@ -152,7 +154,7 @@ impl World {
                 first_s: 0,
                 max_s: 1,
             },
-            withholding: Withholding::default(),
+            withholding: self.withholding.clone(),
         })
     }
 
