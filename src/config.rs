@@ -11,7 +11,12 @@ use anyhow::{Context as _, bail, ensure};
 use jobs::{
     catalog::Withholding,
     delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy},
-    queue::{self, circuit::CircuitPolicy},
+    queue::{
+        self,
+        circuit::CircuitPolicy,
+        cron::{Entry, Schedule},
+    },
+    retention,
     schedule::PollSettings,
 };
 use serde::Deserialize;
@@ -36,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
     pub(crate) catalog: Withholding,
+    pub(crate) cron: Cron,
+    pub(crate) retention: retention::Policy,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
 }
@@ -127,6 +134,36 @@ impl Queue {
     }
 }
 
+/// `[cron]`: a key for each entry, with its expression.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cron {
+    retention: String,
+}
+
+impl Default for Cron {
+    fn default() -> Self {
+        Self {
+            retention: "40 3 * * *".into(),
+        }
+    }
+}
+
+impl Cron {
+    /// All entries that run; one with an empty expression does not.
+    pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
+        type Make = fn(Schedule) -> Entry;
+        let all: [(&str, &str, Make); 1] = [("retention", &self.retention, retention::entry)];
+        all.into_iter()
+            .filter(|(_, expression, _)| !expression.trim().is_empty())
+            .map(|(key, expression, make)| {
+                let schedule = Schedule::new(expression).with_context(|| format!("cron.{key}"))?;
+                Ok(make(schedule))
+            })
+            .collect()
+    }
+}
+
 /// `[ddex]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -204,6 +241,7 @@ impl Config {
         }
         let config = Self::deserialize(Value::Table(merged)).context("configuration")?;
         config.validate().context("configuration")?;
+        config.cron.entries().context("configuration")?;
         Ok(config)
     }
 
@@ -354,5 +392,21 @@ mod tests {
             format!("{error:#}").contains("confirm.max_s must not be shorter"),
             "{error:#}"
         );
+        let error = format!(
+            "{:#}",
+            from_environment(&[("TUNEMANTRA_CRON_RETENTION", "nightly")]).unwrap_err()
+        );
+        assert!(
+            error.contains("cron.retention") && error.contains("nightly"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_entry_without_an_expression_does_not_run() {
+        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "")]).unwrap();
+        assert!(config.cron.entries().unwrap().is_empty());
+        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "5 4 * * 0")]).unwrap();
+        assert_eq!(config.cron.entries().unwrap().len(), 1);
     }
 }

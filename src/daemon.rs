@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use jobs::{
     clock,
     delivery::{self, Adapters, Confirm, Deliver, Services},
-    queue::{self, Registry},
+    queue::{self, Registry, cron},
+    retention::{self, Retention},
     schedule,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
@@ -66,6 +67,13 @@ pub(crate) async fn run(
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
+        .and_then(|registry| {
+            registry.with::<Retention>(retention::Services {
+                pool: pool.clone(),
+                clock: clock.clone(),
+                policy: Arc::new(config.retention.clone()),
+            })
+        })
         .context("job kinds")?;
     let mut connection = pool.acquire().await.context("the database")?;
     delivery::set_default_limits(&mut connection, &config.limits, clock())
@@ -85,6 +93,12 @@ pub(crate) async fn run(
         clock.clone(),
         shutdown.clone(),
     ));
+    let cron = tokio::spawn(cron::run(
+        pool.clone(),
+        config.cron.entries()?,
+        clock.clone(),
+        shutdown.clone(),
+    ));
     let ended = queue::run(
         pool.clone(),
         registry,
@@ -96,6 +110,7 @@ pub(crate) async fn run(
     shutdown.cancel();
     schedules.await.context("the schedule loop")?;
     limits.await.context("the loop that reads limits")?;
+    cron.await.context("the cron loop")?;
     pool.close().await;
     ended.context("the queue")?;
     tracing::info!("stopped");

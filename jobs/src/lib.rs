@@ -7,5 +7,6 @@ pub mod clock;
 pub mod database;
 pub mod delivery;
 pub mod queue;
+pub mod retention;
 pub mod schedule;
 pub mod schema;

@@ -1,10 +1,12 @@
 //! The commands, a file each, and what they have in common: arguments, logs, errors, exit codes.
 
 mod check;
+mod cron;
 mod deliveries;
 mod demo;
 mod migrate;
 mod platforms;
+mod retention;
 mod run;
 mod sandbox;
 mod table;
@@ -63,6 +65,8 @@ enum Command {
     Deliveries(deliveries::Arguments),
     Platforms(platforms::Arguments),
     Sandbox(sandbox::Arguments),
+    Cron(cron::Arguments),
+    Retention(retention::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -250,6 +254,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Sandbox(arguments) => sandbox::run(arguments, &config).await,
             Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
+            Command::Cron(arguments) => cron::run(arguments, &config).await,
+            Command::Retention(arguments) => retention::run(arguments, &config).await,
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.

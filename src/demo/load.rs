@@ -262,7 +262,7 @@ async fn schedules(
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use jobs::catalog::{self, Withholding};
+    use jobs::catalog::{self, Terms, Withholding};
     use platform_adapters::{
         Kind,
         package::{self, AssetStore},
@@ -362,7 +362,12 @@ mod tests {
         for (release, upc, platform) in ids {
             let row = catalog::platform_row(&mut connection, platform).await;
             let platform = Platform::from_row(&row.unwrap().unwrap()).unwrap();
-            let release = catalog::load(&mut connection, release, &Withholding::default(), now)
+            let terms = Terms {
+                withholding: &Withholding::default(),
+                restrictions: &platform.territory_restrictions,
+                now,
+            };
+            let release = catalog::load(&mut connection, release, Some(terms))
                 .await
                 .unwrap();
             let package = package::assemble(&release, &platform, Kind::Insert, &assets)

@@ -25,7 +25,7 @@ use super::{
     transition,
 };
 use crate::{
-    catalog::{self, CatalogError},
+    catalog::{self, CatalogError, Terms, Withheld},
     queue::{self, Done, Job, JobFault, Lease, Outcome, circuit::Recorded},
 };
 
@@ -252,17 +252,21 @@ async fn load(services: &Services, delivery: &Delivery) -> Result<(PlatformRow, 
                 format!("platform {id} is not there any more"),
             )
         })?;
-    let release = catalog::load(
-        &mut conn,
-        delivery.release_id,
-        &services.withholding,
-        (services.clock)(),
-    )
-    .await
-    .map_err(|error| match error {
-        CatalogError::Fault(fault) => fault,
-        CatalogError::Database(error) => unreachable(error),
-    })?;
+    let terms = Terms {
+        withholding: &services.withholding,
+        restrictions: platform
+            .territory_restrictions
+            .as_deref()
+            .unwrap_or_default(),
+        now: (services.clock)(),
+    };
+    let terms = (delivery.kind != Kind::Takedown).then_some(terms);
+    let release = catalog::load(&mut conn, delivery.release_id, terms)
+        .await
+        .map_err(|error| match error {
+            CatalogError::Fault(fault) => fault,
+            CatalogError::Database(error) => unreachable(error),
+        })?;
     Ok((platform, release))
 }
 
@@ -375,6 +379,9 @@ fn faulted(
 ) -> Event {
     if fault.code == Code::PartnerRefused {
         return Event::Rejected;
+    }
+    if fault.code == Code::ReleaseWithheld && services.withholding.withheld == Withheld::Hold {
+        return Event::Withheld;
     }
     let policy = &services.retry;
     let attempt = i16::try_from(delivery.attempts).unwrap_or(i16::MAX);

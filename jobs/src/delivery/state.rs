@@ -109,6 +109,8 @@ pub enum Event {
         /// Attempts or time are used up.
         is_last: bool,
     },
+    /// The release may not be sent as it stands, and is to wait for that.
+    Withheld,
     /// The worker of the attempt died, or gave the attempt up without an outcome.
     Lost,
     /// The delivery kills its workers.
@@ -190,6 +192,7 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
         ) => (Sent, Next::Hold),
         // The package is there: no fault of asking can take that back.
         (Sent, Event::Faulted { wait, .. }) => (Sent, Next::AskAgain { wait }),
+        (Sending, Event::Withheld) => (Held, Next::Hold),
         (Sending, Event::Lost) => (Unknown, Next::Nothing),
         (Queued | Retrying | Unknown | Sending, Event::Died) => (Failed, Next::Nothing),
         (Queued | Retrying | Unknown, Event::Hold) => (Held, Next::Hold),
@@ -294,6 +297,7 @@ mod tests {
                     is_last,
                 }
             }),
+            Just(Event::Withheld),
             Just(Event::Lost),
             Just(Event::Died),
             Just(Event::Hold),

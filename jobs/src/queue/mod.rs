@@ -9,6 +9,7 @@ pub mod circuit;
 mod claim;
 mod complete;
 mod crew;
+pub mod cron;
 mod enqueue;
 mod fetch;
 mod job;

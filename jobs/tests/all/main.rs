@@ -8,7 +8,10 @@
     clippy::disallowed_methods
 )]
 
+mod cron;
 mod deliveries;
 mod queue;
+mod retention;
+mod rights;
 mod schedules;
 mod schema;

@@ -116,6 +116,7 @@ pub(crate) struct World {
     pub(crate) partner: Arc<Partner>,
     pub(crate) circuit: CircuitPolicy,
     pub(crate) clock: Clock,
+    pub(crate) withholding: Withholding,
     daemon: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
@@ -127,6 +128,7 @@ impl World {
             partner: Arc::default(),
             circuit: CircuitPolicy::default(),
             clock: clock::system(),
+            withholding: Withholding::default(),
             daemon: None,
         }
     }
@@ -158,7 +160,7 @@ impl World {
                 first_s: 0,
                 max_s: 1,
             },
-            withholding: Withholding::default(),
+            withholding: self.withholding.clone(),
         })
     }
 
