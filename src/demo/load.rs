@@ -376,9 +376,10 @@ mod tests {
         for (release, upc, platform) in ids {
             let row = catalog::platform_row(&mut connection, platform).await;
             let platform = Platform::from_row(&row.unwrap().unwrap()).unwrap();
-            let release = catalog::load(&mut connection, release, &Withholding::default(), now)
-                .await
-                .unwrap();
+            let release =
+                catalog::load(&mut connection, release, Some(&Withholding::default()), now)
+                    .await
+                    .unwrap();
             let package = package::assemble(&release, &platform, Kind::Insert, &assets)
                 .await
                 .unwrap_or_else(|fault| panic!("{}: {fault}", release.title));

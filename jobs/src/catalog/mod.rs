@@ -52,14 +52,15 @@ pub enum CatalogError {
     Fault(#[from] Fault),
 }
 
-/// Loads a release with its tracks and checks that nothing withholds it.
+/// Loads a release with its tracks and checks that nothing withholds it. Without `withholding`
+/// nothing does: what may not be sold can still be taken down.
 ///
 /// # Errors
 /// [`CatalogError::Fault`] with [`Code::ReleaseUnreadable`] or [`Code::ReleaseWithheld`].
 pub async fn load(
     conn: &mut PgConnection,
     release_id: i32,
-    withholding: &Withholding,
+    withholding: Option<&Withholding>,
     now: DateTime<Utc>,
 ) -> Result<Release, CatalogError> {
     let row = sqlx::query!(
@@ -86,14 +87,14 @@ pub async fn load(
         )
         .with_remedy(remedy)
     };
-    if withholding.release_statuses.contains(&row.status) {
+    if withholding.is_some_and(|withheld| withheld.release_statuses.contains(&row.status)) {
         return Err(withheld(
             format!("has status {:?}", row.status),
             "Approve the release, then schedule it again.",
         )
         .into());
     }
-    if withholding.owner_statuses.contains(&row.owner_status) {
+    if withholding.is_some_and(|withheld| withheld.owner_statuses.contains(&row.owner_status)) {
         return Err(withheld(
             format!(
                 "belongs to {:?}, whose account is {}",
@@ -103,9 +104,12 @@ pub async fn load(
         )
         .into());
     }
-    let territories = rights(conn, release_id, withholding, now)
-        .await?
-        .map_err(|why| withheld(why, "Clear the rights, then schedule the release again."))?;
+    let territories = match withholding {
+        Some(withholding) => rights(conn, release_id, withholding, now)
+            .await?
+            .map_err(|why| withheld(why, "Clear the rights, then schedule the release again."))?,
+        None => Territories::Worldwide,
+    };
 
     let unreadable = |table: &str, id: i32, problem: String| {
         Fault::new(

@@ -5,6 +5,8 @@
 mod adapters;
 mod attempt;
 mod confirm;
+mod job;
+mod load;
 mod operate;
 mod outcome;
 mod policy;
@@ -12,6 +14,7 @@ mod read;
 mod record;
 mod row;
 mod state;
+mod updates;
 
 use std::sync::Arc;
 
@@ -21,14 +24,23 @@ use sqlx::PgPool;
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
-pub use operate::{Resumed, resume_platform};
+pub use operate::{
+    OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Selection, Tally, count, operate,
+    operate_all, operate_each, pause_platform, restore_territory, resume_platform, take_down,
+    take_down_territory, update,
+};
 pub use policy::RetryPolicy;
 pub use read::{Attempt, Document, File, Filter, Listed, Story, evidence, list, story};
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
+pub use updates::{UpdateSettings, start_changed, watch_changes};
 
 use crate::{catalog::Withholding, clock::Clock};
 
-/// Priorities of a platform's deliveries: smaller goes first.
+/// The first priority of a platform's deliveries, smaller goes first: what may not be sold any more.
+pub const PRIORITY_TAKEDOWN: i16 = 10;
+/// The priority of what an operator wants to go before the others.
+pub const PRIORITY_EXPEDITED: i16 = 20;
+/// The priority of everything else.
 pub const PRIORITY_INSERT: i16 = 50;
 
 /// What deliveries need to be worked.

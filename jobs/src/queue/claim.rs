@@ -145,6 +145,9 @@ async fn claim_rows(
                    concurrency - (select count(*) from worker.jobs r
                                   where r.queue = asked.queue and r.state = 'running')) end) as jobs
                from asked
+               -- Paused since it was surveyed: nothing new begins.
+               where not exists (select from worker.queues q
+                                 where q.name = asked.queue and q.paused_at is not null)
            ), picked as materialized (
                select c.id
                from budget b cross join lateral (

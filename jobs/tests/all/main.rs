@@ -8,6 +8,7 @@
 )]
 
 mod deliveries;
+mod operate;
 mod queue;
 mod schedules;
 mod schema;
