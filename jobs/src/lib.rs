@@ -6,6 +6,7 @@ pub mod audit;
 pub mod catalog;
 pub mod clock;
 pub mod database;
+pub mod dead;
 pub mod delivery;
 pub mod queue;
 pub mod schedule;

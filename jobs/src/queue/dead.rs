@@ -1,5 +1,4 @@
-//! Dead jobs: which there are, and giving them another life. Jobs whose meaning lies elsewhere, as
-//! that of deliveries does, are retried through their owner.
+//! Dead jobs: which there are, and giving them another life.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -35,8 +34,8 @@ pub struct DeadJob {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// Lists dead jobs that nobody has followed up: where an unfinished job has the same unique key, the
-/// work goes on there.
+/// Lists dead jobs that nobody has followed up: where a later job has the same unique key, the work
+/// went on there.
 ///
 /// # Errors
 /// The database's.
@@ -47,8 +46,8 @@ pub async fn dead(pool: &PgPool, filter: &DeadFilter) -> Result<Vec<DeadJob>, sq
            from worker.jobs j
            where state = 'dead' and ($1::text is null or kind = $1)
              and ($2::text is null or queue = $2)
-             and not exists (select from worker.jobs other where other.unique_key = j.unique_key
-                             and other.state in ('available', 'running', 'held'))
+             and not exists (select from worker.jobs later
+                             where later.unique_key = j.unique_key and later.id > j.id)
            order by id limit $3"#,
         filter.kind,
         filter.queue,
@@ -58,12 +57,30 @@ pub async fn dead(pool: &PgPool, filter: &DeadFilter) -> Result<Vec<DeadJob>, sq
     .await
 }
 
-/// Gives a dead job all its attempts back and makes it available, with its row in the audit. False:
-/// it is not dead any more, or an unfinished job has its unique key.
+/// Whether a job is dead and nobody has followed it up.
 ///
 /// # Errors
 /// The database's.
-pub async fn retry_dead(
+pub(crate) async fn is_dead(pool: &PgPool, job: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from worker.jobs j where id = $1 and state = 'dead'
+                 and not exists (select from worker.jobs later
+                                 where later.unique_key = j.unique_key and later.id > j.id)
+           ) as "is_dead!""#,
+        job
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// Gives a dead job all its attempts back and makes it available, with its row in the audit. False:
+/// it is not dead any more, or a later job has its unique key. A job whose meaning lies elsewhere is
+/// retried through [`crate::dead::retry`].
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn retry_dead(
     conn: &mut PgConnection,
     job: Uuid,
     by: &By,
@@ -73,8 +90,8 @@ pub async fn retry_dead(
         r#"with dead as (
                select id, attempt, crashes, fault_code from worker.jobs j
                where id = $1 and state = 'dead'
-                 and not exists (select from worker.jobs other where other.unique_key = j.unique_key
-                                 and other.state in ('available', 'running', 'held'))
+                 and not exists (select from worker.jobs later
+                                 where later.unique_key = j.unique_key and later.id > j.id)
                for update
            )
            update worker.jobs j

@@ -85,7 +85,7 @@ async fn what_is_withheld_can_be_taken_down_and_come_back_as_new() {
     let (mut world, release, platform) = live().await;
     run(
         &world,
-        "update releases set status = 'taken_down', upc = null",
+        "update releases set status = 'taken_down', title = ''",
     )
     .await;
     take_down(&world, release).await;
@@ -97,7 +97,7 @@ async fn what_is_withheld_can_be_taken_down_and_come_back_as_new() {
 
     run(
         &world,
-        "update releases set status = 'approved', upc = '842000000018'",
+        "update releases set status = 'approved', title = 'Back'",
     )
     .await;
     let schedule = catalogue::schedule(world.pool(), release, &[platform]).await;

@@ -2,10 +2,12 @@
 
 use chrono::Utc;
 use jobs::{
-    audit,
+    audit, dead,
+    delivery::State,
     queue::{self, DeadFilter},
     schedule::{self, Rescheduled},
 };
+use platform_adapters::{Code, Fault};
 use test_support::catalogue;
 use uuid::Uuid;
 
@@ -62,7 +64,7 @@ async fn a_schedule_is_called_off_or_run_now_until_it_is_taken_up() {
 async fn dead_jobs_get_their_attempts_back() {
     let world = World::new().await;
     let pool = world.pool();
-    let dead: Uuid = sqlx::query_scalar(
+    let job: Uuid = sqlx::query_scalar(
         "insert into worker.jobs (id, queue, kind, arguments, state, run_at, attempt, max_attempts,
              crashes, unique_key, fault_code, finished_at)
          values (worker.uuid_v7(), 'q', 'k', '{}', 'dead', now(), 3, 3, 1, 'key', 'panicked', now())
@@ -82,26 +84,46 @@ async fn dead_jobs_get_their_attempts_back() {
         ..filter.clone()
     };
     assert!(queue::dead(pool, &other).await.unwrap().is_empty());
-    let mut conn = pool.acquire().await.unwrap();
-    assert!(
-        queue::retry_dead(&mut conn, dead, &by(), Utc::now())
-            .await
-            .unwrap()
-    );
-    assert!(
-        !queue::retry_dead(&mut conn, dead, &by(), Utc::now())
-            .await
-            .unwrap(),
-        "it is not dead any more"
-    );
+    let listed = queue::dead(pool, &filter).await.unwrap();
+    let tally = dead::retry(pool, &listed, &by(), Utc::now()).await.unwrap();
+    assert_eq!((tally.changed, tally.refused.len()), (1, 0));
+    let again = dead::retry(pool, &listed, &by(), Utc::now()).await.unwrap();
+    assert_eq!((again.changed, again.refused.len()), (0, 1), "it is not dead any more");
     let (state, attempt, crashes): (String, i16, i16) =
         sqlx::query_as("select state, attempt, crashes from worker.jobs")
             .fetch_one(pool)
             .await
             .unwrap();
     assert_eq!((state.as_str(), attempt, crashes), ("available", 0, 0));
-    let entries = audit::list(pool, Some(("job", &dead.to_string())), 10)
+    let entries = audit::list(pool, Some(("job", &job.to_string())), 10)
         .await
         .unwrap();
     assert_eq!(entries[0].before.as_ref().unwrap()["fault"], "panicked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_job_of_a_delivery_is_retried_through_the_delivery() {
+    let mut world = World::new().await;
+    let release = world.release(1).await;
+    let platform = catalogue::platform(world.pool(), "Nordlys").await;
+    let schedule = catalogue::schedule(world.pool(), release, &[platform]).await;
+    let refused = Fault::new(Code::Unsupported, "no such thing");
+    world.partner.deliver.lock().unwrap().push_back(Err(refused));
+    world.start();
+    assert_eq!(world.decided(schedule).await, "failed");
+    let filter = DeadFilter {
+        kind: Some("deliver".into()),
+        limit: 10,
+        ..DeadFilter::default()
+    };
+    let listed = queue::dead(world.pool(), &filter).await.unwrap();
+    assert_eq!(listed[0].fault_code.as_deref(), Some("unsupported"));
+    let tally = dead::retry(world.pool(), &listed, &by(), Utc::now()).await.unwrap();
+    assert_eq!(tally.changed, 1);
+    world.until_delivery(State::Accepted.as_str()).await;
+    assert!(queue::dead(world.pool(), &filter).await.unwrap().is_empty());
+    let again = dead::retry(world.pool(), &listed, &by(), Utc::now()).await.unwrap();
+    world.stop().await;
+    assert_eq!((again.changed, again.refused.len()), (0, 1), "what went on is not sent once more");
+    assert_eq!(world.partner.deliveries(), 2);
 }
