@@ -3,7 +3,7 @@
 
 use std::{fmt, fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use jobs::{
     catalog::Withholding,
     delivery::{ConfirmPolicy, RetryPolicy},
@@ -198,12 +198,48 @@ impl Config {
             }
         }
         let config = Self::deserialize(Value::Table(merged)).context("configuration")?;
-        config
-            .queue
-            .settings()
-            .validate()
-            .context("configuration, section queue")?;
+        config.validate().context("configuration")?;
         Ok(config)
+    }
+
+    /// Values that are of the right type and yet cannot be.
+    fn validate(&self) -> anyhow::Result<()> {
+        let at_least = [
+            (
+                "database.max_connections",
+                self.database.max_connections.into(),
+                1,
+            ),
+            ("queue.slots", i64::try_from(self.queue.slots)?, 1),
+            (
+                "queue.platform_concurrency",
+                self.queue.platform_concurrency.into(),
+                1,
+            ),
+            ("queue.lease_s", i64::try_from(self.queue.lease_s)?, 1),
+            ("queue.poll_ms", i64::try_from(self.queue.poll_ms)?, 100),
+            (
+                "schedules.poll_ms",
+                i64::try_from(self.schedules.poll_ms)?,
+                10,
+            ),
+            ("schedules.batch", self.schedules.batch, 1),
+            ("retry.base_s", i64::try_from(self.retry.base_s)?, 1),
+            ("retry.max_attempts", self.retry.max_attempts.into(), 1),
+            ("confirm.first_s", i64::try_from(self.confirm.first_s)?, 1),
+        ];
+        for (key, value, least) in at_least {
+            ensure!(value >= least, "{key} must be at least {least}");
+        }
+        ensure!(
+            self.retry.max_s >= self.retry.base_s,
+            "retry.max_s must not be shorter than retry.base_s"
+        );
+        ensure!(
+            self.confirm.max_s >= self.confirm.first_s,
+            "confirm.max_s must not be shorter than confirm.first_s"
+        );
+        Ok(self.queue.settings().validate()?)
     }
 }
 
@@ -299,6 +335,11 @@ mod tests {
             "{:#}",
             from_environment(&[("TUNEMANTRA_QUEUE_SLOTS", "0")]).unwrap_err()
         );
-        assert!(error.contains("slots must be at least 1"), "{error}");
+        assert!(error.contains("queue.slots must be at least 1"), "{error}");
+        let error = from_environment(&[("TUNEMANTRA_CONFIRM_MAX_S", "1")]).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("confirm.max_s must not be shorter"),
+            "{error:#}"
+        );
     }
 }

@@ -15,22 +15,38 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
+/// What the configuration names and the daemon needs, found.
+pub(crate) struct Provisions {
+    assets: AssetStore,
+    options: ConnectOptions,
+}
+
+impl Provisions {
+    /// Looks for it all; what cannot be found is a fault of the configuration.
+    pub(crate) fn find(config: &Config) -> anyhow::Result<Self> {
+        let assets = AssetStore::local(&config.assets.root)
+            .context("assets.root (the directory of audio and artwork)")?;
+        let schemas = config
+            .ddex
+            .schemas()
+            .map(|path| ddex::find_schemas(&path))
+            .transpose();
+        let options = ConnectOptions {
+            ddex_schemas: schemas.context("ddex.schemas")?,
+        };
+        Ok(Self { assets, options })
+    }
+}
+
 /// Runs until `shutdown`, then drains.
 pub(crate) async fn run(
     config: &Config,
+    provisions: Provisions,
     pool: PgPool,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let clock = clock::system();
-    let assets = AssetStore::local(&config.assets.root).context("assets.root")?;
-    let schemas = config
-        .ddex
-        .schemas()
-        .map(|path| ddex::find_schemas(&path))
-        .transpose();
-    let options = ConnectOptions {
-        ddex_schemas: schemas.context("ddex.schemas")?,
-    };
+    let Provisions { assets, options } = provisions;
     let make = {
         let assets = assets.clone();
         move |platform| platform_adapters::connect(platform, assets.clone(), &options)

@@ -68,7 +68,7 @@ codes! {
     /// What arrived at the partner is not what was sent.
     TransferCorrupt, "transfer_corrupt", Transient, "The worker sends the file again by itself.";
     /// The asset store cannot be read at the moment.
-    AssetsUnavailable, "assets_unavailable", Transient, "Check the asset store (assets.url in the configuration); the worker tries again by itself.";
+    AssetsUnavailable, "assets_unavailable", Transient, "Check the asset directory (assets.root in the configuration); the worker tries again by itself.";
     /// A file changed while it was being sent.
     AssetChanged, "asset_changed", Transient, "The worker starts again with the new file by itself.";
     /// The worker itself failed; the details are in its log.

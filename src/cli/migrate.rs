@@ -9,12 +9,16 @@ use crate::{cli::Failure, config::Config};
 /// One migrates, one to spare.
 const CONNECTIONS: u32 = 2;
 
-/// Create the tables in an empty database, or compare those of the web application with what the
-/// worker needs; then bring the worker's own tables up to date. Safe to repeat.
+/// Bring the database to what this version of the worker needs.
+///
+/// In an empty database the web application's tables are created. Where they are there already they
+/// are compared with what the worker needs, and never changed: a mismatch is refused with the full
+/// list. Then the worker's own tables (schema worker) are brought up to date. Safe to repeat.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The database, instead of database.url: postgres://user:password@host:port/database
-    #[arg(long)]
+    /// The database, instead of database.url: postgres://user@host:port/database. Others on this
+    /// machine can see it, so a password is better in DATABASE_URL.
+    #[arg(long, value_name = "URL")]
     database_url: Option<String>,
 }
 

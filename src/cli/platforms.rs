@@ -3,7 +3,6 @@
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
-use chrono::Utc;
 use clap::Subcommand;
 use jobs::{catalog, delivery};
 use platform_adapters::{ConnectOptions, Fault, connect, package::AssetStore, settings::Platform};
@@ -36,8 +35,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Validate a platform's settings and connect to it: name, host key or certificate,
-    /// credentials, write access. Delivers nothing.
+    /// Validate a platform's settings and connect to it. Delivers nothing.
+    ///
+    /// Looks at name, host key or certificate, credentials, write access. Exit code: 0 if all is
+    /// well, 1 otherwise. `tunemantra-worker check --connect` does so for every active platform.
     Check {
         /// The platform's id.
         id: i32,
@@ -45,8 +46,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Let a platform go on after its settings were mended: its queue is no longer paused, and its
-    /// held deliveries are queued again.
+    /// Let a platform go on after its settings were mended.
+    ///
+    /// Its queue is no longer paused, and its held deliveries are queued again.
     Resume {
         /// The platform's id.
         id: i32,
@@ -116,7 +118,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 ))
                 .into());
             }
-            let resumed = delivery::resume_platform(&mut transaction, id, Utc::now()).await?;
+            let resumed =
+                delivery::resume_platform(&mut transaction, id, jobs::clock::system()()).await?;
             transaction.commit().await?;
             if json {
                 table::json(&mut out, &resumed)?;

@@ -10,12 +10,22 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{cli::Failure, config::Config, daemon, embedded::Embedded};
+use crate::{
+    cli::Failure,
+    config::Config,
+    daemon::{self, Provisions},
+    embedded::Embedded,
+};
 
 /// Run the daemon: find due schedules, deliver, and follow each delivery until it is decided.
+///
+/// The database must have been migrated (`migrate`), unless it is the private one of --embedded. Any
+/// number of daemons may run on one database. SIGTERM or Ctrl-C: running deliveries finish within
+/// queue.drain_s, the rest is given back; a second one ends at once, and nothing is lost then
+/// either.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Use a private PostgreSQL in the state directory instead of database.url.
+    /// For trying it out: use a private PostgreSQL in the state directory instead of database.url.
     #[arg(long)]
     embedded: bool,
     /// Where the private PostgreSQL lives.
@@ -37,6 +47,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     if arguments.exit_on_stdin_close {
         stop_on_stdin_close(&shutdown);
     }
+    let provisions = Provisions::find(config).map_err(Failure::configuration)?;
     let embedded = match arguments.embedded {
         true => Some(
             Embedded::start(&arguments.state_dir)
@@ -48,7 +59,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let url = embedded
         .as_ref()
         .map_or_else(|| config.database.url.0.clone(), Embedded::url);
-    let ended = run_on(&url, embedded.is_some(), config, shutdown).await;
+    let ended = run_on(&url, embedded.is_some(), config, provisions, shutdown).await;
     if let Some(embedded) = embedded {
         embedded.stop().await?;
     }
@@ -59,6 +70,7 @@ async fn run_on(
     url: &str,
     is_private: bool,
     config: &Config,
+    provisions: Provisions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let pool = super::connect(url, "tunemantra-worker", config.database.max_connections).await?;
@@ -70,7 +82,7 @@ async fn run_on(
             .await
             .map_err(Failure::of_schema)?;
     }
-    daemon::run(config, pool, shutdown).await
+    daemon::run(config, provisions, pool, shutdown).await
 }
 
 /// SIGTERM and SIGINT drain; a second one ends at once.
@@ -79,12 +91,13 @@ fn stop_on_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
+        let mut was_asked = false;
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if shutdown.is_cancelled() {
+            if was_asked {
                 tracing::warn!(
                     "stopping at once; what is running is taken up again after its lease"
                 );
@@ -93,6 +106,7 @@ fn stop_on_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
             tracing::info!(
                 "stopping: no new deliveries, running ones finish; once more to stop at once"
             );
+            was_asked = true;
             shutdown.cancel();
         }
     });

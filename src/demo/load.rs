@@ -9,21 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 
 use super::catalogue::{Catalogue, Release};
-
-/// A row of `distribution_platforms`.
-#[derive(Debug)]
-pub(crate) struct PlatformRow {
-    /// The natural key.
-    pub(crate) name: &'static str,
-    pub(crate) delivery_method: &'static str,
-    pub(crate) api_endpoint: String,
-    /// References to files, never secrets.
-    pub(crate) api_credentials: Value,
-    pub(crate) requirements: Value,
-    pub(crate) format_specs: Value,
-    pub(crate) territory_restrictions: &'static [&'static str],
-    pub(crate) processing_time: &'static str,
-}
+use crate::partners::platform::PlatformRow;
 
 /// Loads everything in one transaction: all of it is there, or nothing.
 pub(crate) async fn load(
@@ -219,7 +205,7 @@ async fn upsert_platform(
          set api_endpoint = $2, api_credentials = $3, format_specs = $4
          where name = $1",
     )
-    .bind(platform.name)
+    .bind(&platform.name)
     .bind(&platform.api_endpoint)
     .bind(&platform.api_credentials)
     .bind(&platform.format_specs)
@@ -234,7 +220,7 @@ async fn upsert_platform(
               requirements, territory_restrictions, processing_time)
          values ($1, $2, $3, $4, 'active', $5, $6, $7, $8)",
     )
-    .bind(platform.name)
+    .bind(&platform.name)
     .bind(&platform.api_endpoint)
     .bind(&platform.api_credentials)
     .bind(&platform.format_specs)
@@ -253,7 +239,10 @@ async fn schedules(
     platforms: &[PlatformRow],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let names: Vec<&str> = platforms.iter().map(|platform| platform.name).collect();
+    let names: Vec<&str> = platforms
+        .iter()
+        .map(|platform| platform.name.as_str())
+        .collect();
     sqlx::query(
         "insert into public.scheduled_distributions
              (release_id, user_id, scheduled_date, platform_ids, status)
@@ -314,7 +303,7 @@ mod tests {
         let database = TestDatabase::create().await;
         let pool = database.pool();
         let catalogue = Catalogue::embedded().unwrap();
-        let now = Utc::now();
+        let now = jobs::clock::system()();
         let first = [platform("http://127.0.0.1:1/")];
         load(pool, &catalogue, &first, now).await.unwrap();
         let later = now + TimeDelta::days(3);
@@ -359,7 +348,7 @@ mod tests {
         let database = TestDatabase::create().await;
         let mut connection = database.pool().acquire().await.unwrap();
         let catalogue = Catalogue::embedded().unwrap();
-        let now = Utc::now();
+        let now = jobs::clock::system()();
         let rows = [platform("http://127.0.0.1:1/")];
         load(database.pool(), &catalogue, &rows, now).await.unwrap();
         let root = tempfile::tempdir().unwrap();

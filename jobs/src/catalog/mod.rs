@@ -15,7 +15,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use metadata::Metadata;
-pub use platform::platform_row;
+pub use platform::{active_platform_rows, platform_row};
 pub use platforms::{PlatformQueue, platforms};
 
 /// Why a release in order is not sent all the same (configuration `catalog`).

@@ -111,6 +111,10 @@ impl Connection {
                 .send()
                 .await
                 .map_err(|error| self.lost(error, sending, secrets))?;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "when bytes came in is observed; it stands in for the partner's clock"
+            )]
             let received_at = Utc::now();
             let mut body = Vec::new();
             let mut is_cut = false;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
-pub use credentials::{Credentials, SecretSource};
+pub use credentials::{Credentials, SecretReference, SecretSource};
 
 use crate::{
     Code, Fault,

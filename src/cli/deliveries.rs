@@ -42,7 +42,7 @@ enum Command {
         #[arg(long)]
         upc: Option<String>,
         /// At most so many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
         /// Print JSON.
         #[arg(long)]

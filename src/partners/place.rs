@@ -1,4 +1,4 @@
-//! Where the partners lie: in the state directory or, where their servers could not get there, in a
+//! Where the partners lie: in a directory of whoever starts them (the state directory) or, where their servers could not get there, in a
 //! directory of its own under `/var/tmp`. Started by root, sshd runs as an unprivileged user, and a
 //! checkout below `/root` is closed to it.
 
@@ -64,7 +64,7 @@ fn outside(state_dir: &Path) -> PathBuf {
         &Uuid::NAMESPACE_OID,
         state_dir.as_os_str().as_encoded_bytes(),
     );
-    PathBuf::from(format!("/var/tmp/tunemantra-demo-{}", name.simple()))
+    PathBuf::from(format!("/var/tmp/tunemantra-partners-{}", name.simple()))
 }
 
 /// Anybody can make a directory of this name beforehand; one of theirs is not used.
