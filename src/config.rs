@@ -6,7 +6,7 @@ use std::{fmt, fs, path::PathBuf, time::Duration};
 use anyhow::{Context as _, bail, ensure};
 use jobs::{
     catalog::Withholding,
-    delivery::{ConfirmPolicy, RetryPolicy},
+    delivery::{ConfirmPolicy, RetryPolicy, UpdateSettings},
     queue,
     schedule::PollSettings,
 };
@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) assets: Assets,
     pub(crate) queue: Queue,
     pub(crate) schedules: PollSettings,
+    pub(crate) deliveries: UpdateSettings,
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
     pub(crate) catalog: Withholding,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use jobs::{
     clock,
-    delivery::{Adapters, Confirm, Deliver, Services},
+    delivery::{self, Adapters, Confirm, Deliver, Services},
     queue::{self, Registry},
     schedule,
 };
@@ -72,6 +72,12 @@ pub(crate) async fn run(
         clock.clone(),
         shutdown.clone(),
     ));
+    let changes = tokio::spawn(delivery::watch_changes(
+        pool.clone(),
+        config.deliveries.clone(),
+        clock.clone(),
+        shutdown.clone(),
+    ));
     let ended = queue::run(
         pool.clone(),
         registry,
@@ -82,6 +88,7 @@ pub(crate) async fn run(
     .await;
     shutdown.cancel();
     schedules.await.context("the schedule loop")?;
+    changes.await.context("the look for changed releases")?;
     pool.close().await;
     ended.context("the queue")?;
     tracing::info!("stopped");

@@ -1,22 +1,28 @@
 //! The commands, a file each, and what they have in common: arguments, logs, errors, exit codes.
 
+mod audit;
+mod by;
 mod check;
 mod deliveries;
 mod demo;
+mod jobs;
 mod migrate;
 mod platforms;
 mod run;
 mod sandbox;
+mod schedules;
 mod table;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
+use ::jobs::schema::SchemaError;
 use clap::{Parser, Subcommand};
-use jobs::schema::SchemaError;
 use sqlx::PgPool;
 
 use crate::{config::Config, telemetry};
 
+/// It ran, and the answer is no.
+const EX_NO: u8 = 1;
 /// As in sysexits.h: the arguments are wrong.
 const EX_USAGE: u8 = 64;
 /// What was asked for is not there.
@@ -62,6 +68,9 @@ enum Command {
     Check(check::Arguments),
     Deliveries(deliveries::Arguments),
     Platforms(platforms::Arguments),
+    Schedules(schedules::Arguments),
+    Jobs(jobs::Arguments),
+    Audit(audit::Arguments),
     Sandbox(sandbox::Arguments),
 }
 
@@ -237,6 +246,9 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Sandbox(arguments) => sandbox::run(arguments, &config).await,
             Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
+            Command::Schedules(arguments) => schedules::run(arguments, &config).await,
+            Command::Jobs(arguments) => jobs::run(arguments, &config).await,
+            Command::Audit(arguments) => audit::run(arguments, &config).await,
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.
@@ -252,7 +264,7 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
              --config, or use `run --embedded` to try the worker out"
         )));
     }
-    jobs::database::connect(url, name, connections)
+    ::jobs::database::connect(url, name, connections)
         .await
         .map_err(|error| {
             let (code, sentence) = of_database(&error);

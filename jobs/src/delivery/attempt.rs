@@ -489,15 +489,18 @@ async fn follow(
         ..Happened::default()
     };
     match outcome::apply(conn, &mut delivery, event, &happened, None, now).await {
-        Ok(_) if *outcome == Outcome::Canceled => {
-            let Delivery {
-                platform_id, kind, ..
-            } = delivery;
-            job::enqueue_deliver(conn, id, platform_id, kind, now).await
-        }
-        Ok(_) => Ok(()),
-        // It was not under way: there is nothing to follow.
-        Err(OutcomeError::Refused(_) | OutcomeError::LeaseLost) => Ok(()),
-        Err(OutcomeError::Database(error)) => Err(error),
+        // Refused: it was not under way, there is nothing to follow.
+        Ok(_) | Err(OutcomeError::Refused(_) | OutcomeError::LeaseLost) => {}
+        Err(OutcomeError::Database(error)) => return Err(error),
     }
+    let waits = matches!(
+        delivery.state,
+        State::Queued | State::Retrying | State::Unknown
+    );
+    if *outcome == Outcome::Canceled && waits {
+        // The stop ended its job and not the delivery.
+        let (platform_id, kind) = (delivery.platform_id, delivery.kind);
+        job::enqueue_deliver(conn, id, platform_id, kind, now).await?;
+    }
+    Ok(())
 }

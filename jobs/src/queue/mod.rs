@@ -23,8 +23,8 @@ mod settings;
 
 pub use attempt::{begin, settle};
 pub use backoff::Backoff;
-pub(crate) use dead::{is_dead, retry_dead};
 pub use dead::{DeadFilter, DeadJob, dead};
+pub(crate) use dead::{is_dead, retry_dead};
 pub use enqueue::enqueue;
 pub use job::{Done, Job, JobFault, Lease, NewJob, Outcome};
 pub use operate::{cancel_running, limit, release_held};

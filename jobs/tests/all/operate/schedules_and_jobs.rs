@@ -88,7 +88,11 @@ async fn dead_jobs_get_their_attempts_back() {
     let tally = dead::retry(pool, &listed, &by(), Utc::now()).await.unwrap();
     assert_eq!((tally.changed, tally.refused.len()), (1, 0));
     let again = dead::retry(pool, &listed, &by(), Utc::now()).await.unwrap();
-    assert_eq!((again.changed, again.refused.len()), (0, 1), "it is not dead any more");
+    assert_eq!(
+        (again.changed, again.refused.len()),
+        (0, 1),
+        "it is not dead any more"
+    );
     let (state, attempt, crashes): (String, i16, i16) =
         sqlx::query_as("select state, attempt, crashes from worker.jobs")
             .fetch_one(pool)
@@ -108,7 +112,12 @@ async fn a_dead_job_of_a_delivery_is_retried_through_the_delivery() {
     let platform = catalogue::platform(world.pool(), "Nordlys").await;
     let schedule = catalogue::schedule(world.pool(), release, &[platform]).await;
     let refused = Fault::new(Code::Unsupported, "no such thing");
-    world.partner.deliver.lock().unwrap().push_back(Err(refused));
+    world
+        .partner
+        .deliver
+        .lock()
+        .unwrap()
+        .push_back(Err(refused));
     world.start();
     assert_eq!(world.decided(schedule).await, "failed");
     let filter = DeadFilter {
@@ -118,12 +127,20 @@ async fn a_dead_job_of_a_delivery_is_retried_through_the_delivery() {
     };
     let listed = queue::dead(world.pool(), &filter).await.unwrap();
     assert_eq!(listed[0].fault_code.as_deref(), Some("unsupported"));
-    let tally = dead::retry(world.pool(), &listed, &by(), Utc::now()).await.unwrap();
+    let tally = dead::retry(world.pool(), &listed, &by(), Utc::now())
+        .await
+        .unwrap();
     assert_eq!(tally.changed, 1);
     world.until_delivery(State::Accepted.as_str()).await;
     assert!(queue::dead(world.pool(), &filter).await.unwrap().is_empty());
-    let again = dead::retry(world.pool(), &listed, &by(), Utc::now()).await.unwrap();
+    let again = dead::retry(world.pool(), &listed, &by(), Utc::now())
+        .await
+        .unwrap();
     world.stop().await;
-    assert_eq!((again.changed, again.refused.len()), (0, 1), "what went on is not sent once more");
+    assert_eq!(
+        (again.changed, again.refused.len()),
+        (0, 1),
+        "what went on is not sent once more"
+    );
     assert_eq!(world.partner.deliveries(), 2);
 }
