@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use jobs::{
     catalog::Withholding,
-    delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy},
+    delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy, UpdateSettings},
     queue::{
         self,
         circuit::CircuitPolicy,
@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) schedules: PollSettings,
     pub(crate) limits: LimitPolicy,
     pub(crate) circuit: CircuitPolicy,
+    pub(crate) deliveries: UpdateSettings,
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
     pub(crate) catalog: Withholding,

@@ -93,6 +93,12 @@ pub(crate) async fn run(
         clock.clone(),
         shutdown.clone(),
     ));
+    let changes = tokio::spawn(delivery::watch_changes(
+        pool.clone(),
+        config.deliveries.clone(),
+        clock.clone(),
+        shutdown.clone(),
+    ));
     let cron = tokio::spawn(cron::run(
         pool.clone(),
         config.cron.entries()?,
@@ -111,6 +117,7 @@ pub(crate) async fn run(
     schedules.await.context("the schedule loop")?;
     limits.await.context("the loop that reads limits")?;
     cron.await.context("the cron loop")?;
+    changes.await.context("the look for changed releases")?;
     pool.close().await;
     ended.context("the queue")?;
     tracing::info!("stopped");

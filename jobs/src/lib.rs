@@ -2,9 +2,11 @@
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root
 //! package.
 
+pub mod audit;
 pub mod catalog;
 pub mod clock;
 pub mod database;
+pub mod dead;
 pub mod delivery;
 pub mod queue;
 pub mod retention;

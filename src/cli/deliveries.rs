@@ -1,9 +1,13 @@
-//! `deliveries`: what is on its way, and the whole story of one.
+//! `deliveries`: what is on its way, the whole story of one, and what is done to them.
+
+mod operate;
+mod revise;
 
 use std::{io::Write as _, process::ExitCode};
 
 use clap::Subcommand;
-use jobs::delivery::{self, Filter, Listed, State, Story};
+use jobs::delivery::{self, Filter, Listed, Operation, Story};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
@@ -14,10 +18,12 @@ use crate::{
     config::Config,
 };
 
+pub(super) use operate::print as print_tally;
+
 /// One asks, one to spare.
 const CONNECTIONS: u32 = 2;
 
-/// Read deliveries: what goes to which platform, where it stands, and why.
+/// Deliveries: what goes to which platform, where it stands, and why; and what is done to them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -62,6 +68,49 @@ enum Command {
         id: Uuid,
         /// The document's name, as `show` lists it.
         name: String,
+    },
+    #[command(flatten)]
+    Change(Change),
+}
+
+/// What changes something.
+#[derive(Debug, Subcommand)]
+enum Change {
+    /// Hold deliveries: no attempts until they are released.
+    Hold(operate::Arguments),
+    /// Release held deliveries: they are tried again, with all their attempts.
+    Release(operate::Arguments),
+    /// Call deliveries off that were not sent.
+    ///
+    /// One that is just being sent is stopped, and then looked whether it arrived: what lies whole
+    /// at the partner is accepted, and `deliveries takedown` takes it away.
+    Cancel(operate::Arguments),
+    /// Try deliveries again now, or ask the partner again now, instead of waiting.
+    Retry(operate::Arguments),
+    /// Hand decided deliveries over once more, as a new transmission.
+    Redeliver(operate::Arguments),
+    /// Let waiting deliveries go before the others to their platform.
+    Expedite(operate::Arguments),
+    /// Take a release down where it is. What is still on its way there is called off first.
+    Takedown {
+        #[command(flatten)]
+        place: revise::Where,
+        /// Only in this territory: two letters of ISO 3166-1.
+        #[arg(long, value_name = "CODE")]
+        territory: Option<String>,
+    },
+    /// Sell a release again in a territory where it was taken down.
+    Restore {
+        #[command(flatten)]
+        place: revise::Where,
+        /// The territory: two letters of ISO 3166-1.
+        #[arg(long, value_name = "CODE")]
+        territory: String,
+    },
+    /// Send what changed of a release since it was delivered. Nothing is sent where nothing did.
+    Update {
+        #[command(flatten)]
+        place: revise::Where,
     },
 }
 
@@ -117,15 +166,33 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             };
             out.write_all(&body)?;
         }
+        Command::Change(change) => return make(&mut out, &pool, change).await,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn state(word: &str) -> Result<State, String> {
-    State::from_word(word).ok_or_else(|| {
-        let known = State::ALL.map(State::as_str).join(", ");
-        format!("there is no such state; there are {known}")
-    })
+/// Makes a change.
+async fn make(
+    out: &mut impl std::io::Write,
+    pool: &PgPool,
+    change: Change,
+) -> anyhow::Result<ExitCode> {
+    let (operation, arguments) = match change {
+        Change::Hold(arguments) => (Operation::Hold, arguments),
+        Change::Release(arguments) => (Operation::Release, arguments),
+        Change::Cancel(arguments) => (Operation::Cancel, arguments),
+        Change::Retry(arguments) => (Operation::Retry, arguments),
+        Change::Redeliver(arguments) => (Operation::Redeliver, arguments),
+        Change::Expedite(arguments) => (Operation::Expedite, arguments),
+        Change::Takedown { place, territory } => {
+            return revise::take_down(out, pool, place, territory).await;
+        }
+        Change::Restore { place, territory } => {
+            return revise::restore(out, pool, place, &territory).await;
+        }
+        Change::Update { place } => return revise::update(out, pool, place).await,
+    };
+    operate::run(out, pool, operation, arguments).await
 }
 
 fn confirmed(listed: &Listed) -> String {

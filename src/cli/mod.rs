@@ -1,24 +1,30 @@
 //! The commands, a file each, and what they have in common: arguments, logs, errors, exit codes.
 
+mod audit;
+mod by;
 mod check;
 mod cron;
 mod deliveries;
 mod demo;
+mod jobs;
 mod migrate;
 mod platforms;
 mod retention;
 mod run;
 mod sandbox;
+mod schedules;
 mod table;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
+use ::jobs::schema::SchemaError;
 use clap::{Parser, Subcommand};
-use jobs::schema::SchemaError;
 use sqlx::PgPool;
 
 use crate::{config::Config, telemetry};
 
+/// It ran, and the answer is no.
+const EX_NO: u8 = 1;
 /// As in sysexits.h: the arguments are wrong.
 const EX_USAGE: u8 = 64;
 /// What was asked for is not there.
@@ -64,6 +70,9 @@ enum Command {
     Check(check::Arguments),
     Deliveries(deliveries::Arguments),
     Platforms(platforms::Arguments),
+    Schedules(schedules::Arguments),
+    Jobs(jobs::Arguments),
+    Audit(audit::Arguments),
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
@@ -256,6 +265,9 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
+            Command::Schedules(arguments) => schedules::run(arguments, &config).await,
+            Command::Jobs(arguments) => jobs::run(arguments, &config).await,
+            Command::Audit(arguments) => audit::run(arguments, &config).await,
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.
@@ -271,7 +283,7 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
              --config, or use `run --embedded` to try the worker out"
         )));
     }
-    jobs::database::connect(url, name, connections)
+    ::jobs::database::connect(url, name, connections)
         .await
         .map_err(|error| {
             let (code, sentence) = of_database(&error);

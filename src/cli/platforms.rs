@@ -12,20 +12,21 @@ use platform_adapters::{
     settings::{Platform, Windows},
 };
 use serde_json::json;
+use sqlx::PgConnection;
 
 use crate::{
     cli::{
-        Failure,
+        EX_NO, Failure,
+        by::{Reason, now},
         table::{self, table, text},
     },
     config::Config,
 };
 
 const CONNECTIONS: u32 = 2;
-/// A platform's check failed.
-const EX_FAILED: u8 = 1;
 
-/// Look after platforms: list them, show one, check one's settings and connection, let one go on.
+/// Look after platforms: list them, show one, check one's settings and connection, hold one, let
+/// one go on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -59,12 +60,24 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Hold a platform: no new attempts from now on; those under way finish.
+    Pause {
+        /// The platform's id.
+        id: i32,
+        #[command(flatten)]
+        reason: Reason,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Let a platform go on after its settings were mended.
     ///
     /// Its queue is no longer paused, and its held deliveries are queued again.
     Resume {
         /// The platform's id.
         id: i32,
+        #[command(flatten)]
+        reason: Reason,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -130,16 +143,35 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 }
             }
             if found.is_err() {
-                return Ok(ExitCode::from(EX_FAILED));
+                return Ok(ExitCode::from(EX_NO));
             }
         }
-        Command::Resume { id, json } => {
+        Command::Pause { id, reason, json } => {
+            let by = reason.by()?;
             let mut transaction = pool.begin().await?;
-            if catalog::platform_row(&mut transaction, id).await?.is_none() {
-                return Err(missing(id).into());
+            known(&mut transaction, id).await?;
+            let paused = delivery::pause_platform(&mut transaction, id, &by, now()).await?;
+            transaction.commit().await?;
+            if json {
+                table::json(&mut out, &paused)?;
+            } else {
+                let was = if paused.was_paused {
+                    "was paused already and stays so"
+                } else {
+                    "is paused"
+                };
+                writeln!(
+                    out,
+                    "platform {id} {was}; attempts that still finish: {}",
+                    paused.running
+                )?;
             }
-            let resumed =
-                delivery::resume_platform(&mut transaction, id, jobs::clock::system()()).await?;
+        }
+        Command::Resume { id, reason, json } => {
+            let by = reason.by()?;
+            let mut transaction = pool.begin().await?;
+            known(&mut transaction, id).await?;
+            let resumed = delivery::resume_platform(&mut transaction, id, &by, now()).await?;
             transaction.commit().await?;
             if json {
                 table::json(&mut out, &resumed)?;
@@ -158,6 +190,17 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The platform is there.
+async fn known(conn: &mut PgConnection, id: i32) -> anyhow::Result<()> {
+    match catalog::platform_row(conn, id).await? {
+        Some(_) => Ok(()),
+        None => Err(Failure::missing(format!(
+            "there is no platform {id}; `platforms list` shows those there are"
+        ))
+        .into()),
+    }
 }
 
 async fn check(

@@ -13,6 +13,7 @@ mod adopt;
 mod daemon;
 mod demo;
 mod memory;
+mod operate;
 mod processes;
 mod sandbox;
 mod site;

@@ -79,7 +79,9 @@ async fn held_until_mended<F: Future<Output = ()>>(
     site.cli(&check).await.expect(1, &["FAIL", code]);
     mend().await;
     site.cli(&check).await.expect(0, &["ok "]);
-    let resumed = site.cli(&["platforms", "resume", &id]).await;
+    let resumed = site
+        .cli(&["platforms", "resume", &id, "--reason", "mended"])
+        .await;
     resumed.expect(0, &["was paused and goes on"]);
     for release in &releases {
         site.until_state(*release, platform, "accepted").await;

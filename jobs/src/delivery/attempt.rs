@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use platform_adapters::{
-    Code, Fault, FaultClass, Kind, Located, Receipt,
+    Adapter, Code, Fault, FaultClass, Kind, Located, Receipt,
     package::{self, Package},
-    release::Release,
-    settings::{Platform, PlatformRow},
+    settings::Platform,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,7 +16,9 @@ use uuid::Uuid;
 use super::{
     Event, Services, State,
     adapters::Known,
+    job,
     limits::{self, Scope},
+    load::load,
     outcome::{self, Happened, OutcomeError, after},
     partner,
     record::{self, Shown},
@@ -25,7 +26,7 @@ use super::{
     transition,
 };
 use crate::{
-    catalog::{self, CatalogError, Terms, Withheld},
+    catalog::Withheld,
     queue::{self, Done, Job, JobFault, Lease, Outcome, circuit::Recorded},
 };
 
@@ -79,6 +80,8 @@ enum Made {
         receipt: Receipt,
         fingerprint: String,
     },
+    /// It was called off, and nothing of it lies at the partner.
+    CalledOff,
     Faulted {
         fault: Fault,
         package: Option<Box<Package>>,
@@ -96,7 +99,13 @@ struct Begun {
 async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Begun>, JobFault> {
     let now = (services.clock)();
     let mut tx = services.pool.begin().await?;
+    let must_wait = job::must_wait(&mut tx, id).await?;
     if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
+        return Ok(None);
+    }
+    if must_wait {
+        queue::settle(&mut tx, lease, &job::waiting(), now).await?;
+        tx.commit().await?;
         return Ok(None);
     }
     let delivery = row::lock(&mut tx, id).await?;
@@ -112,13 +121,17 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
     let is_repeated = delivery.started_at.is_some();
     delivery.state = state;
     delivery.attempts += 1;
+    if delivery.kind == Kind::Update && !delivery.is_live() {
+        // What it was to update has been refused or called off meanwhile.
+        delivery.kind = Kind::Insert;
+    }
     delivery.started_at.get_or_insert(now);
     let patience = Duration::from_secs(services.retry.give_up_after_s);
     delivery.expires_at.get_or_insert(after(now, patience));
     sqlx::query!(
         r#"update worker.deliveries
            set state = $2, attempts = $3, started_at = $4, expires_at = $5,
-               next_attempt_at = null, updated_at = $6
+               next_attempt_at = null, updated_at = $6, kind = $7
            where id = $1"#,
         delivery.id,
         state.as_str(),
@@ -126,6 +139,7 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
         delivery.started_at,
         delivery.expires_at,
         now,
+        delivery.kind.as_str(),
     )
     .execute(&mut *tx)
     .await?;
@@ -151,6 +165,11 @@ async fn attempt(services: &Services, begun: &Begun) -> Made {
     match hand_over(services, begun, &mut packaged).await {
         Ok(made) => made,
         Err(fault) => {
+            let fault = if delivery.is_called_off {
+                undecidable(fault)
+            } else {
+                fault
+            };
             tracing::warn!(
                 delivery.id = %delivery.id,
                 delivery.attempt = delivery.attempts,
@@ -187,9 +206,14 @@ async fn hand_over(
     let package = package::assemble(&release, &platform, delivery.kind, &services.assets).await?;
     let package = packaged.insert(Box::new(package));
     let fingerprint = package.fingerprint();
+    if delivery.is_called_off {
+        return look_only(&*adapter, begun, package, fingerprint).await;
+    }
     if let Some(live) = &delivery.live
         && live.fingerprint.as_ref() == Some(&fingerprint)
         && delivery.kind == Kind::Update
+        // A further transmission was asked for as it is.
+        && delivery.transmission == 1
     {
         let confirmed = format!("unchanged since revision {}; not sent again", live.revision);
         let receipt = Receipt {
@@ -234,40 +258,49 @@ async fn refresh_limits(services: &Services, platform: &Platform) -> Result<(), 
     })
 }
 
-async fn load(services: &Services, delivery: &Delivery) -> Result<(PlatformRow, Release), Fault> {
-    let unreachable = |error: sqlx::Error| {
-        Fault::new(
-            Code::WorkerFault,
-            format!("the catalogue could not be read: {error}"),
-        )
-    };
-    let mut conn = services.pool.acquire().await.map_err(unreachable)?;
-    let platform = catalog::platform_row(&mut conn, delivery.platform_id)
-        .await
-        .map_err(unreachable)?
-        .ok_or_else(|| {
-            let id = delivery.platform_id;
-            Fault::new(
-                Code::SettingsInvalid,
-                format!("platform {id} is not there any more"),
-            )
-        })?;
-    let terms = Terms {
-        withholding: &services.withholding,
-        restrictions: platform
-            .territory_restrictions
-            .as_deref()
-            .unwrap_or_default(),
-        now: (services.clock)(),
-    };
-    let terms = (delivery.kind != Kind::Takedown).then_some(terms);
-    let release = catalog::load(&mut conn, delivery.release_id, terms)
-        .await
-        .map_err(|error| match error {
-            CatalogError::Fault(fault) => fault,
-            CatalogError::Database(error) => unreachable(error),
-        })?;
-    Ok((platform, release))
+/// A delivery that was called off is not sent: it is only looked whether it lies at the partner.
+async fn look_only(
+    adapter: &dyn Adapter,
+    begun: &Begun,
+    package: &Package,
+    fingerprint: String,
+) -> Result<Made, Fault> {
+    if !begun.is_repeated {
+        return Ok(Made::CalledOff);
+    }
+    match adapter.locate(&begun.delivery.handover(), package).await? {
+        Located::Complete(receipt) => Ok(Made::HandedOver {
+            receipt: *receipt,
+            package: Box::new(package.clone()),
+            fingerprint,
+        }),
+        Located::Absent => Ok(Made::CalledOff),
+        Located::CannotTell => Err(Fault::new(
+            Code::OutcomeUnknown,
+            "the partner offers no way to look whether it arrived",
+        )),
+    }
+}
+
+/// A called-off delivery whose whereabouts cannot be found out: whatever the fault, it is not known
+/// to be absent, unless looking again can help.
+fn undecidable(fault: Fault) -> Fault {
+    if !matches!(fault.class(), FaultClass::Permanent | FaultClass::Unknown) {
+        return fault;
+    }
+    let message = format!(
+        "it was called off while it was being sent, and whether it arrived cannot be found out: {}",
+        fault.message
+    );
+    Fault {
+        code: Code::OutcomeUnknown,
+        message,
+        ..fault
+    }
+    .with_remedy(
+        "Look at the partner. If nothing is there, cancel the delivery once more; if it is there \
+         and must not be, cancel it and take it down.",
+    )
 }
 
 /// Writes down what the attempt came to. Once a package is handed over this is tried until the
@@ -317,6 +350,18 @@ async fn write(
     made: &Made,
 ) -> Result<State, OutcomeError> {
     let now = (services.clock)();
+    let mut tx = services.pool.begin().await?;
+    // Called off since the attempt began: what it came to still counts, but there is no waiting for
+    // the look at the partner that decides it.
+    let is_hurried = !delivery.is_called_off
+        && sqlx::query_scalar!(
+            r#"select cancel_requested_at is not null as "is_called_off!" from worker.deliveries
+               where id = $1"#,
+            delivery.id
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .unwrap_or(false);
     let happened = match made {
         Made::HandedOver {
             receipt,
@@ -336,6 +381,7 @@ async fn write(
             fingerprint: Some(fingerprint),
             ..Happened::default()
         },
+        Made::CalledOff => Happened::default(),
         Made::Faulted { fault, package } => Happened {
             fault: Some(fault),
             package: package.as_deref(),
@@ -347,10 +393,9 @@ async fn write(
         ask_after: services.confirm.first_wait(),
         ..happened
     };
-    let mut tx = services.pool.begin().await?;
     let recorded = match made {
         // The partner was not asked.
-        Made::Unchanged { .. } => Recorded::default(),
+        Made::Unchanged { .. } | Made::CalledOff => Recorded::default(),
         Made::HandedOver { .. } | Made::Faulted { .. } => {
             partner::record(&mut tx, services, &delivery, happened.fault, now).await?
         }
@@ -360,7 +405,10 @@ async fn write(
             is_final: receipt.is_final,
         },
         Made::Unchanged { .. } => Event::Unchanged,
-        Made::Faulted { fault, .. } => faulted(services, &delivery, fault, &recorded, now),
+        Made::CalledOff => Event::CalledOff,
+        Made::Faulted { fault, .. } => {
+            faulted(services, &delivery, is_hurried, fault, &recorded, now)
+        }
     };
     let state = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await?;
     tx.commit().await?;
@@ -373,6 +421,7 @@ async fn write(
 fn faulted(
     services: &Services,
     delivery: &Delivery,
+    is_hurried: bool,
     fault: &Fault,
     recorded: &Recorded,
     now: DateTime<Utc>,
@@ -384,8 +433,11 @@ fn faulted(
         return Event::Withheld;
     }
     let policy = &services.retry;
-    let attempt = i16::try_from(delivery.attempts).unwrap_or(i16::MAX);
-    let wait = policy.asked_wait(fault.retry_after, policy.wait(attempt, (services.random)()));
+    let attempt = i16::try_from(delivery.attempts - delivery.attempts_before).unwrap_or(i16::MAX);
+    let wait = match is_hurried {
+        true => Duration::ZERO,
+        false => policy.asked_wait(fault.retry_after, policy.wait(attempt, (services.random)())),
+    };
     let class = match fault.class() {
         FaultClass::Transient if recorded.before.open.is_some() => FaultClass::Throttled,
         class => class,
@@ -394,7 +446,9 @@ fn faulted(
     let is_last = delivery
         .expires_at
         .is_some_and(|expiry| after(now, wait) >= expiry + outage)
-        || (attempt >= policy.max_attempts && class != FaultClass::Throttled);
+        || (attempt >= policy.max_attempts && class != FaultClass::Throttled)
+        // Looking once more would find no more.
+        || (delivery.is_called_off && class == FaultClass::Unknown);
     Event::Faulted {
         class,
         wait,
@@ -430,11 +484,19 @@ async fn follow(
             Event::Lost,
             Some(Fault::new(Code::WorkerFault, message.clone())),
         ),
-        Outcome::Completed | Outcome::Canceled | Outcome::Held { .. } => return Ok(()),
+        // Somebody had it stopped: what it left at the partner is for the next attempt to find out.
+        Outcome::Canceled => (
+            Event::Lost,
+            Some(Fault::new(
+                Code::WorkerStopped,
+                "the attempt was stopped because the delivery is called off",
+            )),
+        ),
+        Outcome::Completed | Outcome::Held { .. } => return Ok(()),
     };
     // A crash and a stop are no fault of the delivery: the queue gave their attempt back too.
     let was_given_back = match outcome {
-        Outcome::Snooze { .. } => true,
+        Outcome::Snooze { .. } | Outcome::Canceled => true,
         Outcome::Retry { code, .. } => code == queue::CRASHED,
         _ => false,
     };
@@ -446,9 +508,18 @@ async fn follow(
         ..Happened::default()
     };
     match outcome::apply(conn, &mut delivery, event, &happened, None, now).await {
-        Ok(_) => Ok(()),
-        // It was not under way: there is nothing to follow.
-        Err(OutcomeError::Refused(_) | OutcomeError::LeaseLost) => Ok(()),
-        Err(OutcomeError::Database(error)) => Err(error),
+        // Refused: it was not under way, there is nothing to follow.
+        Ok(_) | Err(OutcomeError::Refused(_) | OutcomeError::LeaseLost) => {}
+        Err(OutcomeError::Database(error)) => return Err(error),
     }
+    let waits = matches!(
+        delivery.state,
+        State::Queued | State::Retrying | State::Unknown
+    );
+    if *outcome == Outcome::Canceled && waits {
+        // The stop ended its job and not the delivery.
+        let (platform_id, kind) = (delivery.platform_id, delivery.kind);
+        job::enqueue_deliver(conn, id, platform_id, kind, now).await?;
+    }
+    Ok(())
 }

@@ -5,7 +5,9 @@
 mod adapters;
 mod attempt;
 mod confirm;
+mod job;
 mod limits;
+mod load;
 mod operate;
 mod outcome;
 mod partner;
@@ -14,6 +16,7 @@ mod read;
 mod record;
 mod row;
 mod state;
+mod updates;
 
 use std::sync::Arc;
 
@@ -24,14 +27,23 @@ pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
 pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};
-pub use operate::{Resumed, resume_platform};
+pub use operate::{
+    OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Selection, Tally, count, operate,
+    operate_all, operate_each, pause_platform, restore_territory, resume_platform, take_down,
+    take_down_territory, update,
+};
 pub use policy::RetryPolicy;
 pub use read::{Attempt, Document, File, Filter, Listed, Story, evidence, list, story};
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
+pub use updates::{UpdateSettings, start_changed, watch_changes};
 
 use crate::{catalog::Withholding, clock::Clock, queue::circuit::CircuitPolicy};
 
-/// Priorities of a platform's deliveries: smaller goes first.
+/// The first priority of a platform's deliveries, smaller goes first: what may not be sold any more.
+pub const PRIORITY_TAKEDOWN: i16 = 10;
+/// The priority of what an operator wants to go before the others.
+pub const PRIORITY_EXPEDITED: i16 = 20;
+/// The priority of everything else.
 pub const PRIORITY_INSERT: i16 = 50;
 
 /// What deliveries need to be worked.

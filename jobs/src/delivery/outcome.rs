@@ -4,17 +4,17 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use platform_adapters::{Evidence, Fault, FaultClass, Receipt, package::Package};
+use platform_adapters::{Evidence, Fault, FaultClass, Receipt, package::Package, release::Release};
 use sqlx::{PgConnection, types::Json};
 
 use super::{
-    Confirm, Event, Next, Refused, State, confirm_queue, deliver_queue,
+    Event, Next, Refused, State, deliver_queue, job,
     record::{self, Shown, storable},
     row::Delivery,
     transition,
 };
 use crate::{
-    queue::{self, Lease, NewJob, Outcome},
+    queue::{self, Lease, Outcome},
     schedule,
 };
 
@@ -43,6 +43,8 @@ pub(super) enum OutcomeError {
 }
 
 /// Applies an event to a delivery. With a lease, its job is settled too, or nothing at all happens.
+/// Without one, the delivery's job follows where it waits; its caller has locked it before the
+/// delivery, as an attempt does.
 pub(super) async fn apply(
     conn: &mut PgConnection,
     delivery: &mut Delivery,
@@ -86,8 +88,14 @@ pub(super) async fn apply(
         .or(happened.fault.map(|fault| fault.evidence.as_slice()))
         .unwrap_or_default();
     keep_evidence(conn, delivery, evidence, now).await?;
+    if lease.is_none() {
+        job::follow(conn, delivery, state, next, now).await?;
+    }
     if next == Next::Confirm {
-        enqueue_confirm(conn, delivery, after(now, happened.ask_after)).await?;
+        job::enqueue_confirm(conn, delivery, after(now, happened.ask_after)).await?;
+    }
+    if state.is_decided() || state == State::Sent {
+        job::wake_later(conn, delivery, now).await?;
     }
     if happened
         .fault
@@ -171,6 +179,7 @@ async fn write_row(
                next_attempt_at = $4,
                receipt = coalesce($5, receipt),
                fingerprint = coalesce($6, fingerprint),
+               snapshot = coalesce($12, snapshot),
                fault_code = $7, fault_message = $8, fault_remedy = $9,
                sent_at = case when $2 in ('sent', 'accepted') then coalesce(sent_at, $10) else sent_at end,
                decided_at = case when $11 then $10 end,
@@ -187,6 +196,7 @@ async fn write_row(
         fault.map(|fault| storable(fault.remedy())),
         now,
         state.is_decided(),
+        happened.package.map(|package| Json(&package.release)) as Option<Json<&Release>>,
     )
     .execute(conn)
     .await?;
@@ -231,7 +241,7 @@ async fn keep_files(
     Ok(())
 }
 
-async fn keep_evidence(
+pub(super) async fn keep_evidence(
     conn: &mut PgConnection,
     delivery: &Delivery,
     evidence: &[Evidence],
@@ -261,24 +271,6 @@ async fn keep_evidence(
     )
     .execute(conn)
     .await?;
-    Ok(())
-}
-
-async fn enqueue_confirm(
-    conn: &mut PgConnection,
-    delivery: &Delivery,
-    at: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let job = NewJob::new(
-        confirm_queue(delivery.platform_id),
-        &Confirm {
-            delivery: delivery.id,
-        },
-        at,
-    )
-    .map_err(|error| sqlx::Error::Encode(error.into()))?
-    .unique(format!("confirm/{}", delivery.id));
-    queue::enqueue(conn, &[job]).await?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::limits::{Limits, windows_value};
 
@@ -72,4 +73,29 @@ pub async fn limit(
             .await?;
     }
     Ok(changed)
+}
+
+/// Has a running job canceled: its daemon stops the handler as soon as it learns of it (by
+/// notification, or with its next heartbeat), and only then is the job canceled and its owner told
+/// ([`Job::decided_by_queue`](super::Job::decided_by_queue)). A handler that finishes before that
+/// has its own outcome. False: the job is not running.
+///
+/// # Errors
+/// The database's.
+pub async fn cancel_running(
+    conn: &mut PgConnection,
+    job: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let asked = sqlx::query!(
+        r#"update worker.jobs set stop_requested_at = coalesce(stop_requested_at, $2)
+           where id = $1 and state = 'running'
+           returning (select pg_notify('worker_jobs_stop', $3)::text) as notified"#,
+        job,
+        now,
+        job.to_string(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(asked.is_some())
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// Held by whoever makes distribution records: they have no unique key, so one writer at a time
 /// looks for the newest record and makes one where there is none.
-const RECORDS_LOCK: i64 = i64::from_be_bytes(*b"tmrecord");
+pub(crate) const RECORDS_LOCK: i64 = i64::from_be_bytes(*b"tmrecord");
 
 /// What one batch came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,6 +10,7 @@
 
 mod cron;
 mod deliveries;
+mod operate;
 mod queue;
 mod retention;
 mod rights;

@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use jobs::{
     schedule::{self, PollSettings},
 };
 use platform_adapters::{
-    Adapter, Fault, Handover, Located, Receipt, Status,
+    Adapter, Fault, Handover, Kind, Located, Receipt, Status,
     package::{AssetStore, Package},
 };
 use sqlx::PgPool;
@@ -32,6 +35,7 @@ pub(crate) enum Asked {
         key: String,
         folder: String,
         upc: String,
+        kind: Kind,
     },
     Locate(String),
     Status(String),
@@ -44,9 +48,23 @@ pub(crate) struct Partner {
     pub(crate) locate: Mutex<VecDeque<Located>>,
     pub(crate) status: Mutex<VecDeque<Result<Status, Fault>>>,
     pub(crate) asked: Mutex<Vec<Asked>>,
+    /// While set, it takes what is delivered and does not answer.
+    pub(crate) stalls: AtomicBool,
 }
 
 impl Partner {
+    /// What was delivered, in order.
+    pub(crate) fn kinds(&self) -> Vec<Kind> {
+        let asked = self.asked.lock().unwrap();
+        asked
+            .iter()
+            .filter_map(|asked| match asked {
+                Asked::Deliver { kind, .. } => Some(*kind),
+                _ => None,
+            })
+            .collect()
+    }
+
     pub(crate) fn deliveries(&self) -> usize {
         let asked = self.asked.lock().unwrap();
         asked
@@ -71,7 +89,11 @@ impl Adapter for Partner {
             key: handover.key(),
             folder: handover.timestamp(),
             upc: package.upc.to_string(),
+            kind: handover.kind,
         });
+        while self.stalls.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         self.deliver
             .lock()
             .unwrap()
