@@ -1,7 +1,11 @@
 //! The configuration: embedded defaults, then files, then the environment. Unknown keys are refused
 //! with file and line.
 
-use std::{fmt, fs, path::PathBuf, time::Duration};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use jobs::{
@@ -178,8 +182,7 @@ impl Config {
             let text = fs::read_to_string(file)
                 .with_context(|| format!("configuration file {}", file.display()))?;
             // Alone first: so an error has this file's line.
-            toml::from_str::<Self>(&text)
-                .with_context(|| format!("configuration file {}", file.display()))?;
+            toml::from_str::<Self>(&text).map_err(|error| unreadable(file, &text, &error))?;
             merge(&mut merged, text.parse()?);
         }
         for (name, value) in environment {
@@ -242,6 +245,14 @@ impl Config {
         );
         Ok(self.queue.settings().validate()?)
     }
+}
+
+/// Says what is wrong in which line, without the line itself: it may hold a password.
+fn unreadable(file: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    let (file, problem) = (file.display(), error.message());
+    anyhow::anyhow!("configuration file {file}, line {line}: {problem}")
 }
 
 /// A number, a truth value or a list where it reads as one; otherwise text.

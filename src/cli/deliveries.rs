@@ -36,8 +36,8 @@ enum Command {
     List {
         /// Only those in this state: queued, sending, sent, accepted, rejected, retrying, unknown,
         /// failed, held, canceled.
-        #[arg(long)]
-        state: Option<String>,
+        #[arg(long, value_parser = state)]
+        state: Option<State>,
         /// Only those to this platform.
         #[arg(long, value_name = "ID")]
         platform: Option<i32>,
@@ -131,11 +131,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             limit,
             json: as_json,
         } => {
-            if let Some(word) = &state {
-                operate::state(word)?;
-            }
             let filter = Filter {
-                state,
+                state: state.map(|state| state.as_str().to_owned()),
                 platform_id: platform,
                 release_id: release,
                 upc,
@@ -196,6 +193,14 @@ async fn make(
         Change::Update { place } => return revise::update(out, pool, place).await,
     };
     operate::run(out, pool, operation, arguments).await
+}
+
+/// The state that a word names.
+fn state(word: &str) -> Result<State, String> {
+    State::from_word(word).ok_or_else(|| {
+        let known = State::ALL.map(State::as_str).join(", ");
+        format!("there is no such state; there are {known}")
+    })
 }
 
 fn confirmed(listed: &Listed) -> String {

@@ -83,7 +83,7 @@ pub(crate) struct Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:#}", self.error)
+        f.write_str(format!("{:#}", self.error).trim_end())
     }
 }
 
@@ -184,9 +184,12 @@ fn of_database(error: &sqlx::Error) -> (u8, String) {
             EX_SOFTWARE,
             format!("the database refused a statement: {message}"),
         ),
-        (None, sqlx::Error::Configuration(_)) => {
-            (EX_CONFIG, format!("database.url cannot be read: {message}"))
-        }
+        (None, sqlx::Error::Configuration(_)) => (
+            EX_CONFIG,
+            format!(
+                "DATABASE_URL or database.url is not of the form postgres://user:password@host:port/database: {message}"
+            ),
+        ),
         (None, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => (
             EX_UNAVAILABLE,
             format!("the database does not answer: {message}"),
@@ -211,6 +214,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match start(arguments) {
         Ok(code) => code,
+        Err(error) if is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let failure = Failure::of(error);
             // There is nowhere to report that standard error is closed.
@@ -218,6 +222,15 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Whoever read standard output has gone, as `head` does when it has seen enough.
+fn is_unread(error: &anyhow::Error) -> bool {
+    let written = error.downcast_ref().map(std::io::Error::kind);
+    let serialized = error
+        .downcast_ref()
+        .and_then(serde_json::Error::io_error_kind);
+    written.or(serialized) == Some(std::io::ErrorKind::BrokenPipe)
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -268,15 +281,12 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
         .await
         .map_err(|error| {
             let (code, sentence) = of_database(&error);
-            // Right after the start a statement of ours cannot be at fault: the server is.
-            let code = if code == EX_SOFTWARE {
-                EX_UNAVAILABLE
-            } else {
-                code
-            };
-            Failure {
-                code,
-                error: anyhow::anyhow!(sentence),
+            if code == EX_CONFIG {
+                return Failure::configuration(anyhow::anyhow!(sentence));
             }
+            // With its causes it would say the same twice.
+            Failure::unavailable(anyhow::anyhow!(
+                "the database cannot be connected to: {error}"
+            ))
         })
 }

@@ -83,6 +83,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             let listed = catalog::platforms(&pool).await?;
             if json {
                 table::json(&mut out, &listed)?;
+            } else if listed.is_empty() {
+                writeln!(out, "no platforms")?;
             } else {
                 print_list(&mut out, &listed)?;
             }

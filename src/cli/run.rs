@@ -47,7 +47,6 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     if arguments.exit_on_stdin_close {
         stop_on_stdin_close(&shutdown);
     }
-    let provisions = Provisions::find(config).map_err(Failure::configuration)?;
     let embedded = match arguments.embedded {
         true => Some(
             Embedded::start(&arguments.state_dir)
@@ -59,7 +58,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let url = embedded
         .as_ref()
         .map_or_else(|| config.database.url.0.clone(), Embedded::url);
-    let ended = run_on(&url, embedded.is_some(), config, provisions, shutdown).await;
+    let ended = run_on(&url, embedded.is_some(), config, shutdown).await;
     if let Some(embedded) = embedded {
         embedded.stop().await?;
     }
@@ -70,10 +69,10 @@ async fn run_on(
     url: &str,
     is_private: bool,
     config: &Config,
-    provisions: Provisions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let pool = super::connect(url, "tunemantra-worker", config.database.max_connections).await?;
+    let provisions = Provisions::find(config).map_err(Failure::configuration)?;
     if is_private {
         let report = schema::migrate(&pool).await.map_err(Failure::of_schema)?;
         tracing::info!(applied = ?report.applied, "database migrated");

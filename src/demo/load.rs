@@ -205,7 +205,7 @@ async fn upsert_platform(
          set api_endpoint = $2, api_credentials = $3, format_specs = $4
          where name = $1",
     )
-    .bind(&platform.name)
+    .bind(platform.name)
     .bind(&platform.api_endpoint)
     .bind(&platform.api_credentials)
     .bind(&platform.format_specs)
@@ -220,7 +220,7 @@ async fn upsert_platform(
               requirements, territory_restrictions, processing_time)
          values ($1, $2, $3, $4, 'active', $5, $6, $7, $8)",
     )
-    .bind(&platform.name)
+    .bind(platform.name)
     .bind(&platform.api_endpoint)
     .bind(&platform.api_credentials)
     .bind(&platform.format_specs)
@@ -239,10 +239,7 @@ async fn schedules(
     platforms: &[PlatformRow],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let names: Vec<&str> = platforms
-        .iter()
-        .map(|platform| platform.name.as_str())
-        .collect();
+    let names: Vec<&str> = platforms.iter().map(|platform| platform.name).collect();
     sqlx::query(
         "insert into public.scheduled_distributions
              (release_id, user_id, scheduled_date, platform_ids, status)
@@ -279,7 +276,7 @@ mod tests {
 
     fn platform(endpoint: &str) -> PlatformRow {
         PlatformRow {
-            name: "Nordlys",
+            name: "Nordlys".into(),
             delivery_method: "api",
             api_endpoint: endpoint.into(),
             api_credentials: json!({"bearer_token": {"env": "NOT_READ"}}),

@@ -169,7 +169,7 @@ impl Partners {
 impl Cast {
     fn row(&self, endpoint: &str, credentials: Value, specs: Value) -> PlatformRow {
         PlatformRow {
-            name: self.name.to_owned(),
+            name: self.name,
             delivery_method: self.method,
             api_endpoint: endpoint.to_owned(),
             api_credentials: credentials,

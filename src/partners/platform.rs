@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Serialize)]
 pub(crate) struct PlatformRow {
     /// The natural key.
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     pub(crate) delivery_method: &'static str,
     pub(crate) api_endpoint: String,
     /// References to files, never secrets.
@@ -62,7 +62,7 @@ fn values(platform: &PlatformRow) -> String {
         .collect();
     format!(
         "    ({}, {}, {},\n     {},\n     {},\n     {},\n     array[{}]::text[], {})",
-        literal(&platform.name),
+        literal(platform.name),
         literal(platform.delivery_method),
         literal(&platform.api_endpoint),
         json(&platform.api_credentials),

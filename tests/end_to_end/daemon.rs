@@ -1,6 +1,6 @@
 //! Starting and stopping the daemon, and what it survives.
 
-use std::{collections::HashSet, fs, time::Duration};
+use std::{collections::HashSet, fs, process::Stdio, time::Duration};
 
 use nix::sys::signal::Signal;
 use platform_adapters::sandbox::{HttpPartner, Misbehaviour, Misbehaviours, SftpKind};
@@ -122,6 +122,37 @@ async fn two_daemons_share_the_work_and_one_may_be_killed() {
     assert_eq!(workers.len(), 2, "both worked: {workers:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_was_suspended_finds_its_work_done_and_leaves_it() {
+    let site = Site::new().await;
+    let http = site.http("Fjordwave", Misbehaviours::none()).await;
+    let sftp = site.sftp("Tidepool", SftpKind::Sftp).await;
+    let ddex = site.sftp("Lumiere", SftpKind::Ddex).await;
+    let platforms = [
+        site.api_platform("Fjordwave", http.url()).await,
+        site.sftp_platform("Tidepool", "sftp", &sftp).await,
+        site.sftp_platform("Lumiere", "ddex", &ddex).await,
+    ];
+    const RELEASES: u32 = 25;
+    site.scheduled(1..RELEASES + 1, &platforms).await;
+    let sleeper = site.daemon("sleeper.log");
+    site.until_accepted(10).await;
+    sleeper.signal(Signal::SIGSTOP);
+    let all = i64::from(RELEASES) * 3;
+    assert!(site.accepted().await < all, "nothing was left for another");
+    let other = site.daemon("other.log");
+    site.until_accepted(all).await;
+    sleeper.signal(Signal::SIGCONT);
+    // It works as before, alone.
+    site.stop(other).await;
+    site.scheduled(RELEASES + 1..RELEASES + 4, &platforms).await;
+    site.until_accepted(all + 9).await;
+    site.stop(sleeper).await;
+    for ledger in [http.ledger(), sftp.ledger(), ddex.ledger()] {
+        assert_received_once(ledger, RELEASES as usize + 3);
+    }
+}
+
 /// Lets nobody connect to the site's database and ends the daemon's connections, as a restart of
 /// the server does; then lets them in again.
 async fn outage(site: &Site, lasts: Duration) {
@@ -230,11 +261,13 @@ async fn what_is_wrong_at_the_start_is_said_with_its_place() {
             "{arguments:?}"
         );
     }
-    let usage = answer(program().arg("run")).await;
-    usage.expect(78, &["no database is configured", "DATABASE_URL"]);
+    let mut run = program();
+    run.arg("run").env("TUNEMANTRA_ASSETS_ROOT", site.assets());
+    let nowhere = answer(&mut run).await;
+    nowhere.expect(78, &["no database is configured", "DATABASE_URL"]);
     let unreachable = "postgres://tm:s3cret-pw@127.0.0.1:1/none";
-    let away = answer(program().arg("run").env("DATABASE_URL", unreachable)).await;
-    away.expect(69, &["the database cannot be connected to"]);
+    let away = answer(run.env("DATABASE_URL", unreachable)).await;
+    away.expect(69, &["the database"]);
     site.keep_secret("s3cret-pw");
     site.assert_no_secret(&away.stderr);
     let missing = site.cli(&["platforms", "check", "4711"]).await;
@@ -244,8 +277,57 @@ async fn what_is_wrong_at_the_start_is_said_with_its_place() {
         .await;
     missing.expect(66, &["there is no delivery"]);
 
-    site.configure("assets", "root", "/nonexistent/assets");
+    let nowhere = "/nonexistent/directory";
+    site.configure("ddex", "schemas", nowhere);
     site.cli(&["run"])
         .await
-        .expect(78, &["assets.root", "/nonexistent/assets"]);
+        .expect(78, &["ddex.schemas", nowhere]);
+    site.configure("assets", "root", nowhere);
+    site.cli(&["run"])
+        .await
+        .expect(78, &["assets.root", nowhere]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_seen_enough_is_no_error() {
+    let site = Site::new().await;
+    for arguments in [
+        ["platforms", "list"].as_slice(),
+        &["deliveries", "list", "--json"],
+    ] {
+        let mut command = program();
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(site.config_file());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().await.unwrap().code(), Some(0), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_database_url_is_not_repeated() {
+    let site = Site::new().await;
+    site.keep_secret("s3cret-pw");
+    let file = site.path("wrong.toml");
+    for (text, line) in [
+        (
+            "[database]\nurll = \"postgres://tm:s3cret-pw@127.0.0.1/tm\"\n",
+            "line 2",
+        ),
+        (
+            "[database]\nurl = \"postgres://tm:s3cret-pw@127.0.0.1/tm\n",
+            "line 2",
+        ),
+        (
+            "[database]\nurl = \"postgres://tm:s3cret-pw@127.0.0.1:port/tm\"\n",
+            "database.url",
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let refused = answer(program().args(["run", "--config"]).arg(&file)).await;
+        refused.expect(78, &[line]);
+        site.assert_no_secret(&refused.stderr);
+    }
 }

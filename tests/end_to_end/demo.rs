@@ -142,7 +142,7 @@ fn assert_all_is_well(document: &Value, out: &Path) {
         }
     }
     assert_eq!(pairs.len(), DELIVERIES);
-    assert!(retried >= RELEASES, "one partner fails at first");
+    assert!(retried > 0, "one partner fails at first");
     for partner in PARTNERS {
         let handovers = kept(out, partner);
         assert_eq!(handovers.len(), RELEASES, "{partner}");

@@ -15,5 +15,6 @@ mod demo;
 mod memory;
 mod operate;
 mod processes;
+mod sandbox;
 mod site;
 mod trouble;

@@ -51,6 +51,7 @@ async fn large_files_are_delivered_in_little_memory() {
     site.schedule(release, &platforms).await;
     site.until_accepted(3).await;
     let peak_mb = peak_memory_mb(daemon.pid());
+    eprintln!("the daemon's peak resident memory: {peak_mb} MB");
     site.stop(daemon).await;
     for ledger in [http.ledger(), sftp.ledger(), ddex.ledger()] {
         assert_received_once(ledger, 1);

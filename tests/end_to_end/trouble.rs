@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use platform_adapters::sandbox::{Misbehaviours, SftpKind};
+use platform_adapters::sandbox::{Misbehaviour, Misbehaviours, SftpKind};
 use serde_json::json;
 
 use super::site::{Site, assert_received_once, sftp_credentials};
@@ -177,6 +177,69 @@ async fn a_partner_that_is_down_is_tried_until_it_is_back() {
     .await
     .unwrap();
     assert_eq!(left, 0, "what passed is no fault any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_stumbles_gets_everything_once() {
+    let site = Site::new().await;
+    let stumbles = [
+        Misbehaviour::CutAfter { bytes: 20_000 },
+        Misbehaviour::CutBeforeAnswer,
+        Misbehaviour::Garbage,
+        Misbehaviour::Unavailable {
+            retry_after: Some("1".into()),
+        },
+        Misbehaviour::TooManyRequests {
+            retry_after: Some("soon".into()),
+        },
+    ];
+    let course = stumbles
+        .into_iter()
+        .fold(Misbehaviours::none(), |course, one| course.then(1, one));
+    let partner = site.http("Fjordwave", course.for_each_handover()).await;
+    let platform = site.api_platform("Fjordwave", partner.url()).await;
+    site.scheduled(1..4, &[platform]).await;
+    let daemon = site.daemon("daemon.log");
+    site.until_accepted(3).await;
+    site.stop(daemon).await;
+    assert_received_once(partner.ledger(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partners_no_is_told_with_its_reason() {
+    let site = Site::new().await;
+    let reason = "the cover shows a price";
+    let no = Misbehaviours::none()
+        .then(
+            1,
+            Misbehaviour::Refuse {
+                reason: reason.into(),
+            },
+        )
+        .then(
+            1,
+            Misbehaviour::RejectLater {
+                reason: reason.into(),
+            },
+        );
+    let partner = site.http("Fjordwave", no).await;
+    let platform = site.api_platform("Fjordwave", partner.url()).await;
+    let daemon = site.daemon("daemon.log");
+    for number in 1..3 {
+        let release = site.scheduled(number..number + 1, &[platform]).await[0];
+        site.until_state(release, platform, "rejected").await;
+        let title = format!("Single {number}");
+        let words = [
+            &title,
+            "Fjordwave",
+            reason,
+            "Read the partner's reason, mend the release",
+        ];
+        assert_told(&site, &daemon.log(), release, platform, &words).await;
+    }
+    let accepted = site.scheduled(3..4, &[platform]).await[0];
+    site.until_state(accepted, platform, "accepted").await;
+    site.stop(daemon).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

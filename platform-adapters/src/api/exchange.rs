@@ -245,7 +245,7 @@ fn private(platform: &str, problem: &str) -> Fault {
     )
     .with_remedy(
         "Mend api_endpoint, or set format_specs.allow_private_addresses if the partner really is \
-         in your own network; then release the platform's deliveries.",
+         in your own network; then let the platform go on with `platforms resume`.",
     )
 }
 

@@ -162,7 +162,7 @@ impl ApiAdapter {
             }
             .with_remedy(
                 "Nothing takes releases at this address: mend api_endpoint or \
-                 format_specs.api.create, then release the platform's deliveries.",
+                 format_specs.api.create, then let the platform go on with `platforms resume`.",
             )),
             _ => Err(fault),
         }

@@ -184,5 +184,9 @@ mod tests {
             "a has been through two already"
         );
         assert_eq!(each.next("c").unwrap(), Some(Misbehaviour::Garbage));
+        Misbehaviours::forget(path).unwrap();
+        let plan = Misbehaviours::none().then(1, Misbehaviour::CutBeforeAnswer);
+        let mut anew = Course::resume(plan, path).unwrap();
+        assert_eq!(anew.next("c").unwrap(), Some(Misbehaviour::CutBeforeAnswer));
     }
 }

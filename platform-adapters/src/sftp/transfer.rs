@@ -165,7 +165,7 @@ pub(super) fn make_directories(session: &Session, folder: &str) -> Result<(), Fa
         )
         .with_remedy(
             "Mend the path in api_endpoint, or ask the partner to make the directory; then \
-             release the platform's deliveries.",
+             let the platform go on with `platforms resume`.",
         ));
     }
     let mut made = String::new();

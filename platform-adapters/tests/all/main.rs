@@ -13,5 +13,6 @@ mod ddex;
 mod fixtures;
 mod package;
 mod sandbox;
+mod sandbox_sftp;
 mod sftp;
 mod sshd;

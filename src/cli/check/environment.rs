@@ -83,7 +83,7 @@ pub(super) async fn database(
             findings.push(Finding::fail(
                 "database",
                 failure.to_string(),
-                "Mend DATABASE_URL or database.url, or start the server.",
+                "See that the server runs, and that DATABASE_URL or database.url names it.",
             ));
             return None;
         }

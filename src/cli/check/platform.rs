@@ -151,10 +151,8 @@ fn credentials(platform: &Platform, subject: &str, findings: &mut Vec<Finding>) 
             findings.push(Finding::warn(
                 subject,
                 format!("{column} stands in the database in plain, for all who can read it"),
-                format!(
-                    "Put it into a file that only the worker's user reads, and \
-                     {{\"file\": \"/path\"}} or {{\"credential\": \"name\"}} in its place."
-                ),
+                "Put it into a file that only the worker's user reads, and {\"file\": \"/path\"} or \
+                 {\"credential\": \"name\"} in its place.",
             ));
         } else if let Err(fault) = source.reveal(&column) {
             findings.push(unreadable(source, subject, &fault.message));

@@ -104,7 +104,7 @@ fn every_example_is_a_platform_that_can_be_delivered_to() {
             assert!(columns.contains(column), "{name}: {column}");
         }
         let row = row(&value);
-        assert_eq!(keys::unknown(&row), [String::new(); 0], "{name}");
+        assert!(keys::unknown(&row).is_empty(), "{name}");
         let platform = Platform::from_row(&row).unwrap();
         assert!(platform.processing_time.is_some(), "{name}");
         let store = AssetStore::local(assets.path()).unwrap();

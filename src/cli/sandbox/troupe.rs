@@ -188,14 +188,14 @@ impl Troupe {
 }
 
 fn row(
-    name: &str,
+    name: &'static str,
     delivery_method: &'static str,
     api_endpoint: String,
     api_credentials: Value,
     specs: Value,
 ) -> PlatformRow {
     PlatformRow {
-        name: name.to_owned(),
+        name,
         delivery_method,
         api_endpoint,
         api_credentials,
