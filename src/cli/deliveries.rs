@@ -6,7 +6,7 @@ mod revise;
 use std::{io::Write as _, process::ExitCode};
 
 use clap::Subcommand;
-use jobs::delivery::{self, Filter, Listed, Operation, Story};
+use jobs::delivery::{self, Filter, Listed, Operation, State, Story};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -193,6 +193,14 @@ async fn make(
         Change::Update { place } => return revise::update(out, pool, place).await,
     };
     operate::run(out, pool, operation, arguments).await
+}
+
+/// The state that a word names.
+fn state(word: &str) -> Result<State, String> {
+    State::from_word(word).ok_or_else(|| {
+        let known = State::ALL.map(State::as_str).join(", ");
+        format!("there is no such state; there are {known}")
+    })
 }
 
 fn confirmed(listed: &Listed) -> String {

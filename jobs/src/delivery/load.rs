@@ -38,7 +38,10 @@ pub(super) async fn load(
         }
         Kind::Insert | Kind::Update => Some(Terms {
             withholding: &services.withholding,
-            restrictions: platform.territory_restrictions.as_deref().unwrap_or_default(),
+            restrictions: platform
+                .territory_restrictions
+                .as_deref()
+                .unwrap_or_default(),
             now: (services.clock)(),
         }),
     };

@@ -24,8 +24,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ID", conflicts_with = "ids")]
     platform: Option<i32>,
     /// Only those in this state.
-    #[arg(long, conflicts_with = "ids")]
-    state: Option<String>,
+    #[arg(long, conflicts_with = "ids", value_parser = super::state)]
+    state: Option<State>,
     /// Only those of this release.
     #[arg(long, value_name = "ID", conflicts_with = "ids")]
     release: Option<i32>,
@@ -83,13 +83,9 @@ pub(super) async fn run(
 }
 
 fn selection(arguments: &Arguments) -> Result<Selection, Failure> {
-    let state = match &arguments.state {
-        None => None,
-        Some(word) => Some(self::state(word)?),
-    };
     let selection = Selection {
         platform_id: arguments.platform,
-        state,
+        state: arguments.state,
         release_id: arguments.release,
         upc: arguments.upc.clone(),
         fault_code: arguments.fault.clone(),
@@ -161,16 +157,6 @@ fn age(text: &str) -> Result<TimeDelta, String> {
     };
     age.filter(|age| *age >= TimeDelta::zero())
         .ok_or_else(wrong)
-}
-
-/// The state that a word names.
-pub(super) fn state(word: &str) -> Result<State, Failure> {
-    State::from_word(word).ok_or_else(|| {
-        let known = State::ALL.map(State::as_str).join(", ");
-        Failure::usage(anyhow::anyhow!(
-            "there is no state {word:?}; there are {known}"
-        ))
-    })
 }
 
 #[cfg(test)]

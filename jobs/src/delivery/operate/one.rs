@@ -146,8 +146,10 @@ pub(super) async fn operate_in(
                 )));
             }
             stop(conn, &delivery, held_job, now).await?;
-            let mut after = before.clone();
-            after["cancel_requested"] = Value::Bool(true);
+            let after = json!({
+                "state": delivery.state.as_str(), "transmission": delivery.transmission,
+                "cancel_requested": true,
+            });
             (Operated::Stopping, after)
         }
         Some(event) => {
