@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
@@ -85,10 +85,16 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it with both outputs in the file `log`.
     pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
-        let file = File::options().create(true).append(true).open(&log);
-        let file = file.unwrap();
+        let printed = log.clone();
+        Self::start_apart(command, log, &printed)
+    }
+
+    /// Starts it with standard error in the file `log`, and standard output in the file `printed`.
+    pub(crate) fn start_apart(command: &mut Command, log: PathBuf, printed: &Path) -> Self {
+        let open = |path: &Path| File::options().create(true).append(true).open(path);
+        let file = open(&log).unwrap();
         let child = command
-            .stdout(file.try_clone().unwrap())
+            .stdout(open(printed).unwrap())
             .stderr(file)
             .spawn()
             .unwrap();

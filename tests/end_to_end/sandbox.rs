@@ -25,7 +25,7 @@ impl Sandbox {
         let mut command = program();
         command.args(["sandbox", "--json", "--root"]).arg(&root);
         command.args(arguments);
-        let process = Running::start(&mut command, site.path("sandbox.log"), Some(&printed));
+        let process = Running::start_apart(&mut command, site.path("sandbox.log"), &printed);
         let sandbox = Self {
             process,
             root,

@@ -291,7 +291,8 @@ async fn a_withheld_delivery_waits_and_goes_on_when_released() {
         )
         .await;
         let mut tx = world.pool().begin().await.unwrap();
-        let resumed = delivery::resume_platform(&mut tx, platform, Utc::now()).await;
+        let by = jobs::audit::By::new("test", "put in order").unwrap();
+        let resumed = delivery::resume_platform(&mut tx, platform, &by, Utc::now()).await;
         assert_eq!(resumed.unwrap().released, 1);
         tx.commit().await.unwrap();
         let then = if status == "draft" {
