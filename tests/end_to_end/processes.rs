@@ -82,22 +82,25 @@ pub(crate) struct Running {
     log: PathBuf,
 }
 
+fn open(log: &Path) -> File {
+    File::options().create(true).append(true).open(log).unwrap()
+}
+
 impl Running {
     /// Starts it with both outputs in the file `log`.
     pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
-        let printed = log.clone();
-        Self::start_apart(command, log, &printed)
+        let printed = open(&log);
+        Self::start_into(command, log, printed)
     }
 
-    /// Starts it with standard error in the file `log`, and standard output in the file `printed`.
+    /// Starts it with standard error in the file `log`, and standard output in the file `printed`,
+    /// which is emptied first.
     pub(crate) fn start_apart(command: &mut Command, log: PathBuf, printed: &Path) -> Self {
-        let open = |path: &Path| File::options().create(true).append(true).open(path);
-        let file = open(&log).unwrap();
-        let child = command
-            .stdout(open(printed).unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
+        Self::start_into(command, log, File::create(printed).unwrap())
+    }
+
+    fn start_into(command: &mut Command, log: PathBuf, printed: File) -> Self {
+        let child = command.stdout(printed).stderr(open(&log)).spawn().unwrap();
         let pid = child.id().unwrap().try_into().unwrap();
         Self { child, pid, log }
     }
