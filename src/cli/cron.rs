@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let entries = config.cron.entries()?;
     let url = &config.database.url.0;
     let pool = super::connect(url, "tunemantra-worker cron", CONNECTIONS).await?;
-    let now = Utc::now();
+    let now = jobs::clock::system()();
     let mut out = std::io::stdout().lock();
     let mut tx = pool.begin().await?;
     let (json, answer, sentence) = match arguments.command {

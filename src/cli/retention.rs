@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use chrono::Utc;
 use jobs::retention::{Mode, Pruned, prune};
 
 use crate::{
@@ -39,7 +38,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         }
         None => Mode::Count,
     };
-    let pruned = prune(&pool, &config.retention, mode, Utc::now()).await?;
+    let pruned = prune(&pool, &config.retention, mode, jobs::clock::system()()).await?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         table::json(&mut out, &pruned)?;
