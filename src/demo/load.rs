@@ -276,7 +276,7 @@ mod tests {
 
     fn platform(endpoint: &str) -> PlatformRow {
         PlatformRow {
-            name: "Nordlys".into(),
+            name: "Nordlys",
             delivery_method: "api",
             api_endpoint: endpoint.into(),
             api_credentials: json!({"bearer_token": {"env": "NOT_READ"}}),
