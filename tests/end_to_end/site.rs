@@ -58,6 +58,10 @@ impl Site {
             base_s = 1
             max_s = 2
 
+            [circuit]
+            cool_down_s = 1
+            max_cool_down_s = 1
+
             [confirm]
             first_s = 1
             max_s = 2
