@@ -202,7 +202,7 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            filter: "info,sqlx=warn".into(),
+            filter: "info,sqlx=warn,tokio_cron_scheduler=warn".into(),
         }
     }
 }
