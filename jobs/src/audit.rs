@@ -7,6 +7,8 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::database::storable;
+
 /// Who changes something, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
@@ -26,8 +28,8 @@ impl By {
     /// # Errors
     /// [`Unexplained`] when one of the two says nothing.
     pub fn new(actor: impl Into<String>, reason: impl Into<String>) -> Result<Self, Unexplained> {
-        let storable = |text: String| text.trim().replace('\0', "\u{fffd}");
-        let (actor, reason) = (storable(actor.into()), storable(reason.into()));
+        let kept = |text: String| storable(text.trim()).into_owned();
+        let (actor, reason) = (kept(actor.into()), kept(reason.into()));
         if actor.is_empty() {
             return Err(Unexplained("an actor"));
         }

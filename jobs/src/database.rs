@@ -1,6 +1,6 @@
 //! How the worker connects to its database. What it asks there lives with the module that asks.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -46,4 +46,14 @@ pub async fn connect(
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options))
+}
+
+/// A text as PostgreSQL can hold it: its text and jsonb have no NUL, and what a partner or a person
+/// said must never keep something from being recorded.
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }

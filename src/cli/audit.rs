@@ -10,9 +10,6 @@ use crate::{
     config::Config,
 };
 
-/// One asks, one to spare.
-const CONNECTIONS: u32 = 2;
-
 /// Show what operators changed, the newest first: who, what, when, and why.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -34,7 +31,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let pool = super::connect(
         &config.database.url.0,
         "tunemantra-worker audit",
-        CONNECTIONS,
+        super::COMMAND_CONNECTIONS,
     )
     .await?;
     let mut out = std::io::stdout().lock();

@@ -20,8 +20,6 @@ use crate::{
 
 /// What is logged beside the findings: what goes wrong in the program itself.
 pub(super) const LOG_FILTER: &str = "error";
-/// One asks, one to spare.
-const CONNECTIONS: u32 = 2;
 /// Platforms that are connected to at once.
 const PLATFORMS_AT_ONCE: usize = 8;
 
@@ -127,7 +125,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
 async fn examine(config: &Config, connects: bool) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("configuration", "is in order")];
     let environment = Environment::examine(config, &mut findings);
-    let database = environment::database(config, CONNECTIONS, &mut findings).await;
+    let database = environment::database(config, super::COMMAND_CONNECTIONS, &mut findings).await;
     let Some(pool) = database else {
         return findings;
     };

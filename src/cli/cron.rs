@@ -16,9 +16,6 @@ use crate::{
     config::Config,
 };
 
-/// One asks, one to spare.
-const CONNECTIONS: u32 = 2;
-
 /// Look after what runs at set times.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -57,7 +54,7 @@ struct Change {
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let entries = config.cron.entries()?;
     let url = &config.database.url.0;
-    let pool = super::connect(url, "tunemantra-worker cron", CONNECTIONS).await?;
+    let pool = super::connect(url, "tunemantra-worker cron", super::COMMAND_CONNECTIONS).await?;
     let now = jobs::clock::system()();
     let mut out = std::io::stdout().lock();
     let mut tx = pool.begin().await?;

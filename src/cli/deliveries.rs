@@ -20,9 +20,6 @@ use crate::{
 
 pub(super) use operate::print as print_tally;
 
-/// One asks, one to spare.
-const CONNECTIONS: u32 = 2;
-
 /// Deliveries: what goes to which platform, where it stands, and why; and what is done to them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -118,7 +115,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let pool = super::connect(
         &config.database.url.0,
         "tunemantra-worker deliveries",
-        CONNECTIONS,
+        super::COMMAND_CONNECTIONS,
     )
     .await?;
     let mut out = std::io::stdout().lock();

@@ -18,9 +18,6 @@ use crate::{
     config::Config,
 };
 
-/// One asks, one to spare.
-const CONNECTIONS: u32 = 2;
-
 /// Look after jobs: list the dead ones, retry them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -70,7 +67,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let pool = super::connect(
         &config.database.url.0,
         "tunemantra-worker jobs",
-        CONNECTIONS,
+        super::COMMAND_CONNECTIONS,
     )
     .await?;
     let mut out = std::io::stdout().lock();

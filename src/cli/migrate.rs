@@ -6,9 +6,6 @@ use jobs::schema::{self, PublicTables};
 
 use crate::{cli::Failure, config::Config};
 
-/// One migrates, one to spare.
-const CONNECTIONS: u32 = 2;
-
 /// Bring the database to what this version of the worker needs.
 ///
 /// In an empty database the web application's tables are created. Where they are there already they
@@ -27,7 +24,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         .database_url
         .as_ref()
         .unwrap_or(&config.database.url.0);
-    let pool = super::connect(url, "tunemantra-worker migrate", CONNECTIONS).await?;
+    let pool = super::connect(url, "tunemantra-worker migrate", super::COMMAND_CONNECTIONS).await?;
     let report = schema::migrate(&pool).await;
     pool.close().await;
     let report = report.map_err(Failure::of_schema)?;

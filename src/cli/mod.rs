@@ -275,6 +275,9 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     ended
 }
 
+/// What a command needs of the database: one connection asks, one is to spare.
+const COMMAND_CONNECTIONS: u32 = 2;
+
 /// Connects to a database, with the errors an operator can act on.
 pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<PgPool, Failure> {
     if url.is_empty() {

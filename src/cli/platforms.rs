@@ -23,8 +23,6 @@ use crate::{
     config::Config,
 };
 
-const CONNECTIONS: u32 = 2;
-
 /// Look after platforms: list them, show one, check one's settings and connection, hold one, let
 /// one go on.
 #[derive(Debug, clap::Args)]
@@ -88,7 +86,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let pool = super::connect(
         &config.database.url.0,
         "tunemantra-worker platforms",
-        CONNECTIONS,
+        super::COMMAND_CONNECTIONS,
     )
     .await?;
     let mut out = std::io::stdout().lock();

@@ -10,9 +10,6 @@ use crate::{
     config::Config,
 };
 
-/// One asks, one to spare.
-const CONNECTIONS: u32 = 2;
-
 /// Remove what is older than the configuration keeps, as the daemon does every night; or only
 /// count it.
 #[derive(Debug, clap::Args)]
@@ -30,7 +27,12 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let url = &config.database.url.0;
-    let pool = super::connect(url, "tunemantra-worker retention", CONNECTIONS).await?;
+    let pool = super::connect(
+        url,
+        "tunemantra-worker retention",
+        super::COMMAND_CONNECTIONS,
+    )
+    .await?;
     let mode = match arguments.reason {
         Some(reason) => {
             tracing::info!(reason, "pruning by age");

@@ -14,9 +14,6 @@ use crate::{
     config::Config,
 };
 
-/// One asks, one to spare.
-const CONNECTIONS: u32 = 2;
-
 /// Look after schedules: list them, call one off, run one now.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -62,7 +59,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let pool = super::connect(
         &config.database.url.0,
         "tunemantra-worker schedules",
-        CONNECTIONS,
+        super::COMMAND_CONNECTIONS,
     )
     .await?;
     let mut out = std::io::stdout().lock();

@@ -9,14 +9,12 @@ use uuid::Uuid;
 
 use super::{
     Event, Services, State,
+    load::{platform_row, unreadable},
     outcome::{self, Happened, OutcomeError, after},
     record,
     row::{self, Delivery},
 };
-use crate::{
-    catalog,
-    queue::{self, Done, Job, JobFault, Lease, Outcome},
-};
+use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
 
 /// When a partner is asked about what it was sent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -95,19 +93,9 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<De
 }
 
 async fn ask(services: &Services, delivery: &Delivery) -> Result<Status, Fault> {
-    let row = match services.pool.acquire().await {
-        Ok(mut conn) => catalog::platform_row(&mut conn, delivery.platform_id).await,
-        Err(error) => Err(error),
-    };
-    let row = row
-        .map_err(|error| Fault::new(Code::WorkerFault, format!("the platform's row: {error}")))?
-        .ok_or_else(|| {
-            let id = delivery.platform_id;
-            Fault::new(
-                Code::SettingsInvalid,
-                format!("platform {id} is not there any more"),
-            )
-        })?;
+    let mut conn = services.pool.acquire().await.map_err(unreadable)?;
+    let row = platform_row(&mut conn, delivery).await?;
+    drop(conn);
     let adapter = services.adapters.get(&row)?.adapter;
     let receipt = delivery.receipt.clone().unwrap_or_default();
     adapter.status(&delivery.handover(), &receipt).await

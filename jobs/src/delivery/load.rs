@@ -6,32 +6,42 @@ use sqlx::{PgConnection, types::Json};
 use super::{Services, row::Delivery};
 use crate::catalog::{self, CatalogError, Terms};
 
+/// The platform's row.
+pub(super) async fn platform_row(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+) -> Result<PlatformRow, Fault> {
+    let id = delivery.platform_id;
+    catalog::platform_row(conn, id)
+        .await
+        .map_err(unreadable)?
+        .ok_or_else(|| {
+            Fault::new(
+                Code::SettingsInvalid,
+                format!("platform {id} is not there any more"),
+            )
+        })
+}
+
+/// The database did not answer: a fault of ours that passes.
+pub(super) fn unreadable(error: sqlx::Error) -> Fault {
+    Fault::new(
+        Code::WorkerFault,
+        format!("the catalogue could not be read: {error}"),
+    )
+}
+
 /// Reads platform and release. A takedown takes the release as the platform was given it, so that
 /// nothing that happened to the release's row since, not even its end, stands in its way.
 pub(super) async fn load(
     services: &Services,
     delivery: &Delivery,
 ) -> Result<(PlatformRow, Release), Fault> {
-    let unreachable = |error: sqlx::Error| {
-        Fault::new(
-            Code::WorkerFault,
-            format!("the catalogue could not be read: {error}"),
-        )
-    };
-    let mut conn = services.pool.acquire().await.map_err(unreachable)?;
-    let platform = catalog::platform_row(&mut conn, delivery.platform_id)
-        .await
-        .map_err(unreachable)?
-        .ok_or_else(|| {
-            let id = delivery.platform_id;
-            Fault::new(
-                Code::SettingsInvalid,
-                format!("platform {id} is not there any more"),
-            )
-        })?;
+    let mut conn = services.pool.acquire().await.map_err(unreadable)?;
+    let platform = platform_row(&mut conn, delivery).await?;
     let terms = match delivery.kind {
         Kind::Takedown => {
-            if let Some(release) = snapshot(&mut conn, delivery).await.map_err(unreachable)? {
+            if let Some(release) = snapshot(&mut conn, delivery).await.map_err(unreadable)? {
                 return Ok((platform, release));
             }
             None
@@ -49,11 +59,11 @@ pub(super) async fn load(
         .await
         .map_err(|error| match error {
             CatalogError::Fault(fault) => fault,
-            CatalogError::Database(error) => unreachable(error),
+            CatalogError::Database(error) => unreadable(error),
         })?;
     let excluded = excluded_territories(&mut conn, delivery)
         .await
-        .map_err(unreachable)?;
+        .map_err(unreadable)?;
     release.territories = release.territories.without(&excluded);
     Ok((platform, release))
 }

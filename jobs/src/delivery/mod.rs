@@ -4,6 +4,7 @@
 
 mod adapters;
 mod attempt;
+mod conclude;
 mod confirm;
 mod job;
 mod limits;

@@ -9,11 +9,12 @@ use sqlx::{PgConnection, types::Json};
 
 use super::{
     Event, Next, Refused, State, deliver_queue, job,
-    record::{self, Shown, storable},
+    record::{self, Shown},
     row::Delivery,
     transition,
 };
 use crate::{
+    database::storable,
     queue::{self, Lease, Outcome},
     schedule,
 };
@@ -29,6 +30,16 @@ pub(super) struct Happened<'a> {
     pub(super) ask_after: Duration,
     /// The event ends an attempt to deliver, which goes into the record's history.
     pub(super) ends_attempt: bool,
+}
+
+impl Happened<'_> {
+    /// What was sent or received and belongs to it.
+    fn evidence(&self) -> &[Evidence] {
+        self.receipt
+            .map(|receipt| receipt.evidence.as_slice())
+            .or(self.fault.map(|fault| fault.evidence.as_slice()))
+            .unwrap_or_default()
+    }
 }
 
 /// Why an outcome could not be written.
@@ -54,11 +65,19 @@ pub(super) async fn apply(
     now: DateTime<Utc>,
 ) -> Result<State, OutcomeError> {
     let (state, next) = transition(delivery.state, event)?;
+    let told = happened.receipt.map(storable_receipt);
     if let Some(lease) = lease
         && let Some(outcome) = job_outcome(state, next, happened.fault, now)
         && !queue::settle(conn, lease, &outcome, now).await?
     {
         return Err(OutcomeError::LeaseLost);
+    }
+    // The queue's row before the delivery's, as the circuit takes them.
+    if happened
+        .fault
+        .is_some_and(|fault| fault.class() == FaultClass::Configuration)
+    {
+        pause_platform(conn, delivery, happened.fault, now).await?;
     }
     let ended_attempt = happened.ends_attempt.then_some(delivery.attempts);
     if matches!(next, Next::Deliver { counts: false, .. }) && happened.ends_attempt {
@@ -68,9 +87,19 @@ pub(super) async fn apply(
         Next::Deliver { wait, .. } => Some(after(now, wait)),
         _ => None,
     };
-    write_row(conn, delivery, state, next_attempt_at, happened, now).await?;
+    let receipt = told.as_ref();
+    write_row(
+        conn,
+        delivery,
+        state,
+        next_attempt_at,
+        receipt,
+        happened,
+        now,
+    )
+    .await?;
     delivery.state = state;
-    let receipt = happened.receipt.or(delivery.receipt.as_ref());
+    let receipt = told.as_ref().or(delivery.receipt.as_ref());
     let shown = Shown {
         state,
         receipt,
@@ -82,12 +111,7 @@ pub(super) async fn apply(
     if let Some(package) = happened.package {
         keep_files(conn, delivery, package).await?;
     }
-    let evidence = happened
-        .receipt
-        .map(|receipt| receipt.evidence.as_slice())
-        .or(happened.fault.map(|fault| fault.evidence.as_slice()))
-        .unwrap_or_default();
-    keep_evidence(conn, delivery, evidence, now).await?;
+    keep_evidence(conn, delivery, happened.evidence(), now).await?;
     if lease.is_none() {
         job::follow(conn, delivery, state, next, now).await?;
     }
@@ -97,28 +121,26 @@ pub(super) async fn apply(
     if state.is_decided() || state == State::Sent {
         job::wake_later(conn, delivery, now).await?;
     }
-    if happened
-        .fault
-        .is_some_and(|fault| fault.class() == FaultClass::Configuration)
-    {
-        pause_platform(conn, delivery, happened.fault, now).await?;
-    }
     if state.is_decided() {
-        let failure = happened.fault.map(|fault| schedule::Failure {
-            code: fault.code.as_str(),
-            message: record::sentence(delivery, fault),
-            attempts: delivery.attempts,
-        });
-        schedule::decide(
-            conn,
-            delivery.id,
-            state == State::Accepted,
-            failure.as_ref(),
-            now,
-        )
-        .await?;
+        decide_schedules(conn, delivery, happened.fault, now).await?;
     }
     Ok(state)
+}
+
+/// Tells the schedules that wait for the delivery, which is decided.
+async fn decide_schedules(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+    fault: Option<&Fault>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let failure = fault.map(|fault| schedule::Failure {
+        code: fault.code.as_str(),
+        message: record::sentence(delivery, fault),
+        attempts: delivery.attempts,
+    });
+    let is_accepted = delivery.state == State::Accepted;
+    schedule::decide(conn, delivery.id, is_accepted, failure.as_ref(), now).await
 }
 
 /// What becomes of the job; `None`: its lease goes on.
@@ -163,15 +185,32 @@ pub(super) fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
         .unwrap_or(now)
 }
 
+/// A receipt as the database can hold it, without its evidence, which is kept apart.
+fn storable_receipt(receipt: &Receipt) -> Receipt {
+    let kept = |text: &Option<String>| text.as_deref().map(|text| storable(text).into_owned());
+    Receipt {
+        partner_release_id: kept(&receipt.partner_release_id),
+        url: kept(&receipt.url),
+        message_id: kept(&receipt.message_id),
+        remote_path: kept(&receipt.remote_path),
+        confirmed: storable(&receipt.confirmed).into_owned(),
+        is_final: receipt.is_final,
+        evidence: Vec::new(),
+    }
+}
+
 async fn write_row(
     conn: &mut PgConnection,
     delivery: &Delivery,
     state: State,
     next_attempt_at: Option<DateTime<Utc>>,
+    receipt: Option<&Receipt>,
     happened: &Happened<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let fault = happened.fault;
+    let message = fault.map(|fault| storable(&fault.message));
+    let remedy = fault.map(|fault| storable(fault.remedy()));
     sqlx::query!(
         r#"update worker.deliveries set
                state = $2,
@@ -189,11 +228,11 @@ async fn write_row(
         state.as_str(),
         delivery.attempts,
         next_attempt_at,
-        happened.receipt.map(Json) as Option<Json<&Receipt>>,
+        receipt.map(Json) as Option<Json<&Receipt>>,
         happened.fingerprint,
         fault.map(|fault| fault.code.as_str()),
-        fault.map(|fault| storable(&fault.message)),
-        fault.map(|fault| storable(fault.remedy())),
+        message.as_deref(),
+        remedy.as_deref(),
         now,
         state.is_decided(),
         happened.package.map(|package| Json(&package.release)) as Option<Json<&Release>>,
@@ -250,7 +289,7 @@ pub(super) async fn keep_evidence(
     if evidence.is_empty() {
         return Ok(());
     }
-    let names: Vec<String> = evidence.iter().map(|kept| storable(&kept.name)).collect();
+    let names: Vec<_> = evidence.iter().map(|kept| storable(&kept.name)).collect();
     let types: Vec<&str> = evidence
         .iter()
         .map(|kept| kept.media_type.as_str())
@@ -265,7 +304,7 @@ pub(super) async fn keep_evidence(
         i32::try_from(delivery.transmission).unwrap_or(i32::MAX),
         delivery.attempts,
         now,
-        &names,
+        &names as _,
         &types as _,
         &bodies as _,
     )
@@ -282,7 +321,8 @@ async fn pause_platform(
     fault: Option<&Fault>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let reason = fault.map(|fault| storable(&format!("{}: {}", fault.code, fault.message)));
+    let reason =
+        fault.map(|fault| storable(&format!("{}: {}", fault.code, fault.message)).into_owned());
     sqlx::query!(
         r#"insert into worker.queues (name, paused_at, paused_reason, updated_at)
            values ($1, $2, $3, $2)

@@ -5,7 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use platform_adapters::{Code, Fault};
 use sqlx::PgConnection;
 
-use super::{Services, deliver_queue, record::storable, row::Delivery};
+use super::{Services, deliver_queue, row::Delivery};
+use crate::database::storable;
 use crate::queue::circuit::{self, LastFault, Observation, Recorded, Signal};
 
 /// What a fault shows of the partner; `None`: nothing, for it is ours.

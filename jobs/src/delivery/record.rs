@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::{State, record_status, row::Delivery};
+use crate::database::storable;
 
 /// The longest texts that the record's columns take.
 const PLATFORM_RELEASE_ID_CHARS: usize = 100;
@@ -117,9 +118,5 @@ pub(super) fn sentence(delivery: &Delivery, fault: &Fault) -> String {
         delivery.name(),
         fault.remedy()
     ))
-}
-
-/// PostgreSQL's text holds no NUL, and recording an outcome must not fail on what a partner said.
-pub(super) fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+    .into_owned()
 }

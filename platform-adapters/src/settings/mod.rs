@@ -12,10 +12,7 @@ use url::Url;
 pub use credentials::{Credentials, SecretReference, SecretSource};
 pub use limits::{Limits, Window, Windows};
 
-use crate::{
-    Code, Fault,
-    release::{Dpid, ReleaseType},
-};
+use crate::{Code, Fault, release::Dpid};
 
 /// The columns of a row in `distribution_platforms` that the worker reads, as they stand there.
 #[derive(Clone, Debug, Default)]
@@ -356,20 +353,26 @@ impl Platform {
         })
     }
 
-    /// Whether the platform takes releases of this type.
-    #[must_use]
-    pub fn takes(&self, release_type: ReleaseType) -> bool {
-        self.supported_content.is_empty()
-            || self
-                .supported_content
-                .iter()
-                .any(|label| label.eq_ignore_ascii_case(release_type.as_str()))
-    }
-
-    /// The platform's queue of deliveries.
-    #[must_use]
-    pub fn queue(&self) -> String {
-        format!("deliver/{}", self.id)
+    /// What confirms a delivery into a folder: nothing but the marker, or acknowledgement files.
+    /// There is nobody to ask for a status.
+    ///
+    /// # Errors
+    /// [`Code::SettingsInvalid`] when the settings say `status`.
+    pub fn folder_confirmation(&self) -> Result<Confirmation, Fault> {
+        match self.format_specs.confirmation.unwrap_or(Confirmation::None) {
+            Confirmation::Status => Err(Fault::new(
+                Code::SettingsInvalid,
+                format!(
+                    "format_specs.confirmation of platform {} ({:?}) is \"status\", and by {} \
+                     there is no status to ask for",
+                    self.id,
+                    self.name,
+                    self.method.as_str()
+                ),
+            )
+            .with_remedy("Set confirmation to \"folder\" or \"none\".")),
+            confirmation => Ok(confirmation),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ fn null_columns_mean_the_defaults() {
     assert_eq!(platform.method, Method::Sftp);
     assert_eq!(platform.requirements.artwork.min_px, 3000);
     assert_eq!(platform.format_specs.audio, ["flac", "wav"]);
-    assert!(platform.takes(ReleaseType::Ep));
+    assert!(platform.supported_content.is_empty());
 }
 
 #[test]

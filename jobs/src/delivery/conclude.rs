@@ -1,0 +1,243 @@
+//! How an attempt ends: what it came to is written down, with the policy's word on a fault. An
+//! outcome that the queue decided is followed here too.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use platform_adapters::{Code, Fault, FaultClass};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    Event, Services, State,
+    attempt::{Begun, Made},
+    job,
+    outcome::{self, Happened, OutcomeError, after},
+    partner,
+    row::{self, Delivery},
+};
+use crate::{
+    catalog::Withheld,
+    queue::{self, Done, JobFault, Lease, Outcome, circuit::Recorded},
+};
+
+/// Writes down what the attempt came to. Once a package is handed over this is tried until the
+/// database takes it or the lease is lost: an outcome that is not written would be asked of the
+/// partner again.
+pub(super) async fn finish(
+    services: &Services,
+    begun: &Begun,
+    lease: &Lease,
+    made: &Made,
+) -> Result<Done, JobFault> {
+    let mut failures = 0;
+    loop {
+        match write(services, begun.delivery.clone(), lease, made).await {
+            Ok(state) => {
+                tracing::info!(
+                    delivery.id = %begun.delivery.id,
+                    delivery.attempt = begun.delivery.attempts,
+                    release.id = begun.delivery.release_id,
+                    platform.id = begun.delivery.platform_id,
+                    "{}: {state}",
+                    begun.delivery.name(),
+                );
+                return Ok(Done::Settled);
+            }
+            Err(OutcomeError::LeaseLost) => return Ok(Done::Settled),
+            Err(OutcomeError::Refused(refused)) => {
+                return Err(JobFault::dead("delivery_state", refused.to_string()));
+            }
+            Err(OutcomeError::Database(error)) => {
+                failures += 1;
+                let wait = services.retry.database_wait(failures, (services.random)());
+                tracing::warn!(
+                    delivery.id = %begun.delivery.id,
+                    "the outcome could not be written, next try in {wait:?}: {error}"
+                );
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+async fn write(
+    services: &Services,
+    mut delivery: Delivery,
+    lease: &Lease,
+    made: &Made,
+) -> Result<State, OutcomeError> {
+    let now = (services.clock)();
+    let mut tx = services.pool.begin().await?;
+    // Called off since the attempt began: what it came to still counts, but there is no waiting for
+    // the look at the partner that decides it.
+    let is_hurried = !delivery.is_called_off
+        && sqlx::query_scalar!(
+            r#"select cancel_requested_at is not null as "is_called_off!" from worker.deliveries
+               where id = $1"#,
+            delivery.id
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .unwrap_or(false);
+    let happened = match made {
+        Made::HandedOver {
+            receipt,
+            package,
+            fingerprint,
+        } => Happened {
+            receipt: Some(receipt),
+            package: Some(package),
+            fingerprint: Some(fingerprint),
+            ..Happened::default()
+        },
+        Made::Unchanged {
+            receipt,
+            fingerprint,
+        } => Happened {
+            receipt: Some(receipt),
+            fingerprint: Some(fingerprint),
+            ..Happened::default()
+        },
+        Made::CalledOff => Happened::default(),
+        Made::Faulted { fault, package } => Happened {
+            fault: Some(fault),
+            package: package.as_deref(),
+            ..Happened::default()
+        },
+    };
+    let happened = Happened {
+        ends_attempt: true,
+        ask_after: services.confirm.first_wait(),
+        ..happened
+    };
+    let recorded = match made {
+        // The partner was not asked.
+        Made::Unchanged { .. } | Made::CalledOff => Recorded::default(),
+        Made::HandedOver { .. } | Made::Faulted { .. } => {
+            partner::record(&mut tx, services, &delivery, happened.fault, now).await?
+        }
+    };
+    let event = match made {
+        Made::HandedOver { receipt, .. } => Event::HandedOver {
+            is_final: receipt.is_final,
+        },
+        Made::Unchanged { .. } => Event::Unchanged,
+        Made::CalledOff => Event::CalledOff,
+        Made::Faulted { fault, .. } => {
+            faulted(services, &delivery, is_hurried, fault, &recorded, now)
+        }
+    };
+    let state = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await?;
+    tx.commit().await?;
+    partner::log(&recorded, &delivery);
+    Ok(state)
+}
+
+/// A fault with the policy's word on what follows from it. While the circuit is open the attempt was
+/// a probe: it costs the delivery neither an attempt nor time.
+fn faulted(
+    services: &Services,
+    delivery: &Delivery,
+    is_hurried: bool,
+    fault: &Fault,
+    recorded: &Recorded,
+    now: DateTime<Utc>,
+) -> Event {
+    if fault.code == Code::PartnerRefused {
+        return Event::Rejected;
+    }
+    if fault.code == Code::ReleaseWithheld && services.withholding.withheld == Withheld::Hold {
+        return Event::Withheld;
+    }
+    let policy = &services.retry;
+    let attempt = i16::try_from(delivery.attempts - delivery.attempts_before).unwrap_or(i16::MAX);
+    let wait = match is_hurried {
+        true => Duration::ZERO,
+        false => policy.asked_wait(fault.retry_after, policy.wait(attempt, (services.random)())),
+    };
+    let class = match fault.class() {
+        FaultClass::Transient if recorded.before.open.is_some() => FaultClass::Throttled,
+        class => class,
+    };
+    let outage = partner::outage(recorded, delivery, now);
+    let is_last = delivery
+        .expires_at
+        .is_some_and(|expiry| after(now, wait) >= expiry + outage)
+        || (attempt >= policy.max_attempts && class != FaultClass::Throttled)
+        // Looking once more would find no more.
+        || (delivery.is_called_off && class == FaultClass::Unknown);
+    Event::Faulted {
+        class,
+        wait,
+        is_last,
+    }
+}
+
+/// The delivery follows an outcome that the queue decided: a crash, a panic, a stop.
+pub(super) async fn follow(
+    conn: &mut PgConnection,
+    id: Uuid,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let Some(mut delivery) = row::lock(conn, id).await? else {
+        return Ok(());
+    };
+    let (event, fault) = match outcome {
+        Outcome::Dead { code, message } => (
+            Event::Died,
+            Some(
+                Fault::new(Code::GaveUp, format!("{message} ({code})")).with_remedy(
+                    "Look at the partner whether it arrived, read the worker's log for the reason, \
+                 then schedule the release again.",
+                ),
+            ),
+        ),
+        Outcome::Snooze { message, .. } => (
+            Event::Lost,
+            Some(Fault::new(Code::WorkerStopped, message.clone())),
+        ),
+        Outcome::Retry { message, .. } => (
+            Event::Lost,
+            Some(Fault::new(Code::WorkerFault, message.clone())),
+        ),
+        // Somebody had it stopped: what it left at the partner is for the next attempt to find out.
+        Outcome::Canceled => (
+            Event::Lost,
+            Some(Fault::new(
+                Code::WorkerStopped,
+                "the attempt was stopped because the delivery is called off",
+            )),
+        ),
+        Outcome::Completed | Outcome::Held { .. } => return Ok(()),
+    };
+    // A crash and a stop are no fault of the delivery: the queue gave their attempt back too.
+    let was_given_back = match outcome {
+        Outcome::Snooze { .. } | Outcome::Canceled => true,
+        Outcome::Retry { code, .. } => code == queue::CRASHED,
+        _ => false,
+    };
+    if was_given_back && delivery.state == State::Sending {
+        delivery.attempts = (delivery.attempts - 1).max(0);
+    }
+    let happened = Happened {
+        fault: fault.as_ref(),
+        ..Happened::default()
+    };
+    match outcome::apply(conn, &mut delivery, event, &happened, None, now).await {
+        // Refused: it was not under way, there is nothing to follow.
+        Ok(_) | Err(OutcomeError::Refused(_) | OutcomeError::LeaseLost) => {}
+        Err(OutcomeError::Database(error)) => return Err(error),
+    }
+    let waits = matches!(
+        delivery.state,
+        State::Queued | State::Retrying | State::Unknown
+    );
+    if *outcome == Outcome::Canceled && waits {
+        // The stop ended its job and not the delivery.
+        let (platform_id, kind) = (delivery.platform_id, delivery.kind);
+        job::enqueue_deliver(conn, id, platform_id, kind, now).await?;
+    }
+    Ok(())
+}
