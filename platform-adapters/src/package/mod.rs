@@ -7,11 +7,13 @@ mod assets;
 mod audio;
 mod findings;
 mod hash;
+mod inspect;
 mod manifest;
 mod metadata;
 mod metadata_checks;
 mod numbering;
 mod reader;
+mod remote;
 mod territories;
 
 use std::time::Duration;
@@ -21,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 pub use assemble::assemble;
 pub use assets::AssetStore;
+pub use inspect::{Flaw, Inspection, KeptInspections};
 pub use manifest::{FileEntry, HandoverEntry, Manifest};
 pub use metadata::{ArtworkMetadata, AudioMetadata, Metadata, ReleaseMetadata, TrackMetadata};
 

@@ -1,15 +1,24 @@
 //! A platform's settings: its row in `distribution_platforms`, read and checked. What is wrong in a
 //! row is a fault that names the platform, the column and the path in it.
 
+mod api;
 mod credentials;
 mod limits;
 
 use chrono::Duration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
-pub use credentials::{Credentials, SecretReference, SecretSource};
+pub use api::{
+    ApiSpecs, BodyKind, FileSpecs, PartNames, Ranges, ReceiptPointers, RequestLine,
+    SignatureEncoding, StateWords, TimeoutSpecs, WebhookSpecs,
+};
+pub use credentials::{
+    ClientAuthentication, Credentials, HashAlgorithm, Hmac, OAuth2, OneOrMore, SecretReference,
+    SecretSource, TimestampForm,
+};
 pub use limits::{Limits, Window, Windows};
 
 use crate::{Code, Fault, release::Dpid};
@@ -99,29 +108,15 @@ impl Method {
 }
 
 /// What a platform asks of a release (`requirements`). Keys it does not know are left alone.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Requirements {
-    /// A UPC or EAN must be there. It is needed by every method of ours in any case.
-    pub upc: bool,
-    /// Every track must have an ISRC. It is needed by every method of ours in any case.
-    pub isrc: bool,
     /// What the front cover must be.
     pub artwork: ArtworkRequirements,
 }
 
-impl Default for Requirements {
-    fn default() -> Self {
-        Self {
-            upc: true,
-            isrc: true,
-            artwork: ArtworkRequirements::default(),
-        }
-    }
-}
-
 /// What the front cover must be (`requirements.artwork`).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ArtworkRequirements {
     /// The shortest side allowed, in pixels.
@@ -143,7 +138,7 @@ impl Default for ArtworkRequirements {
 }
 
 /// How a platform takes deliveries (`format_specs`). Keys it does not know are left alone.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FormatSpecs {
     /// Audio codings taken: `flac`, `wav`.
@@ -174,7 +169,7 @@ impl Default for FormatSpecs {
 }
 
 /// What turns `sent` into `accepted` (`format_specs.confirmation`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Confirmation {
     /// The partner's answer, or the verified completion marker, is enough.
@@ -185,63 +180,8 @@ pub enum Confirmation {
     Folder,
 }
 
-/// Paths and field names of an HTTP partner (`format_specs.api`).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-pub struct ApiSpecs {
-    /// Where a release is posted, below `api_endpoint`.
-    pub create: String,
-    /// Where its state is asked, below `api_endpoint`; `{id}` is the partner's id of the release.
-    pub status: String,
-    /// Where a hand-over is found by its idempotency key, below `api_endpoint`; `{key}` is the key.
-    /// `None`: the partner offers no such thing, and what it has cannot be looked up.
-    pub lookup: Option<String>,
-    /// What is deleted to take a release down, below `api_endpoint`; `{upc}` is its bar code.
-    /// `None`: the partner takes no takedowns over its API.
-    pub takedown: Option<String>,
-    /// JSON pointers into the partner's answer.
-    pub receipt: ReceiptPointers,
-}
-
-impl Default for ApiSpecs {
-    fn default() -> Self {
-        Self {
-            create: "/releases".into(),
-            status: "/releases/{id}".into(),
-            lookup: None,
-            takedown: None,
-            receipt: ReceiptPointers::default(),
-        }
-    }
-}
-
-/// JSON pointers (RFC 6901) into the partner's answer (`format_specs.api.receipt`).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-pub struct ReceiptPointers {
-    /// The partner's id of the release.
-    pub id: String,
-    /// Where the release can be seen.
-    pub url: String,
-    /// The state, in the answer of the status endpoint.
-    pub status: String,
-    /// The reason of a refusal.
-    pub reason: String,
-}
-
-impl Default for ReceiptPointers {
-    fn default() -> Self {
-        Self {
-            id: "/id".into(),
-            url: "/url".into(),
-            status: "/status".into(),
-            reason: "/reason".into(),
-        }
-    }
-}
-
 /// Version, profile and parties of a DDEX partner (`format_specs.ddex`).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct DdexSpecs {
     /// `4.3`.
     #[serde(default = "default_ern")]
@@ -254,12 +194,14 @@ pub struct DdexSpecs {
     pub choreography: String,
     /// Our DPID.
     #[serde(deserialize_with = "dpid")]
+    #[schemars(with = "String")]
     pub sender_dpid: Dpid,
     /// Our name, as the partner knows it.
     #[serde(default = "default_sender")]
     pub sender_name: String,
     /// The partner's DPID.
     #[serde(deserialize_with = "dpid")]
+    #[schemars(with = "String")]
     pub recipient_dpid: Dpid,
     /// The partner's name; the platform's name where it is absent.
     #[serde(default)]

@@ -8,7 +8,10 @@
 )]
 
 mod api;
+mod api_kinds;
 mod api_network;
+mod api_partner;
+mod api_webhook;
 mod ddex;
 mod fixtures;
 mod package;

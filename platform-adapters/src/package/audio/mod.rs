@@ -1,6 +1,7 @@
 //! What an audio file holds, read from its headers and its end: a few small reads, however large the
-//! file. The samples themselves are not decoded.
+//! file. What only a look at all of it can tell is in `content`.
 
+pub(super) mod content;
 mod flac;
 mod wav;
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 
 use super::{
     findings::{Objection, ProbeError},
+    inspect::Flaw,
     reader::Reader,
 };
 use crate::package::{AudioCodec, AudioProperties};
@@ -26,7 +28,53 @@ const EXPORT_AGAIN: &str = "Export the audio again as WAV or FLAC and replace th
 /// An audio file's properties, and what speaks against it all the same.
 pub(super) struct Probed {
     pub(super) properties: AudioProperties,
+    /// Where its audio is, for whoever listens to it.
+    pub(super) content: Content,
     pub(super) objections: Vec<Objection>,
+}
+
+/// How a file's content can be listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Not at all: a picture, or an audio file that is refused for what its headers say.
+    Opaque,
+    /// Samples as they are, in this part of the file.
+    Samples {
+        /// Bytes before them.
+        from: u64,
+        /// Bytes.
+        length: u64,
+    },
+    Flac,
+}
+
+impl Content {
+    /// The word under which is kept what was found; it changes when there is more to find.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Opaque => "opaque",
+            Self::Samples { .. } => "samples",
+            Self::Flac => "flac",
+        }
+    }
+}
+
+/// What is wrong with a file that was listened to.
+pub(super) fn flawed(flaws: &[Flaw]) -> impl Iterator<Item = Objection> {
+    flaws.iter().map(|flaw| match flaw {
+        Flaw::Silent => Objection::new(
+            "is silent from beginning to end: every sample is zero",
+            "Look whether this is the right file, and export it again with the track switched on.",
+        ),
+        Flaw::Damaged { at_ms, reason } => Objection::new(
+            format!(
+                "is damaged: it cannot be decoded from {}:{:02} on ({reason})",
+                at_ms / 60_000,
+                at_ms / 1000 % 60
+            ),
+            "Copy the file into the asset store again, or export it again.",
+        ),
+    })
 }
 
 /// Reads an audio file's properties; the coding is told by content, never by name.

@@ -214,9 +214,38 @@ async fn a_very_long_wav_is_judged_by_its_sizes() {
              audio, 3999999999 are there"
         ]
     );
-    file.set_len(44 + u64::from(length)).unwrap();
-    release.upc = None;
-    assert_eq!(problems(&fixture, &release).await, ["upc: is missing"]);
+}
+
+#[tokio::test]
+async fn silence_from_beginning_to_end_is_said_of() {
+    let words = "is silent from beginning to end: every sample is zero";
+    let mut silent = wav(44_100, 16, 2, 1.0);
+    silent[44..].fill(0);
+    assert_eq!(said_of(&silent).await, [words]);
+    // One sample is enough.
+    let last = silent.len() - 1;
+    silent[last] = 1;
+    assert_eq!(said_of(&silent).await, Vec::<String>::new());
+
+    let encoded = fixtures::flac_of(&vec![0; 88_200], 44_100, 16, 2);
+    assert_eq!(said_of(&encoded).await, [words]);
+}
+
+#[tokio::test]
+async fn damage_in_the_middle_of_flac_is_said_of() {
+    let good = fixtures::flac_1s();
+    assert_eq!(said_of(good).await, Vec::<String>::new());
+    let mut damaged = good.to_vec();
+    let middle = damaged.len() / 2;
+    for byte in &mut damaged[middle..middle + 8] {
+        *byte ^= 0x55;
+    }
+    let found = said_of(&damaged).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("is damaged: it cannot be decoded from 0:00 on"),
+        "{found:?}"
+    );
 }
 
 proptest! {
