@@ -12,3 +12,4 @@ pub mod queue;
 pub mod retention;
 pub mod schedule;
 pub mod schema;
+pub mod vitals;
