@@ -14,7 +14,7 @@ use jobs::{
         circuit::CircuitPolicy,
         cron::{Entry, Schedule},
     },
-    retention,
+    retention, royalty,
     schedule::PollSettings,
 };
 use serde::Deserialize;
@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) catalog: Withholding,
     pub(crate) cron: Cron,
     pub(crate) retention: retention::Policy,
+    pub(crate) royalties: royalty::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
 }

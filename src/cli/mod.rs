@@ -9,6 +9,7 @@ mod demo;
 mod jobs;
 mod migrate;
 mod platforms;
+mod rates;
 mod retention;
 mod run;
 mod sandbox;
@@ -80,6 +81,7 @@ enum Command {
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
+    Rates(rates::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -301,6 +303,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
+            Command::Rates(arguments) => rates::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
