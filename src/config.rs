@@ -3,7 +3,11 @@
 
 mod layers;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use jobs::{
@@ -17,6 +21,7 @@ use jobs::{
     retention, royalty,
     schedule::PollSettings,
 };
+use platform_adapters::secrets::Keyring;
 use serde::Deserialize;
 use toml::Value;
 
@@ -28,6 +33,7 @@ pub(crate) use self::layers::{Layers, PACKAGED};
 pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) assets: Assets,
+    pub(crate) secrets: Secrets,
     pub(crate) queue: Queue,
     pub(crate) schedules: PollSettings,
     pub(crate) limits: LimitPolicy,
@@ -79,14 +85,42 @@ impl Default for Database {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Assets {
-    pub(crate) root: PathBuf,
+    /// A directory, or a store's URL.
+    pub(crate) root: String,
 }
 
 impl Default for Assets {
     fn default() -> Self {
         Self {
-            root: PathBuf::from("/var/lib/tunemantra/assets"),
+            root: "/var/lib/tunemantra/assets".into(),
         }
+    }
+}
+
+/// `[secrets]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Secrets {
+    key: PathBuf,
+}
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self {
+            key: PathBuf::from("/var/lib/tunemantra/worker.key"),
+        }
+    }
+}
+
+impl Secrets {
+    /// The worker's keys. The file need not be there until something is sealed.
+    pub(crate) fn keyring(&self) -> Keyring {
+        Keyring::at(self.key.clone())
+    }
+
+    /// Where they lie.
+    pub(crate) fn key(&self) -> &Path {
+        &self.key
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use jobs::{
+    assets::InDatabase,
     clock,
     delivery::{self, Adapters, Confirm, Deliver, Services},
     queue::{self, Registry, cron},
@@ -26,8 +27,8 @@ pub(crate) struct Provisions {
 impl Provisions {
     /// Looks for it all; what cannot be found is a fault of the configuration.
     pub(crate) fn find(config: &Config) -> anyhow::Result<Self> {
-        let assets = AssetStore::local(&config.assets.root)
-            .context("assets.root (the directory of audio and artwork)")?;
+        let assets = AssetStore::open(&config.assets.root)
+            .context("assets.root (where audio and artwork lie)")?;
         let schemas = config
             .ddex
             .schemas()
@@ -35,6 +36,7 @@ impl Provisions {
             .transpose();
         let options = ConnectOptions {
             ddex_schemas: schemas.context("ddex.schemas")?,
+            keyring: Some(config.secrets.keyring()),
         };
         Ok(Self { assets, options })
     }
@@ -50,6 +52,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let clock = clock::system();
     let Provisions { assets, options } = provisions;
+    let assets = assets.with_kept(Arc::new(InDatabase::new(pool.clone())));
     let make = {
         let assets = assets.clone();
         move |platform| platform_adapters::connect(platform, assets.clone(), &options)

@@ -2,6 +2,7 @@
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root
 //! package.
 
+pub mod assets;
 pub mod audit;
 pub mod catalog;
 pub mod clock;

@@ -1,4 +1,7 @@
-//! `platforms`: how they and their partners stand, whether they can be connected to, and going on after a pause.
+//! `platforms`: how they and their partners stand, whether they can be connected to, going on after a
+//! pause, their secrets and the schemas of their settings.
+
+mod sealing;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -9,7 +12,7 @@ use jobs::{catalog, delivery};
 use platform_adapters::{
     ConnectOptions, Fault, connect,
     package::AssetStore,
-    settings::{Platform, Windows},
+    settings::{self, Platform, Windows},
 };
 use serde_json::json;
 use sqlx::PgConnection;
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// Look after platforms: list them, show one, check one's settings and connection, hold one, let
-/// one go on.
+/// one go on, seal their secrets.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -57,6 +60,39 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Make the worker's key, with which secrets in api_credentials are sealed.
+    ///
+    /// It is written to the file that secrets.key names, for its owner alone. An existing one is
+    /// never replaced.
+    Key {
+        /// Put a new key before those in the file: secrets are sealed with the new one, and open
+        /// with any.
+        #[arg(long)]
+        rotate: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Seal secrets with the worker's key, so that only the worker reads them.
+    ///
+    /// With a platform's id: all that stand in its api_credentials in plain, and those that an older
+    /// key sealed. Without: one from standard input, printed as it is to stand in api_credentials.
+    Seal {
+        /// The platform's id.
+        #[arg(requires = "reason")]
+        id: Option<i32>,
+        /// Why: it is kept in the audit, with your name.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of a platform's column.
+    Schema {
+        /// The column.
+        column: Column,
     },
     /// Hold a platform: no new attempts from now on; those under way finish.
     Pause {
@@ -94,7 +130,46 @@ enum Command {
     },
 }
 
+/// A column of `distribution_platforms` that holds JSON.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Column {
+    ApiCredentials,
+    Requirements,
+    FormatSpecs,
+}
+
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
+    match without_database(&arguments.command, config)? {
+        true => Ok(ExitCode::SUCCESS),
+        false => with_database(arguments, config).await,
+    }
+}
+
+/// Does what needs no database; whether it was that.
+fn without_database(command: &Command, config: &Config) -> anyhow::Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match *command {
+        Command::Key { rotate, json } => {
+            sealing::make_key(&mut out, &config.secrets, rotate, json)?;
+        }
+        Command::Seal { id: None, .. } => {
+            sealing::seal_one(&mut out, &config.secrets.keyring())?;
+        }
+        Command::Schema { column } => {
+            let schema = match column {
+                Column::ApiCredentials => settings::schema_of_credentials(),
+                Column::Requirements => settings::schema_of_requirements(),
+                Column::FormatSpecs => settings::schema_of_format_specs(),
+            };
+            table::json(&mut out, &schema)?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+async fn with_database(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let pool = super::connect(
         &config.database.url.0,
         "tunemantra-worker platforms",
@@ -155,6 +230,17 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             if found.is_err() {
                 return Ok(ExitCode::from(EX_NO));
             }
+        }
+        // Done without a database.
+        Command::Key { .. } | Command::Seal { id: None, .. } | Command::Schema { .. } => {}
+        Command::Seal {
+            id: Some(id),
+            reason,
+            json,
+        } => {
+            let by = Reason::new(reason.unwrap_or_default()).by()?;
+            let keyring = config.secrets.keyring();
+            sealing::seal_platform(&mut out, &pool, &keyring, id, &by, json).await?;
         }
         Command::Pause { id, reason, json } => {
             let by = reason.by()?;
@@ -235,9 +321,13 @@ async fn check(
     config: &Config,
 ) -> Result<Vec<String>, Fault> {
     let platform = Platform::from_row(row)?;
-    let assets = AssetStore::local(&config.assets.root)?;
-    // Settings of DDEX's schemas matter to messages, not to the connection.
-    connect(platform, assets, &ConnectOptions::default())?
+    let assets = AssetStore::open(&config.assets.root)?;
+    let options = ConnectOptions {
+        keyring: Some(config.secrets.keyring()),
+        // DDEX's schemas matter to messages, not to the connection.
+        ..ConnectOptions::default()
+    };
+    connect(platform, assets, &options)?
         .check()
         .await
 }

@@ -1,8 +1,11 @@
 //! A platform's row, as its settings read it.
 
+use chrono::{DateTime, Utc};
 use platform_adapters::settings::{PlatformRow, Secretive};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
+
+use crate::audit::{self, By, Change};
 
 /// The row of a platform; `None` when it is gone.
 ///
@@ -40,6 +43,43 @@ pub async fn active_platform_rows(pool: &PgPool) -> Result<Vec<PlatformRow>, sql
     .fetch_all(pool)
     .await?;
     Ok(rows.into_iter().map(PlatformRow::from).collect())
+}
+
+/// Puts sealed secrets in the place of others, unless `api_credentials` have changed since they were
+/// read. Answers whether they were replaced. `names` are the secrets, for the audit; their values
+/// are nowhere but in the column.
+///
+/// # Errors
+/// The database's.
+pub async fn replace_credentials(
+    conn: &mut PgConnection,
+    platform_id: i32,
+    (seen, sealed): (&Value, &Value),
+    names: &[String],
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        "update public.distribution_platforms set api_credentials = $3
+         where id = $1 and api_credentials = $2",
+        platform_id,
+        seen,
+        sealed,
+    )
+    .execute(&mut *conn)
+    .await?;
+    if changed.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let change = Change {
+        action: "platform.seal",
+        object_kind: "platform",
+        object_id: platform_id.to_string(),
+        before: None,
+        after: Some(json!({"sealed": names})),
+    };
+    audit::record(conn, by, &change, now).await?;
+    Ok(true)
 }
 
 /// The columns, before what may be secret in them is guarded.

@@ -197,6 +197,16 @@ impl Credentials {
         }
     }
 
+    /// Whether an HTTP partner has nothing to know us by.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.bearer_token.is_none()
+            && self.api_key.is_none()
+            && self.password.is_none()
+            && self.oauth2.is_none()
+            && self.hmac.is_none()
+    }
+
     /// Every secret with its path in the column: `password`, `oauth2.client_secret`.
     #[must_use]
     pub fn secrets(&self) -> Vec<(String, &SecretSource)> {
@@ -226,6 +236,38 @@ impl Credentials {
             None => {}
         }
         found
+    }
+
+    /// Seals what stands in `api_credentials` in plain, and what was sealed with an older key.
+    /// Answers with the column's new value and the paths of what was sealed.
+    ///
+    /// # Errors
+    /// [`Code::SettingsInvalid`] when the column or the worker's key cannot be read.
+    pub fn seal(column: &Value, keyring: &Keyring) -> Result<(Value, Vec<String>), Fault> {
+        let credentials = Self::read(Some(column)).map_err(|problem| {
+            Fault::new(Code::SettingsInvalid, format!("api_credentials {problem}"))
+        })?;
+        let mut sealed = column.clone();
+        let mut paths = Vec::new();
+        for (path, source) in credentials.secrets() {
+            let secret = match source {
+                SecretSource::Plain(secret) => secret.clone(),
+                SecretSource::Reference(SecretReference::Sealed(held)) => {
+                    let opened = keyring.open(&held.text, &path)?;
+                    if opened.by_newest {
+                        continue;
+                    }
+                    opened.secret
+                }
+                SecretSource::Reference(_) => continue,
+            };
+            let place = sealed.pointer_mut(&format!("/{}", path.replace('.', "/")));
+            if let Some(place) = place {
+                *place = serde_json::json!({"sealed": keyring.seal(&secret)?});
+                paths.push(path);
+            }
+        }
+        Ok((sealed, paths))
     }
 
     /// Lets sealed secrets be opened with these keys.
@@ -409,6 +451,38 @@ mod tests {
             ("webhook_secret.1", "plain"),
         ];
         assert_eq!(opened, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+
+    #[test]
+    fn plain_secrets_and_those_of_older_keys_are_sealed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |older: &str| {
+            let text = Keyring::generate(older);
+            fs::write(file.path(), text.expose_secret()).unwrap();
+            text
+        };
+        let first = write("");
+        let keyring = Keyring::at(file.path().into());
+        let column = json!({
+            "username": "tm", "password": "s3cret", "api_key": {"env": "KEY"},
+            "hmac": {"secret": "s3cret-2"}, "webhook_secret": ["s3cret-3"], "odd": "kept",
+        });
+        let (sealed, paths) = Credentials::seal(&column, &keyring).unwrap();
+        assert_eq!(paths, ["password", "hmac.secret", "webhook_secret.0"]);
+        assert!(!sealed.to_string().contains("s3cret"), "{sealed}");
+        assert_eq!(sealed["odd"], "kept");
+        assert_eq!(sealed["api_key"], column["api_key"]);
+        let mut read = Credentials::read(Some(&sealed)).unwrap();
+        read.unlock_with(&keyring);
+        let password = read.password.unwrap().reveal("password").unwrap();
+        assert_eq!(password.expose_secret(), "s3cret");
+
+        let (again, paths) = Credentials::seal(&sealed, &keyring).unwrap();
+        assert_eq!((again, paths.len()), (sealed.clone(), 0));
+        write(first.expose_secret());
+        let (renewed, paths) = Credentials::seal(&sealed, &keyring).unwrap();
+        assert_eq!(paths.len(), 3);
+        assert_ne!(renewed, sealed);
     }
 
     #[test]

@@ -318,6 +318,24 @@ impl Platform {
     }
 }
 
+/// The JSON Schema of `api_credentials`.
+#[must_use]
+pub fn schema_of_credentials() -> Value {
+    schemars::schema_for!(Credentials).to_value()
+}
+
+/// The JSON Schema of `requirements`.
+#[must_use]
+pub fn schema_of_requirements() -> Value {
+    schemars::schema_for!(Requirements).to_value()
+}
+
+/// The JSON Schema of `format_specs`.
+#[must_use]
+pub fn schema_of_format_specs() -> Value {
+    schemars::schema_for!(FormatSpecs).to_value()
+}
+
 fn endpoint(method: Method, text: Option<&str>) -> Result<Url, String> {
     let text = text
         .map(str::trim)

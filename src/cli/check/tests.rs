@@ -5,7 +5,8 @@ use std::fs;
 use platform_adapters::{
     ConnectOptions, connect,
     package::AssetStore,
-    settings::{Platform, PlatformRow, Secretive},
+    secrets::Keyring,
+    settings::{self, Platform, PlatformRow, Secretive},
 };
 use serde_json::{Value, json};
 
@@ -62,6 +63,21 @@ fn the_reference_has_every_key_and_no_other() {
     }
 }
 
+/// `tunemantra-worker platforms schema COLUMN > config/platforms/schemas/COLUMN.json` makes them anew.
+#[test]
+fn the_published_schemas_are_those_of_the_code() {
+    for (column, schema) in [
+        ("api_credentials", settings::schema_of_credentials()),
+        ("requirements", settings::schema_of_requirements()),
+        ("format_specs", settings::schema_of_format_specs()),
+    ] {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/config/platforms/schemas");
+        let published = fs::read(format!("{directory}/{column}.json")).unwrap();
+        let published: Value = serde_json::from_slice(&published).unwrap();
+        assert_eq!(published, schema, "{column}");
+    }
+}
+
 fn row(value: &Value) -> PlatformRow {
     let list = |name: &str| {
         let list = value[name].as_array();
@@ -111,14 +127,17 @@ fn every_example_is_a_platform_that_can_be_delivered_to() {
         connect(platform, store, &ConnectOptions::default()).unwrap();
         examples += 1;
     }
-    assert_eq!(examples, 4);
+    assert_eq!(examples, 6);
 }
 
 /// All that is said of a platform without connecting to it.
 fn findings(value: &Value) -> Vec<Finding> {
     let environment = Environment {
         assets: None,
-        options: ConnectOptions::default(),
+        options: ConnectOptions {
+            keyring: Some(Keyring::at("/nonexistent/worker.key".into())),
+            ..ConnectOptions::default()
+        },
     };
     let mut findings = Vec::new();
     platform::examine(&row(value), &environment, &mut findings);
@@ -152,7 +171,7 @@ fn what_is_amiss_is_said_and_no_secret_with_it() {
         (
             json!({"api_credentials": {}}),
             Level::Warn,
-            "neither bearer_token nor api_key",
+            "has none of bearer_token",
         ),
         (
             json!({"api_credentials": {"api_key": {"file": "/nonexistent/key"}}}),
@@ -163,6 +182,11 @@ fn what_is_amiss_is_said_and_no_secret_with_it() {
             json!({"api_credentials": {"api_key": {"env": "NOT_SET_ANYWHERE"}}}),
             Level::Warn,
             "NOT_SET_ANYWHERE",
+        ),
+        (
+            json!({"api_credentials": {"api_key": {"sealed": "age:AAAA"}}}),
+            Level::Fail,
+            "worker's key",
         ),
         (
             json!({"processing_time": "soon"}),
