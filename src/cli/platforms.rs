@@ -327,9 +327,7 @@ async fn check(
         // DDEX's schemas matter to messages, not to the connection.
         ..ConnectOptions::default()
     };
-    connect(platform, assets, &options)?
-        .check()
-        .await
+    connect(platform, assets, &options)?.check().await
 }
 
 fn missing(id: i32) -> Failure {

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     Fault, Kind,
     package::{
-        AssetStore, AudioCodec, AudioProperties, ImageFormat, Package, PackagedArtwork,
-        PackagedAudio, PackagedFile, PackagedTrack,
+        AssetStore, AudioProperties, Package, PackagedArtwork, PackagedAudio, PackagedFile,
+        PackagedTrack,
     },
     release::{Isrc, Release, Upc},
     settings::Platform,
@@ -141,10 +141,7 @@ impl Media {
         placed: &[Placed<'_>],
     ) -> (Vec<Option<PackagedAudio>>, Option<PackagedArtwork>) {
         let audio = self.audio.into_iter().zip(placed).map(|(checked, placed)| {
-            let (extension, media_type) = match checked.properties.codec {
-                AudioCodec::Pcm => ("wav", "audio/wav"),
-                AudioCodec::Flac => ("flac", "audio/flac"),
-            };
+            let (extension, media_type) = checked.properties.codec.file_type();
             let name = format!(
                 "{upc}_{:02}_{:03}.{extension}",
                 placed.track.disc, placed.number
@@ -163,10 +160,7 @@ impl Media {
         else {
             return (audio, None);
         };
-        let (extension, media_type) = match properties.format {
-            ImageFormat::Jpeg => ("jpg", "image/jpeg"),
-            ImageFormat::Png => ("png", "image/png"),
-        };
+        let (extension, media_type) = properties.format.file_type();
         let artwork = PackagedArtwork {
             file: packaged(format!("{upc}.{extension}"), media_type, meta, found),
             format: properties.format,
@@ -218,7 +212,9 @@ async fn check_audio(
     match found.await {
         Ok((meta, probed)) => {
             let accepted = &platform.format_specs.audio;
-            let more = audio::objections(&probed.properties, accepted, placed.track.duration_s);
+            let required = &platform.requirements.audio;
+            let seconds = placed.track.duration_s;
+            let more = audio::objections(&probed.properties, accepted, required, seconds);
             let found = {
                 // Closed by nobody.
                 let _turn = readers.acquire().await.ok();

@@ -93,9 +93,11 @@ impl AssetStore {
             return Self::local(Path::new(root));
         }
         let store = remote::store(root).map_err(|problem| {
+            // What stands before an @ may be a password.
+            let shown = root.rsplit('@').next().unwrap_or_default();
             Fault::new(
                 Code::AssetsUnavailable,
-                format!("the asset store {root} cannot be used: {problem}"),
+                format!("the asset store {shown} cannot be used: {problem}"),
             )
         })?;
         Ok(Self {

@@ -113,6 +113,34 @@ impl Method {
 pub struct Requirements {
     /// What the front cover must be.
     pub artwork: ArtworkRequirements,
+    /// What each track's audio must be.
+    pub audio: AudioRequirements,
+}
+
+/// What each track's audio must be (`requirements.audio`); the codings that are taken stand in
+/// `format_specs.audio`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AudioRequirements {
+    /// The lowest sample rate taken, in hertz.
+    pub min_rate_hz: u32,
+    /// The highest sample rate taken, in hertz.
+    pub max_rate_hz: u32,
+    /// Bits per sample that are taken; MP3 and AAC have none.
+    pub bits: Vec<u8>,
+    /// Numbers of channels that are taken: 1 mono, 2 stereo.
+    pub channels: Vec<u8>,
+}
+
+impl Default for AudioRequirements {
+    fn default() -> Self {
+        Self {
+            min_rate_hz: 44_100,
+            max_rate_hz: 192_000,
+            bits: vec![16, 24],
+            channels: vec![1, 2],
+        }
+    }
 }
 
 /// What the front cover must be (`requirements.artwork`).
@@ -121,8 +149,12 @@ pub struct Requirements {
 pub struct ArtworkRequirements {
     /// The shortest side allowed, in pixels.
     pub min_px: u32,
-    /// Formats taken, in lower case: `jpeg`, `png`.
+    /// The longest side allowed, in pixels.
+    pub max_px: u32,
+    /// Formats taken, in lower case: `jpeg`, `png`, `tiff`.
     pub formats: Vec<String>,
+    /// Colours taken: `rgb`, `grey`, `cmyk`.
+    pub colours: Vec<String>,
     /// The largest file taken, in bytes.
     pub max_bytes: u64,
 }
@@ -131,7 +163,9 @@ impl Default for ArtworkRequirements {
     fn default() -> Self {
         Self {
             min_px: 3000,
+            max_px: 20_000,
             formats: vec!["jpeg".into(), "png".into()],
+            colours: vec!["rgb".into()],
             max_bytes: 20_000_000,
         }
     }
@@ -141,7 +175,7 @@ impl Default for ArtworkRequirements {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FormatSpecs {
-    /// Audio codings taken: `flac`, `wav`.
+    /// Audio codings taken: `flac`, `wav`, `aiff`, `mp3`, `aac`.
     pub audio: Vec<String>,
     /// What turns `sent` into `accepted`.
     pub confirmation: Option<Confirmation>,

@@ -427,7 +427,7 @@ async fn with_ranges(stored: Stored) -> ScriptedPartner {
                 0 => Vec::new(),
                 length => vec![("range", format!("bytes=0-{}", length - 1))],
             };
-            (308, range, String::new())
+            (308, range, Vec::new())
         },
         move |method, _| {
             let is_cut = method == Method::PUT && cuts.fetch_add(1, Ordering::SeqCst) % 3 == 1;

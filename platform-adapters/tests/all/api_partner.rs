@@ -39,10 +39,10 @@ impl Seen {
 }
 
 /// What the partner answers: status, headers, body.
-pub(crate) type Answer = (u16, Vec<(&'static str, String)>, String);
+pub(crate) type Answer = (u16, Vec<(&'static str, String)>, Vec<u8>);
 
 pub(crate) fn json(status: u16, body: serde_json::Value) -> Answer {
-    (status, Vec::new(), body.to_string())
+    (status, Vec::new(), body.to_string().into_bytes())
 }
 
 type Behaviour = Arc<dyn Fn(&Seen) -> Answer + Send + Sync>;

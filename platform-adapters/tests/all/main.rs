@@ -17,5 +17,6 @@ mod fixtures;
 mod package;
 mod sandbox;
 mod sandbox_sftp;
+mod schemas;
 mod sftp;
 mod sshd;

@@ -1,9 +1,9 @@
 //! Which keys of a platform's JSON columns are read, as the settings themselves say.
 
 use platform_adapters::settings::{
-    ApiSpecs, ArtworkRequirements, Credentials, DdexSpecs, FileSpecs, FormatSpecs, Hmac, Limits,
-    OAuth2, PartNames, PlatformRow, ReceiptPointers, Requirements, StateWords, TimeoutSpecs,
-    WebhookSpecs,
+    ApiSpecs, ArtworkRequirements, AudioRequirements, Credentials, DdexSpecs, FileSpecs,
+    FormatSpecs, Hmac, Limits, OAuth2, PartNames, PlatformRow, ReceiptPointers, Requirements,
+    StateWords, TimeoutSpecs, WebhookSpecs,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -13,13 +13,14 @@ use serde::{
 use serde_json::Value;
 
 /// Every object of the JSON columns, by its path, with its keys.
-pub(super) fn known() -> [(&'static str, &'static [&'static str]); 15] {
+pub(super) fn known() -> [(&'static str, &'static [&'static str]); 16] {
     [
         ("api_credentials", fields::<Credentials>()),
         ("api_credentials.oauth2", fields::<OAuth2>()),
         ("api_credentials.hmac", fields::<Hmac>()),
         ("requirements", fields::<Requirements>()),
         ("requirements.artwork", fields::<ArtworkRequirements>()),
+        ("requirements.audio", fields::<AudioRequirements>()),
         ("format_specs", fields::<FormatSpecs>()),
         ("format_specs.limits", fields::<Limits>()),
         ("format_specs.api", fields::<ApiSpecs>()),

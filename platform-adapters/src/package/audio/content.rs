@@ -1,12 +1,12 @@
 //! Listens to a whole audio file: whether it is silent from beginning to end, and whether it can be
 //! decoded from beginning to end. WAV and AIFF carry samples as they are; FLAC is decoded, and its
-//! checksums compared; of MP3 and AAC every frame's header has been looked at by the probe.
+//! checksums compared; of MP3 the chain of frames is walked. AAC is not listened to.
 
 use std::io::Read;
 
 use md5::{Digest, Md5};
 
-use super::Content;
+use super::{Content, mp3};
 use crate::package::inspect::{Flaw, Passing};
 
 /// What is read at once of samples that are as they are.
@@ -28,6 +28,7 @@ impl Listener {
             Content::Opaque => Vec::new(),
             Content::Samples { from, length } => samples(file, from, length),
             Content::Flac => flac(file),
+            Content::Mp3 { from, length } => mp3::walk(file, from, length),
         }
     }
 }
@@ -59,7 +60,11 @@ fn samples(file: &mut impl Read, from: u64, length: u64) -> Vec<Flaw> {
 
 fn flac(file: &mut impl Read) -> Vec<Flaw> {
     let damaged = |at_ms: u64, reason: String| vec![Flaw::Damaged { at_ms, reason }];
-    let mut decoder = match claxon::FlacReader::new(file) {
+    let options = claxon::FlacReaderOptions {
+        metadata_only: false,
+        read_vorbis_comment: false,
+    };
+    let mut decoder = match claxon::FlacReader::new_ext(file, options) {
         Ok(decoder) => decoder,
         Err(error) => return damaged(0, error.to_string()),
     };
