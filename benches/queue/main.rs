@@ -87,14 +87,11 @@ async fn main() -> ExitCode {
         rounds: 3,
         bar: 1.0,
     };
-    let peers = [
-        Peer::node("graphile-worker"),
-        Peer::node("pg-boss"),
-        Peer::apalis(),
-    ];
+    let peers = Peer::all();
+    let first = peers.len().min(1);
     report::print(&[
         compare(&noop, &peers).await,
-        compare(&waiting, &peers[..1]).await,
+        compare(&waiting, &peers[..first]).await,
     ])
 }
 

@@ -2,7 +2,7 @@
 //! line on its standard input, and says "done" when all are acknowledged in the database.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -18,13 +18,6 @@ use crate::Task;
 /// Nothing here takes nearly so long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Where `scripts/bench` has put the peers.
-fn home() -> PathBuf {
-    std::env::var_os("BENCH_PEERS")
-        .expect("BENCH_PEERS names the directory of the peers: run this with ./scripts/bench queue")
-        .into()
-}
-
 /// A peer, and how it is started.
 pub(crate) struct Peer {
     /// Name and version, for the report.
@@ -34,9 +27,21 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// The peers that `scripts/bench` has installed where `BENCH_PEERS` says; graphile-worker first.
+    pub(crate) fn all() -> Vec<Self> {
+        let Some(home) = std::env::var_os("BENCH_PEERS").map(PathBuf::from) else {
+            eprintln!("queue: BENCH_PEERS is not set, so ours is measured alone");
+            return Vec::new();
+        };
+        vec![
+            Self::node(&home, "graphile-worker"),
+            Self::node(&home, "pg-boss"),
+            Self::apalis(&home),
+        ]
+    }
+
     /// One that runs on Node.
-    pub(crate) fn node(package: &str) -> Self {
-        let home = home();
+    fn node(home: &Path, package: &str) -> Self {
         let manifest = home.join("node_modules").join(package).join("package.json");
         let manifest = std::fs::read_to_string(manifest).expect("the peer is installed");
         let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("a manifest");
@@ -49,8 +54,7 @@ impl Peer {
     }
 
     /// The one in Rust.
-    pub(crate) fn apalis() -> Self {
-        let home = home();
+    fn apalis(home: &Path) -> Self {
         let lock = std::fs::read_to_string(home.join("apalis/Cargo.lock")).expect("a lock file");
         let version = lock
             .split("name = \"apalis-postgres\"\nversion = \"")

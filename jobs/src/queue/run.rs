@@ -32,6 +32,14 @@ use crate::clock::Clock;
 const CONNECTIONS: u32 = 9;
 /// How long a statement waits for a connection before it counts as failed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Every statement of the queue finds its rows by an index. The planner knows neither how long an
+/// array is nor how many jobs wait, and to it a join of 500 ids with a large table looks cheapest by
+/// reading all of the table.
+const PLANS: [(&str, &str); 3] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
 
 /// What all tasks of one daemon's queue share.
 pub(super) struct Daemon {
@@ -94,7 +102,7 @@ pub async fn run(
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
-            .connect_lazy_with((*connect).clone()),
+            .connect_lazy_with((*connect).clone().options(PLANS)),
         registry,
         settings,
         clock,
