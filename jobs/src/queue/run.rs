@@ -8,7 +8,7 @@ use apalis_core::{
     worker::{builder::WorkerBuilder, ext::parallelize::ParallelizeExt},
 };
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
@@ -27,9 +27,11 @@ use super::{
 };
 use crate::clock::Clock;
 
+/// Batches of completions recorded at once: while one waits for the disk, another is made ready.
+const COMPLETERS: usize = 2;
 /// Connections of the queue's own pool: a fetcher for each crew, the listener, completions, the
 /// rescue, and a few for attempts that begin or fail at once. Heartbeats have theirs outside it.
-const CONNECTIONS: u32 = 9;
+const CONNECTIONS: u32 = 10;
 /// How long a statement waits for a connection before it counts as failed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Every statement of the queue finds its rows by an index. The planner knows neither how long an
@@ -126,12 +128,17 @@ pub async fn run(
         )),
     ];
     let (completions, recorded) = mpsc::channel(daemon.settings.completion_batch);
-    let completer = spawn(with(&daemon, |daemon| async move {
-        complete(&daemon, recorded).await;
-    }));
+    let recorded = Arc::new(Mutex::new(recorded));
+    let completers = (0..COMPLETERS).map(|_| {
+        let recorded = Arc::clone(&recorded);
+        spawn(with(&daemon, |daemon| async move {
+            complete(&daemon, &recorded).await;
+        }))
+    });
+    let completers = futures_util::future::join_all(completers.collect::<Vec<_>>());
     let result = work(&daemon, completions).await;
     // The last completions are on their way; without this wait they would be lost.
-    if tokio::time::timeout(daemon.settings.flush, completer)
+    if tokio::time::timeout(daemon.settings.flush, completers)
         .await
         .is_err()
     {
