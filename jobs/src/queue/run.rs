@@ -25,7 +25,7 @@ use super::{
     rescue::rescue,
     settings::Settings,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, vitals::Vitals};
 
 /// Batches of completions recorded at once: while one waits for the disk, another is made ready.
 const COMPLETERS: usize = 2;
@@ -54,6 +54,7 @@ pub(super) struct Daemon {
     /// Unique per start, so that nothing of an earlier run is taken for its own.
     pub(super) worker: String,
     pub(super) leases: Leases,
+    pub(super) vitals: Vitals,
     crews: Vec<Arc<Crew>>,
     /// No more claims.
     pub(super) stopping: CancellationToken,
@@ -85,6 +86,7 @@ pub async fn run(
     registry: Registry,
     settings: Settings,
     clock: Clock,
+    vitals: Vitals,
     shutdown: CancellationToken,
 ) -> Result<(), QueueError> {
     settings.validate()?;
@@ -111,6 +113,7 @@ pub async fn run(
         random: rand::random::<f64>,
         worker: format!("{}-{}", std::process::id(), Uuid::now_v7().simple()),
         leases: Leases::default(),
+        vitals,
         crews,
         stopping: shutdown,
         cut_off: CancellationToken::new(),
