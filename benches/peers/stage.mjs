@@ -29,5 +29,7 @@ export async function run(work, left) {
     await sleep(2);
   }
   console.log("done");
+  // Alive until its processor time has been read.
+  await lines.next();
   process.exit(0);
 }

@@ -27,9 +27,13 @@ use chrono::{DateTime, Utc};
 use jobs::{
     clock,
     queue::{self, Done, Job, JobFault, Lease, NewJob, Registry, Settings},
+    vitals::Vitals,
 };
 use peer::{Peer, checkpoint};
-use report::{Measure, median};
+use report::{
+    Measure, median,
+    processor::{Server, used_by},
+};
 use serde::{Deserialize, Serialize};
 use test_support::TestDatabase;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +47,48 @@ pub(crate) struct Task {
     pub(crate) slots: usize,
     rounds: usize,
     bar: f64,
+}
+
+/// What one measurement gave.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    jobs_per_s: f64,
+    /// Microseconds of processor time a job, of the worker and of PostgreSQL.
+    worker_us: f64,
+    server_us: f64,
+}
+
+/// The clock and the processor time of one measurement.
+pub(crate) struct Watch {
+    server: Server,
+    server_used: Duration,
+    pid: u32,
+    worker_used: Duration,
+    started: Instant,
+}
+
+impl Watch {
+    pub(crate) async fn start(database: &TestDatabase, pid: u32) -> Self {
+        let server = Server::of(database.pool()).await;
+        Self {
+            server_used: server.used(),
+            server,
+            pid,
+            worker_used: used_by(pid),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn stop(&self, task: &Task) -> Found {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let jobs = task.jobs as f64;
+        let us = |used: Duration| used.as_secs_f64() * 1e6 / jobs;
+        Found {
+            jobs_per_s: jobs / seconds,
+            worker_us: us(used_by(self.pid).saturating_sub(self.worker_used)),
+            server_us: us(self.server.used().saturating_sub(self.server_used)),
+        }
+    }
 }
 
 /// A small job, as notifications and statistics are.
@@ -97,30 +143,35 @@ async fn main() -> ExitCode {
 
 /// All in turn, in every round in another order.
 async fn compare(task: &Task, peers: &[Peer]) -> Measure {
-    let mut found: Vec<Vec<f64>> = vec![Vec::new(); peers.len() + 1];
+    let mut found: Vec<Vec<Found>> = vec![Vec::new(); peers.len() + 1];
     for round in 0..task.rounds {
         for place in 0..found.len() {
             let who = (place + round) % found.len();
-            let speed = match who.checked_sub(1) {
+            let measured = match who.checked_sub(1) {
                 None => ours(task).await,
                 Some(peer) => peers[peer].measure(task).await,
             };
-            found[who].push(speed);
+            found[who].push(measured);
         }
-        let latest: Vec<String> = found
-            .iter()
-            .map(|speeds| format!("{:.0}", speeds[round]))
-            .collect();
-        eprintln!(
-            "{}: round {} of {}: {} a second, peers {}",
-            task.benchmark,
-            round + 1,
-            task.rounds,
-            latest[0],
-            latest[1..].join(", "),
-        );
+        let names = std::iter::once("ours").chain(peers.iter().map(|peer| peer.name.as_str()));
+        for (name, of_one) in names.zip(&found) {
+            let Found {
+                jobs_per_s,
+                worker_us,
+                server_us,
+            } = of_one[round];
+            eprintln!(
+                "{}, round {} of {}: {name}: {jobs_per_s:.0} a second, {worker_us:.1} µs of \
+                 processor time a job and {server_us:.1} µs of PostgreSQL's",
+                task.benchmark,
+                round + 1,
+                task.rounds,
+            );
+        }
     }
-    let mut medians = found.into_iter().map(median);
+    let mut medians = found
+        .into_iter()
+        .map(|of_one| median(of_one.iter().map(|found| found.jobs_per_s).collect()));
     Measure {
         benchmark: task.benchmark,
         unit: "jobs a second",
@@ -135,29 +186,30 @@ async fn compare(task: &Task, peers: &[Peer]) -> Measure {
     }
 }
 
-/// Jobs a second with the settings that the product ships.
-async fn ours(task: &Task) -> f64 {
+/// With the settings that the product ships.
+async fn ours(task: &Task) -> Found {
     let database = TestDatabase::create().await;
     insert(&database, task).await;
     checkpoint(&database).await;
     let handled = Arc::new(AtomicUsize::new(0));
     let registry = Registry::new().with::<Noop>(Arc::clone(&handled)).unwrap();
     let shutdown = CancellationToken::new();
-    let started = Instant::now();
+    let watch = Watch::start(&database, std::process::id()).await;
     let queue = tokio::spawn(queue::run(
         database.pool().clone(),
         registry,
         Settings::default(),
         clock::system(),
+        Vitals::default(),
         shutdown.clone(),
     ));
     while handled.load(Ordering::Relaxed) < task.jobs || is_left(&database).await {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let seconds = started.elapsed().as_secs_f64();
+    let found = watch.stop(task);
     shutdown.cancel();
     queue.await.unwrap().unwrap();
-    task.jobs as f64 / seconds
+    found
 }
 
 async fn insert(database: &TestDatabase, task: &Task) {

@@ -4,7 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use test_support::TestDatabase;
@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::Task;
+use crate::{Found, Task, Watch};
 
 /// Nothing here takes nearly so long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -68,8 +68,8 @@ impl Peer {
         }
     }
 
-    /// Jobs a second, on a database of its own.
-    pub(crate) async fn measure(&self, task: &Task) -> f64 {
+    /// On a database of its own.
+    pub(crate) async fn measure(&self, task: &Task) -> Found {
         let database = TestDatabase::empty().await;
         let mut command = Command::new(&self.program);
         command
@@ -84,13 +84,15 @@ impl Peer {
         let mut said = BufReader::new(child.stdout.take().expect("its output")).lines();
         self.expect(&mut said, "ready").await;
         checkpoint(&database).await;
-        let started = Instant::now();
+        let pid = child.id().expect("it runs");
+        let watch = Watch::start(&database, pid).await;
         tell(&mut child).await;
         self.expect(&mut said, "done").await;
-        let seconds = started.elapsed().as_secs_f64();
+        let found = watch.stop(task);
+        drop(child.stdin.take());
         let ended = child.wait().await.expect("the peer ends");
         assert!(ended.success(), "{}: {ended}", self.name);
-        task.jobs as f64 / seconds
+        found
     }
 
     async fn expect(&self, said: &mut Lines<BufReader<ChildStdout>>, word: &str) {

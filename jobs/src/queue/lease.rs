@@ -110,8 +110,10 @@ impl Leases {
     /// In the order in which `complete` locks them.
     fn all(&self) -> (Vec<Uuid>, Vec<Uuid>) {
         let held = self.held();
-        let mut all: Vec<(Uuid, Uuid)> =
-            held.iter().map(|(token, lease)| (lease.job, *token)).collect();
+        let mut all: Vec<(Uuid, Uuid)> = held
+            .iter()
+            .map(|(token, lease)| (lease.job, *token))
+            .collect();
         drop(held);
         all.sort_unstable();
         all.into_iter().unzip()

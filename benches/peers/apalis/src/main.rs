@@ -39,9 +39,8 @@ async fn main() -> Result<(), BoxDynError> {
     PostgresStorage::setup(&pool).await?;
     insert(&pool, jobs, sleep_ms as u64).await?;
     println!("ready");
-    BufReader::new(tokio::io::stdin())
-        .read_line(&mut String::new())
-        .await?;
+    let mut told = BufReader::new(tokio::io::stdin()).lines();
+    told.next_line().await?;
     let config = Config::default()
         .queue(QUEUE)
         .batch_size(500)
@@ -57,6 +56,8 @@ async fn main() -> Result<(), BoxDynError> {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     println!("done");
+    // Alive until its processor time has been read.
+    told.next_line().await?;
     std::process::exit(0);
 }
 
