@@ -259,7 +259,7 @@ fn notice(platform: &Platform, id: String, body: &[u8]) -> Result<Notice, Untrus
     };
     Ok(Notice {
         id,
-        key: value_at(&json, &api.webhook.as_ref().map_or("", |specs| &specs.key)),
+        key: value_at(&json, api.webhook.as_ref().map_or("", |specs| &specs.key)),
         partner_release_id,
         status,
     })
