@@ -11,6 +11,7 @@
 mod address;
 mod answer;
 mod auth;
+mod check;
 mod deliver;
 mod exchange;
 mod prepare;
@@ -28,10 +29,11 @@ use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use url::Url;
 
+pub(crate) use check::CHECK_KEY;
 pub use exchange::Timeouts;
 
 use self::{
-    answer::{Answer, text_at, value_at},
+    answer::{Answer, leads_into_an_empty_list, text_at, value_at},
     auth::Tokens,
     exchange::Connection,
     prepare::{Content, Names},
@@ -106,6 +108,9 @@ impl ApiAdapter {
             return Ok(Located::Absent);
         }
         let asked = format!("did not say whether it has delivery {key}");
+        if self.found_nothing(&answer) {
+            return Ok(Located::Absent);
+        }
         if !answer.status.is_success() {
             let reason = &self.platform.format_specs.api.receipt.reason;
             return Err(answer.fault(&self.named, &asked, reason));
@@ -132,6 +137,15 @@ impl ApiAdapter {
         Ok(Located::Complete(Box::new(receipt)))
     }
 
+    /// Whether a partner that answers a search with a list answers with an empty one.
+    fn found_nothing(&self, answer: &Answer) -> bool {
+        let pointer = &self.platform.format_specs.api.receipt.id;
+        answer.status.is_success()
+            && answer
+                .json()
+                .is_ok_and(|json| leads_into_an_empty_list(&json, pointer))
+    }
+
     /// A request without a body, repeated once with a new token where the old one has ended.
     async fn get(&self, url: Url) -> Result<Answer, Fault> {
         let began = Instant::now();
@@ -146,31 +160,6 @@ impl ApiAdapter {
     /// new one.
     async fn is_for_want_of_a_token(&self, fault: &Fault, began: Instant) -> bool {
         fault.code == Code::CredentialsRefused && self.tokens.forget_before(began).await
-    }
-
-    /// What it did not refuse, for the check of the connection.
-    fn known_by(&self) -> String {
-        let credentials = &self.platform.credentials;
-        let mut held: Vec<&str> = Vec::new();
-        if credentials.bearer_token.is_some() {
-            held.push("the bearer token");
-        }
-        if credentials.oauth2.is_some() {
-            held.push("the token that oauth2 gave");
-        }
-        if credentials.password.is_some() {
-            held.push("user name and password");
-        }
-        if credentials.api_key.is_some() {
-            held.push("the API key");
-        }
-        if credentials.hmac.is_some() {
-            held.push("the signature");
-        }
-        if held.is_empty() {
-            return "there are no credentials, and it asked for none".into();
-        }
-        format!("it did not refuse {}", held.join(" and "))
     }
 
     async fn get_once(&self, url: Url) -> Result<Answer, Fault> {
@@ -290,30 +279,6 @@ impl Adapter for ApiAdapter {
     }
 
     async fn check(&self) -> Result<Vec<String>, Fault> {
-        let specs = &self.platform.format_specs.api;
-        let url = match &specs.lookup {
-            Some(template) => self.url(template, &Names::key_only("connection-check"))?,
-            None => self.url("/", &Names::default())?,
-        };
-        let is_encrypted = url.scheme() == "https";
-        let answer = self.get(url).await?;
-        let fault = answer.fault(&self.named, "did not pass the check", &specs.receipt.reason);
-        match fault.code {
-            // Any other no is about the address that was asked, which need not exist.
-            Code::PartnerRefused => {}
-            _ if answer.status.is_success() => {}
-            _ => return Err(fault),
-        }
-        let mut found = vec![format!(
-            "{} answers: {}",
-            self.platform.endpoint, answer.status
-        )];
-        found.push(if is_encrypted {
-            "its certificate is valid".into()
-        } else {
-            "the connection is not encrypted: credentials and files can be read on the way".into()
-        });
-        found.push(self.known_by());
-        Ok(found)
+        self.check_connection().await
     }
 }

@@ -54,8 +54,13 @@ impl Names {
         names
     }
 
-    pub(super) fn key_only(key: &str) -> Self {
-        Self(vec![("key", key.to_owned())])
+    /// What stands in the place of a hand-over when there is none.
+    pub(super) fn for_check(key: &str) -> Self {
+        Self(vec![
+            ("key", key.to_owned()),
+            ("delivery", key.to_owned()),
+            ("upc", "000000000000".to_owned()),
+        ])
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

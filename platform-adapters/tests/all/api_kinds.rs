@@ -514,3 +514,32 @@ async fn updates_and_takedowns_name_the_partners_own_id() {
     assert_eq!(fault.code, Code::Unsupported);
     assert!(fault.remedy().contains("{upc}"), "{fault}");
 }
+
+#[tokio::test]
+async fn a_lookup_that_finds_what_cannot_be_there_is_found_out() {
+    let scene = Scene::new().await;
+    let api = json!({"lookup": "/find?key={key}", "receipt": {"id": "/items/0/id"}});
+    let cases = [
+        (json!({"items": [{"id": "r7"}]}), Some("release \"r7\"")),
+        (json!({"status": "ok"}), Some("holds no id at")),
+        (json!({"items": []}), None),
+    ];
+    for (body, problem) in cases {
+        let partner = ScriptedPartner::start(move |_| answer(200, body.clone())).await;
+        let adapter = scene.adapter(&partner, json!({"api_key": "k"}), api.clone());
+        match problem {
+            Some(problem) => {
+                let fault = adapter.check().await.unwrap_err();
+                assert!(fault.message.contains(problem), "{fault}");
+                assert!(fault.remedy().contains("lookup"), "{}", fault.remedy());
+            }
+            None => {
+                adapter.check().await.unwrap();
+                let located = adapter
+                    .locate(&handover(Kind::Insert), &scene.package)
+                    .await;
+                assert_eq!(located.unwrap(), Located::Absent);
+            }
+        }
+    }
+}
