@@ -17,5 +17,6 @@ mod memory;
 mod operate;
 mod processes;
 mod sandbox;
+mod secrets;
 mod site;
 mod trouble;

@@ -5,7 +5,13 @@
 //! hash sums are known for a version that has come to rest, the version is compared before and after
 //! a file is read; otherwise the bytes are hashed again as they pass.
 
-use std::{fmt, io, path::Path, pin::pin, sync::Arc};
+use std::{
+    fmt,
+    io::{self, Read, Seek},
+    path::Path,
+    pin::pin,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
@@ -13,8 +19,7 @@ use object_store::{
     GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore, local::LocalFileSystem,
 };
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
+use tokio::sync::mpsc;
 
 use super::{
     inspect::{Inspection, KeptInspections, Memory},
@@ -24,6 +29,9 @@ use crate::{Code, Fault, package::PackagedFile};
 
 /// How much of a local file is read at once. SFTP is fastest with writes of this size.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// Pieces of a local file that are read before they are asked for.
+const PIECES_AHEAD: usize = 2;
 
 /// The store of audio and artwork. Cheap to clone.
 #[derive(Clone)]
@@ -297,21 +305,45 @@ impl AssetStore {
             // Read here and not by the store: it takes 8 KiB at a time, and its stream never ends
             // when the file was cut short in the meantime.
             GetResultPayload::File(file, path) => {
-                let unreadable =
-                    move |error: io::Error| io_trouble(&path.display().to_string(), &error);
-                let mut file = tokio::fs::File::from_std(file);
-                file.set_max_buf_size(CHUNK_BYTES);
-                file.seek(io::SeekFrom::Start(range.start))
-                    .await
-                    .map_err(&unreadable)?;
-                let bytes = file.take(range.end.saturating_sub(range.start));
-                Ok(ReaderStream::with_capacity(bytes, CHUNK_BYTES)
-                    .map_err(unreadable)
-                    .boxed())
+                let path = path.display().to_string();
+                let bytes = read_ahead(file, range.start..range.end);
+                Ok(bytes.map_err(move |error| io_trouble(&path, &error)).boxed())
             }
             GetResultPayload::Stream(bytes) => Ok(bytes.map_err(trouble).boxed()),
         }
     }
+}
+
+/// Reads a local file on a thread of its own, a few pieces ahead of whoever takes them, so that
+/// reading and sending overlap. Ends early where the file does.
+fn read_ahead(
+    mut file: std::fs::File,
+    range: std::ops::Range<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let (pieces, taken) = mpsc::channel(PIECES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        let mut left = range.end.saturating_sub(range.start);
+        let mut trouble = file.seek(io::SeekFrom::Start(range.start)).err();
+        while left > 0 && trouble.is_none() {
+            let length = left.min(CHUNK_BYTES as u64);
+            let mut piece = Vec::with_capacity(CHUNK_BYTES);
+            match (&mut file).take(length).read_to_end(&mut piece) {
+                Ok(0) => return,
+                Ok(count) => left = left.saturating_sub(count as u64),
+                Err(error) => trouble = Some(error),
+            }
+            // Nobody takes them any more.
+            if trouble.is_none() && pieces.blocking_send(Ok(Bytes::from(piece))).is_err() {
+                return;
+            }
+        }
+        if let Some(error) = trouble {
+            let _ = pieces.blocking_send(Err(error));
+        }
+    });
+    futures_util::stream::unfold(taken, |mut taken| async move {
+        taken.recv().await.map(|piece| (piece, taken))
+    })
 }
 
 /// Runs what blocks or computes for long away from the threads that serve everything else.

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use jobs::{audit, catalog};
-use platform_adapters::{secrets::Keyring, settings::Credentials};
+use platform_adapters::{Fault, secrets::Keyring, settings::Credentials};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sqlx::PgPool;
@@ -85,8 +85,14 @@ pub(super) fn seal_one(out: &mut impl Write, keyring: &Keyring) -> anyhow::Resul
         ))
         .into());
     }
-    writeln!(out, "{}", json!({"sealed": keyring.seal(&secret)?}))?;
+    let sealed = keyring.seal(&secret).map_err(|fault| unusable(&fault))?;
+    writeln!(out, "{}", json!({"sealed": sealed}))?;
     Ok(())
+}
+
+/// A key that cannot be used is a matter of configuration.
+fn unusable(fault: &Fault) -> Failure {
+    Failure::configuration(anyhow::anyhow!("{fault}. {}", fault.remedy()))
 }
 
 /// Seals what stands in a platform's row.
@@ -105,8 +111,7 @@ pub(super) async fn seal_platform(
     let (sealed, paths) = if seen.is_null() {
         (seen.clone(), Vec::new())
     } else {
-        Credentials::seal(&seen, keyring)
-            .map_err(|fault| anyhow::anyhow!("platform {id} ({:?}): {fault}", row.name))?
+        Credentials::seal(&seen, keyring).map_err(|fault| unusable(&fault))?
     };
     if !paths.is_empty() {
         let both = (&seen, &sealed);
