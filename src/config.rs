@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use jobs::{
     catalog::Withholding,
     delivery::{ConfirmPolicy, RetryPolicy},
-    queue,
+    notification, queue,
     schedule::PollSettings,
 };
 use serde::Deserialize;
@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
     pub(crate) catalog: Withholding,
+    pub(crate) notifications: notification::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
 }
@@ -203,6 +204,10 @@ impl Config {
             .settings()
             .validate()
             .context("configuration, section queue")?;
+        config
+            .notifications
+            .validate()
+            .context("configuration, section notifications")?;
         Ok(config)
     }
 }

@@ -1,4 +1,4 @@
-//! What the worker runs: the queue, schedules, deliveries, and all SQL.
+//! What the worker runs: the queue, schedules, deliveries, notifications, and all SQL.
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root
 //! package.
 
@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod clock;
 pub mod database;
 pub mod delivery;
+pub mod notification;
 pub mod queue;
 pub mod schedule;
 pub mod schema;

@@ -2,8 +2,11 @@
 
 use std::{io::Write as _, process::ExitCode};
 
+use chrono::Utc;
 use clap::Subcommand;
-use jobs::delivery::{self, Filter, Listed, State, Story};
+use jobs::delivery::{self, Acknowledgement, Filter, Heard, Listed, State, Story, Word};
+use platform_adapters::{Evidence, Receipt};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
@@ -56,6 +59,25 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Record what the partner said of a delivery by mail, telephone or in its portal.
+    Acknowledge {
+        /// The delivery's id.
+        id: Uuid,
+        #[command(flatten)]
+        answer: Answer,
+        /// The partner's reason, or where its word stands: it is kept with the delivery.
+        #[arg(long, value_name = "WHY")]
+        reason: String,
+        /// The partner's own id of the release, with --accepted.
+        #[arg(long, value_name = "ID", requires = "accepted")]
+        partner_id: Option<String>,
+        /// Where the release can be seen, with --accepted.
+        #[arg(long, requires = "accepted")]
+        url: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a document kept as evidence, as it was sent or received.
     Evidence {
         /// The delivery's id.
@@ -63,6 +85,93 @@ enum Command {
         /// The document's name, as `show` lists it.
         name: String,
     },
+}
+
+/// What the partner said.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Answer {
+    /// It has taken it.
+    #[arg(long)]
+    accepted: bool,
+    /// It refuses it, for the reason given.
+    #[arg(long)]
+    rejected: bool,
+    /// It never got it: it is sent again. Only where the outcome is unknown.
+    #[arg(long)]
+    absent: bool,
+}
+
+/// Takes down the partner's word. The reason is kept as evidence beside it.
+async fn acknowledge(
+    pool: &PgPool,
+    id: Uuid,
+    answer: &Answer,
+    reason: String,
+    receipt: Receipt,
+) -> anyhow::Result<Heard> {
+    let now = Utc::now();
+    let said = match answer {
+        Answer { accepted: true, .. } => "accepted",
+        Answer { rejected: true, .. } => "rejected",
+        Answer { .. } => "absent",
+    };
+    let document = serde_json::json!({"answer": said, "reason": reason, "recorded_at": now});
+    let word = match said {
+        "accepted" => Word::Accepted(Box::new(Receipt {
+            confirmed: format!("accepted, as recorded by an operator: {reason}"),
+            ..receipt
+        })),
+        "rejected" => Word::Rejected(reason),
+        _ => Word::Absent,
+    };
+    let acknowledgement = Acknowledgement {
+        transmission: None,
+        word,
+        evidence: vec![Evidence {
+            name: "operator-acknowledgement.json".into(),
+            media_type: "application/json".into(),
+            body: serde_json::to_vec(&document)?,
+        }],
+    };
+    let mut tx = pool.begin().await?;
+    let heard = delivery::acknowledge(&mut tx, id, acknowledgement, now).await?;
+    tx.commit().await?;
+    Ok(heard)
+}
+
+fn print_heard(
+    out: &mut impl std::io::Write,
+    id: Uuid,
+    heard: Heard,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let (word, state) = match heard {
+        Heard::Changed(state) => ("changed", Some(state)),
+        Heard::Repeated => ("repeated", None),
+        Heard::Outdated => ("outdated", None),
+        Heard::OutOfPlace(state) => {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "delivery {id} is {state}: that answer means nothing there; it is kept as evidence"
+            ))
+            .into());
+        }
+        Heard::NoSuchDelivery => {
+            return Err(Failure::missing(format!("there is no delivery {id}")).into());
+        }
+    };
+    if as_json {
+        let state = state.map(State::as_str);
+        return json(
+            out,
+            &serde_json::json!({"delivery": id, "heard": word, "state": state}),
+        );
+    }
+    match state {
+        Some(state) => writeln!(out, "delivery {id} is {state}")?,
+        None => writeln!(out, "delivery {id}: nothing new ({word})")?,
+    }
+    Ok(())
 }
 
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
@@ -116,6 +225,22 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             } else {
                 print_story(&mut out, &story)?;
             }
+        }
+        Command::Acknowledge {
+            id,
+            answer,
+            reason,
+            partner_id,
+            url,
+            json: as_json,
+        } => {
+            let receipt = Receipt {
+                partner_release_id: partner_id,
+                url,
+                ..Receipt::default()
+            };
+            let heard = acknowledge(&pool, id, &answer, reason, receipt).await?;
+            print_heard(&mut out, id, heard, as_json)?;
         }
         Command::Evidence { id, name } => {
             let Some(body) = delivery::evidence(&pool, id, &name).await? else {

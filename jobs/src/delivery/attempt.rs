@@ -19,9 +19,10 @@ use super::{
     adapters::Known,
     deliver_queue,
     outcome::{self, Happened, OutcomeError, after},
+    policy::RetryPolicy,
     record::{self, Shown},
-    row::{self, Delivery},
-    transition,
+    row::{self, Delivery, Unknown},
+    transition, unknown,
 };
 use crate::{
     catalog::{self, CatalogError},
@@ -49,8 +50,8 @@ impl Job for Deliver {
         let Some(begun) = begin(&services, self.delivery, &lease).await? else {
             return Ok(Done::Settled);
         };
-        let made = attempt(&services, &begun).await;
-        finish(&services, &begun, &lease, &made).await
+        let (made, progress) = attempt(&services, &begun).await;
+        finish(&services, &begun, &lease, &made, &progress).await
     }
 
     async fn decided_by_queue(
@@ -71,17 +72,26 @@ impl Job for Deliver {
 enum Made {
     HandedOver {
         receipt: Receipt,
-        package: Box<Package>,
         fingerprint: String,
     },
     Unchanged {
         receipt: Receipt,
         fingerprint: String,
     },
-    Faulted {
-        fault: Fault,
-        package: Option<Box<Package>>,
-    },
+    Faulted(Fault),
+}
+
+/// What an attempt learned on its way, whatever it came to.
+struct Progress {
+    /// The worker's clocks, or the platform's own once its settings are read.
+    policy: RetryPolicy,
+    /// The platform's settings say how long is tried.
+    has_own_expiry: bool,
+    package: Option<Box<Package>>,
+    /// It is known what became of every earlier attempt.
+    is_answered: bool,
+    /// The partner offers no way to find out.
+    is_unanswerable: bool,
 }
 
 /// A delivery whose attempt has begun.
@@ -109,6 +119,13 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
         return Ok(None);
     };
     let is_repeated = delivery.started_at.is_some();
+    if delivery.state == State::Sending {
+        // Its worker went away, and nobody has noted that yet.
+        delivery.unknown.get_or_insert_with(|| Unknown {
+            since: now,
+            reason: "the worker that sent it went away".into(),
+        });
+    }
     delivery.state = state;
     delivery.attempts += 1;
     delivery.started_at.get_or_insert(now);
@@ -117,7 +134,7 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
     sqlx::query!(
         r#"update worker.deliveries
            set state = $2, attempts = $3, started_at = $4, expires_at = $5,
-               next_attempt_at = null, updated_at = $6
+               next_attempt_at = null, updated_at = $6, unknown_since = $7, unknown_reason = $8
            where id = $1"#,
         delivery.id,
         state.as_str(),
@@ -125,6 +142,11 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
         delivery.started_at,
         delivery.expires_at,
         now,
+        delivery.unknown.as_ref().map(|unknown| unknown.since),
+        delivery
+            .unknown
+            .as_ref()
+            .map(|unknown| unknown.reason.as_str()),
     )
     .execute(&mut *tx)
     .await?;
@@ -144,34 +166,36 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
 }
 
 /// Makes the package and hands it over. Nothing is written to the database.
-async fn attempt(services: &Services, begun: &Begun) -> Made {
+async fn attempt(services: &Services, begun: &Begun) -> (Made, Progress) {
     let delivery = &begun.delivery;
-    let mut packaged = None;
-    match hand_over(services, begun, &mut packaged).await {
-        Ok(made) => made,
-        Err(fault) => {
-            tracing::warn!(
-                delivery.id = %delivery.id,
-                delivery.attempt = delivery.attempts,
-                release.id = delivery.release_id,
-                platform.id = delivery.platform_id,
-                fault.code = fault.code.as_str(),
-                fault.class = ?fault.class(),
-                "{}",
-                record::sentence(delivery, &fault),
-            );
-            Made::Faulted {
-                fault,
-                package: packaged,
-            }
-        }
-    }
+    let mut progress = Progress {
+        policy: services.retry.clone(),
+        has_own_expiry: false,
+        package: None,
+        is_answered: delivery.unknown.is_none(),
+        is_unanswerable: false,
+    };
+    let made = hand_over(services, begun, &mut progress).await;
+    let made = made.unwrap_or_else(|fault| {
+        tracing::warn!(
+            delivery.id = %delivery.id,
+            delivery.attempt = delivery.attempts,
+            release.id = delivery.release_id,
+            platform.id = delivery.platform_id,
+            fault.code = fault.code.as_str(),
+            fault.class = ?fault.class(),
+            "{}",
+            record::sentence(delivery, &fault),
+        );
+        Made::Faulted(fault)
+    });
+    (made, progress)
 }
 
 async fn hand_over(
     services: &Services,
     begun: &Begun,
-    packaged: &mut Option<Box<Package>>,
+    progress: &mut Progress,
 ) -> Result<Made, Fault> {
     let delivery = &begun.delivery;
     let (platform_row, release) = load(services, delivery).await?;
@@ -183,8 +207,11 @@ async fn hand_over(
     if is_new {
         limit(services, &platform).await?;
     }
+    let specs = &platform.format_specs.retry;
+    progress.policy = services.retry.for_platform(specs);
+    progress.has_own_expiry = specs.give_up_after_s.is_some();
     let package = package::assemble(&release, &platform, delivery.kind, &services.assets).await?;
-    let package = packaged.insert(Box::new(package));
+    let package = progress.package.insert(Box::new(package));
     let fingerprint = package.fingerprint();
     if let Some(live) = &delivery.live
         && live.fingerprint.as_ref() == Some(&fingerprint)
@@ -201,19 +228,27 @@ async fn hand_over(
         });
     }
     let handover = delivery.handover();
-    if begun.is_repeated
-        && let Located::Complete(receipt) = adapter.locate(&handover, package).await?
-    {
-        return Ok(Made::HandedOver {
-            receipt: *receipt,
-            package: package.clone(),
-            fingerprint,
-        });
+    if begun.is_repeated {
+        match adapter.locate(&handover, package).await? {
+            Located::Complete(receipt) => {
+                progress.is_answered = true;
+                return Ok(Made::HandedOver {
+                    receipt: *receipt,
+                    fingerprint,
+                });
+            }
+            Located::Absent => progress.is_answered = true,
+            // What failed for certain may be sent again; what may have arrived may not.
+            Located::CannotTell if progress.is_answered => {}
+            Located::CannotTell => {
+                progress.is_unanswerable = true;
+                return Err(unknown::no_answer());
+            }
+        }
     }
     let receipt = adapter.deliver(&handover, package).await?;
     Ok(Made::HandedOver {
         receipt,
-        package: package.clone(),
         fingerprint,
     })
 }
@@ -275,10 +310,11 @@ async fn finish(
     begun: &Begun,
     lease: &Lease,
     made: &Made,
+    progress: &Progress,
 ) -> Result<Done, JobFault> {
     let mut failures = 0;
     loop {
-        match write(services, begun.delivery.clone(), lease, made).await {
+        match write(services, begun.delivery.clone(), lease, made, progress).await {
             Ok(state) => {
                 tracing::info!(
                     delivery.id = %begun.delivery.id,
@@ -312,12 +348,14 @@ async fn write(
     mut delivery: Delivery,
     lease: &Lease,
     made: &Made,
+    progress: &Progress,
 ) -> Result<State, OutcomeError> {
     let now = (services.clock)();
+    let package = progress.package.as_deref();
+    let judged;
     let (event, happened) = match made {
         Made::HandedOver {
             receipt,
-            package,
             fingerprint,
         } => (
             Event::HandedOver {
@@ -325,7 +363,7 @@ async fn write(
             },
             Happened {
                 receipt: Some(receipt),
-                package: Some(package),
+                package,
                 fingerprint: Some(fingerprint),
                 ..Happened::default()
             },
@@ -341,17 +379,23 @@ async fn write(
                 ..Happened::default()
             },
         ),
-        Made::Faulted { fault, package } => (
-            faulted(services, &delivery, fault, now),
-            Happened {
-                fault: Some(fault),
-                package: package.as_deref(),
-                ..Happened::default()
-            },
-        ),
+        Made::Faulted(fault) => {
+            judged = judge(services, &delivery, progress, fault, now);
+            (
+                judged.event,
+                Happened {
+                    fault: Some(&judged.fault),
+                    package,
+                    is_late: judged.is_late,
+                    expires_at: judged.expires_at,
+                    ..Happened::default()
+                },
+            )
+        }
     };
     let happened = Happened {
         ends_attempt: true,
+        is_answered: progress.is_answered,
         ask_after: services.confirm.first_wait(),
         ..happened
     };
@@ -362,22 +406,57 @@ async fn write(
 }
 
 /// A fault with the policy's word on what follows from it.
-fn faulted(services: &Services, delivery: &Delivery, fault: &Fault, now: DateTime<Utc>) -> Event {
-    if fault.code == Code::PartnerRefused {
-        return Event::Rejected;
-    }
-    let policy = &services.retry;
+struct Judged {
+    event: Event,
+    fault: Fault,
+    is_late: bool,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+fn judge(
+    services: &Services,
+    delivery: &Delivery,
+    progress: &Progress,
+    fault: &Fault,
+    now: DateTime<Utc>,
+) -> Judged {
+    let policy = &progress.policy;
+    let begun_at = delivery.started_at.unwrap_or(now);
+    let since = |seconds: u64| after(begun_at, Duration::from_secs(seconds));
+    let own_expiry = progress
+        .has_own_expiry
+        .then(|| since(policy.give_up_after_s));
     let attempt = i16::try_from(delivery.attempts).unwrap_or(i16::MAX);
     let wait = policy.asked_wait(fault.retry_after, policy.wait(attempt, (services.random)()));
-    let is_throttled = fault.class() == FaultClass::Throttled;
-    let is_last = delivery
-        .expires_at
+    let class = fault.class();
+    let is_open = !progress.is_answered && class != FaultClass::Configuration;
+    let is_last = own_expiry
+        .or(delivery.expires_at)
         .is_some_and(|expiry| after(now, wait) >= expiry)
-        || (attempt >= policy.max_attempts && !is_throttled);
-    Event::Faulted {
-        class: fault.class(),
-        wait,
-        is_last,
+        || (attempt >= policy.max_attempts && class != FaultClass::Throttled)
+        || progress.is_unanswerable
+        || (is_open && class == FaultClass::Permanent);
+    let mut fault = fault.clone();
+    if is_open && !progress.is_unanswerable {
+        fault = unknown::unanswered(fault);
+    }
+    if is_last && fault.class() == FaultClass::Unknown {
+        fault = unknown::laid_out(delivery, progress.package.as_deref(), fault);
+    }
+    let event = if fault.code == Code::PartnerRefused {
+        Event::Rejected
+    } else {
+        Event::Faulted {
+            class: fault.class(),
+            wait,
+            is_last,
+        }
+    };
+    Judged {
+        event,
+        fault,
+        is_late: now >= since(policy.notify_after_s),
+        expires_at: own_expiry,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use platform_adapters::{Code, Fault, Receipt, Status};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Event, Services, State,
+    Event, Services, State, notices,
     outcome::{self, Happened, OutcomeError, after},
     record,
     row::{self, Delivery},
@@ -26,6 +26,9 @@ pub struct ConfirmPolicy {
     pub first_s: u64,
     /// Seconds: the longest wait. Between the two, a wait is half the time since it was sent.
     pub max_s: u64,
+    /// Seconds after which a partner that has not decided is told to operators, where the
+    /// platform's `processing_time` says nothing that can be read.
+    pub silent_after_s: u64,
 }
 
 impl Default for ConfirmPolicy {
@@ -33,6 +36,7 @@ impl Default for ConfirmPolicy {
         Self {
             first_s: 15,
             max_s: 3600,
+            silent_after_s: 5 * 24 * 3600,
         }
     }
 }
@@ -49,6 +53,13 @@ impl ConfirmPolicy {
     pub fn wait(&self, since_sent: Duration) -> Duration {
         let longest = Duration::from_secs(self.max_s.max(self.first_s));
         (since_sent / 2).clamp(Duration::from_secs(self.first_s), longest)
+    }
+
+    /// How long a partner may be silent.
+    fn patience(&self, processing_time: Option<TimeDelta>) -> Duration {
+        processing_time
+            .and_then(|time| time.to_std().ok())
+            .unwrap_or(Duration::from_secs(self.silent_after_s))
     }
 }
 
@@ -72,8 +83,9 @@ impl Job for Confirm {
         let Some(delivery) = begin(&services, self.delivery, &lease).await? else {
             return Ok(Done::Settled);
         };
-        let answer = ask(&services, &delivery).await;
-        record_answer(&services, self.delivery, &lease, answer).await
+        let mut patience = services.confirm.patience(None);
+        let answer = ask(&services, &delivery, &mut patience).await;
+        record_answer(&services, self.delivery, &lease, answer, patience).await
     }
 }
 
@@ -94,7 +106,12 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<De
     Ok(delivery)
 }
 
-async fn ask(services: &Services, delivery: &Delivery) -> Result<Status, Fault> {
+/// Asks the partner; `patience` becomes what its settings say.
+async fn ask(
+    services: &Services,
+    delivery: &Delivery,
+    patience: &mut Duration,
+) -> Result<Status, Fault> {
     let row = match services.pool.acquire().await {
         Ok(mut conn) => catalog::platform_row(&mut conn, delivery.platform_id).await,
         Err(error) => Err(error),
@@ -108,7 +125,9 @@ async fn ask(services: &Services, delivery: &Delivery) -> Result<Status, Fault> 
                 format!("platform {id} is not there any more"),
             )
         })?;
-    let adapter = services.adapters.get(&row)?.adapter;
+    let known = services.adapters.get(&row)?;
+    *patience = services.confirm.patience(known.platform.processing_time);
+    let adapter = known.adapter;
     let receipt = delivery.receipt.clone().unwrap_or_default();
     adapter.status(&delivery.handover(), &receipt).await
 }
@@ -118,13 +137,26 @@ async fn record_answer(
     id: Uuid,
     lease: &Lease,
     answer: Result<Status, Fault>,
+    patience: Duration,
 ) -> Result<Done, JobFault> {
     let now = (services.clock)();
     let mut tx = services.pool.begin().await?;
     let Some(mut delivery) = row::lock(&mut tx, id).await? else {
         return Ok(Done::Complete);
     };
-    let wait = services.confirm.wait(since_sent(&delivery, now));
+    if delivery.state != State::Sent {
+        // Somebody else has heard the partner's word in the meantime.
+        queue::settle(&mut tx, lease, &Outcome::Completed, now).await?;
+        tx.commit().await?;
+        return Ok(Done::Settled);
+    }
+    let since_sent = since_sent(&delivery, now);
+    let is_silent = since_sent >= patience;
+    let mut wait = services.confirm.wait(since_sent);
+    if !is_silent {
+        // The end of the partner's time is a moment to ask, too.
+        wait = wait.min((patience - since_sent).max(Duration::from_secs(1)));
+    }
     let (event, receipt, fault) = match answer {
         Ok(Status::Pending(words)) => {
             let at = after(now, wait);
@@ -133,8 +165,12 @@ async fn record_answer(
                 code: "pending".into(),
                 message: words,
             };
-            queue::settle(&mut tx, lease, &outcome, now).await?;
-            tx.commit().await?;
+            if queue::settle(&mut tx, lease, &outcome, now).await? {
+                if is_silent {
+                    notices::silent(&mut tx, &delivery, now).await?;
+                }
+                tx.commit().await?;
+            }
             return Ok(Done::Settled);
         }
         Ok(Status::Accepted(said)) => (
@@ -170,6 +206,7 @@ async fn record_answer(
     let happened = Happened {
         receipt: receipt.as_ref(),
         fault: fault.as_ref(),
+        is_silent,
         ..Happened::default()
     };
     match outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await {
@@ -194,7 +231,7 @@ fn since_sent(delivery: &Delivery, now: DateTime<Utc>) -> Duration {
 }
 
 /// What the partner said now, with what was known before where it said nothing.
-fn merged(known: Option<Receipt>, said: Receipt) -> Receipt {
+pub(super) fn merged(known: Option<Receipt>, said: Receipt) -> Receipt {
     let known = known.unwrap_or_default();
     Receipt {
         partner_release_id: said.partner_release_id.or(known.partner_release_id),
@@ -214,6 +251,7 @@ mod tests {
         let policy = ConfirmPolicy {
             first_s: 10,
             max_s: 600,
+            ..ConfirmPolicy::default()
         };
         assert_eq!(policy.wait(Duration::ZERO), Duration::from_secs(10));
         assert_eq!(

@@ -2,9 +2,11 @@
 //! The delivery holds the meaning, its job the clock; both are written in the same transaction.
 //! How a partner is spoken to is `platform-adapters`; how work waits and is claimed is `queue`.
 
+mod acknowledge;
 mod adapters;
 mod attempt;
 mod confirm;
+mod notices;
 mod operate;
 mod outcome;
 mod policy;
@@ -12,12 +14,14 @@ mod read;
 mod record;
 mod row;
 mod state;
+mod unknown;
 
 use std::sync::Arc;
 
 use platform_adapters::package::AssetStore;
 use sqlx::PgPool;
 
+pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge};
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};

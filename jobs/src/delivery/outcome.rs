@@ -8,12 +8,13 @@ use platform_adapters::{Evidence, Fault, FaultClass, Receipt, package::Package};
 use sqlx::{PgConnection, types::Json};
 
 use super::{
-    Confirm, Event, Next, Refused, State, confirm_queue, deliver_queue,
+    Confirm, Event, Next, Refused, State, confirm_queue, deliver_queue, notices,
     record::{self, Shown, storable},
     row::Delivery,
     transition,
 };
 use crate::{
+    notification,
     queue::{self, Lease, NewJob, Outcome},
     schedule,
 };
@@ -29,6 +30,14 @@ pub(super) struct Happened<'a> {
     pub(super) ask_after: Duration,
     /// The event ends an attempt to deliver, which goes into the record's history.
     pub(super) ends_attempt: bool,
+    /// It is known what became of every earlier attempt.
+    pub(super) is_answered: bool,
+    /// It has been failing for longer than operators are to be left in the dark.
+    pub(super) is_late: bool,
+    /// The partner has been silent for longer than it said it would need.
+    pub(super) is_silent: bool,
+    /// When it is given up, where the platform's settings say so.
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 /// Why an outcome could not be written.
@@ -67,7 +76,7 @@ pub(super) async fn apply(
         _ => None,
     };
     write_row(conn, delivery, state, next_attempt_at, happened, now).await?;
-    delivery.state = state;
+    let before = std::mem::replace(&mut delivery.state, state);
     let receipt = happened.receipt.or(delivery.receipt.as_ref());
     let shown = Shown {
         state,
@@ -95,6 +104,7 @@ pub(super) async fn apply(
     {
         pause_platform(conn, delivery, happened.fault, now).await?;
     }
+    notices::raise(conn, delivery, before, event, next, happened, now).await?;
     if state.is_decided() {
         let failure = happened.fault.map(|fault| schedule::Failure {
             code: fault.code.as_str(),
@@ -174,6 +184,15 @@ async fn write_row(
                fault_code = $7, fault_message = $8, fault_remedy = $9,
                sent_at = case when $2 in ('sent', 'accepted') then coalesce(sent_at, $10) else sent_at end,
                decided_at = case when $11 then $10 end,
+               unknown_since = case
+                   when $2 = 'unknown' then case when $12 then $10 else coalesce(unknown_since, $10) end
+                   when $12 or $2 in ('sent', 'accepted', 'rejected') then null
+                   else unknown_since end,
+               unknown_reason = case
+                   when $2 = 'unknown' then case when $12 then $8 else coalesce(unknown_reason, $8) end
+                   when $12 or $2 in ('sent', 'accepted', 'rejected') then null
+                   else unknown_reason end,
+               expires_at = coalesce($13, expires_at),
                updated_at = $10
            where id = $1"#,
         delivery.id,
@@ -187,6 +206,8 @@ async fn write_row(
         fault.map(|fault| storable(fault.remedy())),
         now,
         state.is_decided(),
+        happened.is_answered,
+        happened.expires_at,
     )
     .execute(conn)
     .await?;
@@ -231,7 +252,7 @@ async fn keep_files(
     Ok(())
 }
 
-async fn keep_evidence(
+pub(super) async fn keep_evidence(
     conn: &mut PgConnection,
     delivery: &Delivery,
     evidence: &[Evidence],
@@ -291,7 +312,7 @@ async fn pause_platform(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let reason = fault.map(|fault| storable(&format!("{}: {}", fault.code, fault.message)));
-    sqlx::query!(
+    let paused = sqlx::query!(
         r#"insert into worker.queues (name, paused_at, paused_reason, updated_at)
            values ($1, $2, $3, $2)
            on conflict (name) do update
@@ -301,7 +322,12 @@ async fn pause_platform(
         now,
         reason,
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    if let (1.., Some(reason)) = (paused.rows_affected(), &reason) {
+        let remedy = fault.map_or("", Fault::remedy);
+        let notice = notices::platform_paused(delivery, reason, remedy);
+        notification::raise(conn, &[notice], now).await?;
+    }
     Ok(())
 }

@@ -26,8 +26,18 @@ pub(crate) struct Delivery {
     pub(crate) expires_at: Option<DateTime<Utc>>,
     pub(crate) sent_at: Option<DateTime<Utc>>,
     pub(crate) receipt: Option<Receipt>,
+    /// Since when, and after what, it is not known whether this transmission arrived.
+    pub(crate) unknown: Option<Unknown>,
     /// The last delivery that the platform accepted before this one, if it left the release there.
     pub(crate) live: Option<Live>,
+}
+
+/// A hand-over whose outcome is not known.
+#[derive(Clone, Debug)]
+pub(crate) struct Unknown {
+    pub(crate) since: DateTime<Utc>,
+    /// What happened then.
+    pub(crate) reason: String,
 }
 
 /// What the platform has of a release.
@@ -47,6 +57,7 @@ pub(crate) async fn lock(
         r#"select d.id, d.release_id, d.platform_id, d.record_id, d.kind, d.revision, d.transmission,
                d.state, d.release_title, d.platform_name, d.upc, d.attempts, d.started_at,
                d.expires_at, d.sent_at, d.receipt as "receipt: Json<Receipt>",
+               d.unknown_since, d.unknown_reason,
                live.kind as "live_kind?", live.revision as "live_revision?",
                live.fingerprint as live_fingerprint, live.receipt as "live_receipt: Json<Receipt>"
            from worker.deliveries d
@@ -91,6 +102,10 @@ pub(crate) async fn lock(
         expires_at: row.expires_at,
         sent_at: row.sent_at,
         receipt: row.receipt.map(|Json(receipt)| receipt),
+        unknown: row.unknown_since.map(|since| Unknown {
+            since,
+            reason: row.unknown_reason.unwrap_or_default(),
+        }),
         live,
     }))
 }

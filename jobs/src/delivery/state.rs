@@ -169,10 +169,10 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
         (Sending, Event::HandedOver { is_final: true }) => (Accepted, Next::Finish),
         (Sending, Event::HandedOver { is_final: false }) => (Sent, Next::Confirm),
         (Sending, Event::Unchanged) => (Accepted, Next::Finish),
-        // The partner may change its mind after it has spoken; it may not speak of what was
-        // never sent.
-        (Sent | Rejected, Event::Accepted) => (Accepted, Next::Finish),
-        (Sending | Sent | Accepted, Event::Rejected) => (Rejected, Next::Finish),
+        // The partner may change its mind after it has spoken, and have what we believed lost; it
+        // may not speak of what was never sent.
+        (Sent | Unknown | Rejected | Failed, Event::Accepted) => (Accepted, Next::Finish),
+        (Sending | Sent | Unknown | Accepted, Event::Rejected) => (Rejected, Next::Finish),
         (
             Sending,
             Event::Faulted {

@@ -6,6 +6,8 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::notification;
+
 /// Why a platform failed, as it goes into `failed_platforms`.
 pub(crate) struct Failure {
     pub(crate) code: &'static str,
@@ -56,7 +58,7 @@ pub(crate) async fn decide(
     if schedules.is_empty() {
         return Ok(());
     }
-    sqlx::query!(
+    let statuses = sqlx::query!(
         r#"update public.scheduled_distributions s
            set completed_platform_ids = tally.completed,
                failed_platforms = tally.failed,
@@ -76,11 +78,17 @@ pub(crate) async fn decide(
                from worker.schedule_targets where schedule_id = any($1)
                group by schedule_id
            ) tally
-           where s.id = tally.schedule_id"#,
+           where s.id = tally.schedule_id
+           returning s.id, tally.open = 0 as "is_done!""#,
         &schedules,
         now.naive_utc(),
     )
-    .execute(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(())
+    let done: Vec<i32> = statuses
+        .iter()
+        .filter(|one| one.is_done)
+        .map(|one| one.id)
+        .collect();
+    notification::schedules_decided(conn, &done, now).await
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     delivery::{Deliver, PRIORITY_INSERT, deliver_queue},
+    notification,
     queue::{self, NewJob},
 };
 
@@ -48,15 +49,18 @@ pub async fn fan_out_due(
         .await?;
     let mut counted = FannedOut::default();
     let mut jobs = Vec::with_capacity(rows.len());
+    let mut failed = Vec::new();
     for row in rows {
         if let (Some(delivery), Some(platform_id)) = (row.delivery_id, row.platform_id) {
             jobs.push(first_attempt(delivery, platform_id, now)?);
         }
         counted.schedules += row.schedules.unwrap_or(0).unsigned_abs();
         counted.refused += row.refused.unwrap_or(0).unsigned_abs();
+        failed.extend(row.failed.unwrap_or_default());
     }
     counted.deliveries = jobs.len() as u64;
     queue::enqueue(&mut tx, &jobs).await?;
+    notification::schedules_decided(&mut tx, &failed, now).await?;
     tx.commit().await?;
     Ok(counted)
 }

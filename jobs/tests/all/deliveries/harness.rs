@@ -151,6 +151,7 @@ impl World {
             confirm: ConfirmPolicy {
                 first_s: 0,
                 max_s: 1,
+                ..ConfirmPolicy::default()
             },
             withholding: Withholding::default(),
         })

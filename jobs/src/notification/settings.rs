@@ -1,0 +1,179 @@
+//! Who is told what, and how: the configuration's section `notifications`. Secrets stand in it by
+//! reference only.
+
+use std::collections::HashSet;
+
+use lettre::message::Mailbox;
+use platform_adapters::settings::SecretReference;
+use serde::Deserialize;
+use url::Url;
+
+use super::{Event, Security};
+
+/// `[notifications]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// A schedule that ends with platforms failed opens a support ticket for its user.
+    pub support_tickets: bool,
+    /// Seconds that a receiver may take to answer.
+    pub timeout_s: u64,
+    /// Webhooks may lead to private and loopback addresses.
+    pub allow_private_addresses: bool,
+    /// Receivers of webhooks.
+    pub webhooks: Vec<WebhookSettings>,
+    /// Mail.
+    pub mail: MailSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            support_tickets: false,
+            timeout_s: 15,
+            allow_private_addresses: false,
+            webhooks: Vec::new(),
+            mail: MailSettings::default(),
+        }
+    }
+}
+
+/// A receiver of webhooks: `[[notifications.webhooks]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// What it is called in logs and in `worker.notification_sends`.
+    pub name: String,
+    /// Where notifications are posted.
+    pub url: Url,
+    /// Where the signing secret is: `whsec_` and base64, as Standard Webhooks has it.
+    pub secret: SecretReference,
+    /// What it gets; empty: everything.
+    #[serde(default)]
+    pub events: Vec<Event>,
+}
+
+/// `[notifications.mail]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MailSettings {
+    /// The mail server; empty: no mail.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// The user name there; empty: none.
+    pub username: String,
+    /// Where the password is.
+    pub password: Option<SecretReference>,
+    /// The sender: `TuneMantra <noreply@label.example>`.
+    pub from: String,
+    /// Operators' addresses.
+    pub operators: Vec<String>,
+    /// What operators get.
+    pub operator_events: Vec<Event>,
+    /// What a schedule's user gets; events of schedules only.
+    pub owner_events: Vec<Event>,
+}
+
+impl Default for MailSettings {
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            port: 587,
+            security: Security::Starttls,
+            username: String::new(),
+            password: None,
+            from: String::new(),
+            operators: Vec::new(),
+            operator_events: vec![
+                Event::DeliveryHeld,
+                Event::DeliveryUnknown,
+                Event::DeliveryLate,
+                Event::DeliveryContradicted,
+                Event::DeliverySilent,
+                Event::PlatformPaused,
+            ],
+            owner_events: vec![
+                Event::ScheduleCompleted,
+                Event::SchedulePartial,
+                Event::ScheduleFailed,
+            ],
+        }
+    }
+}
+
+/// What is wrong in the section.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidSettings(String);
+
+impl Settings {
+    /// Checks what the types do not. Secrets are read when they are needed.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), InvalidSettings> {
+        let wrong = |problem: String| Err(InvalidSettings(problem));
+        if self.timeout_s == 0 {
+            return wrong("timeout_s must be at least 1".into());
+        }
+        let mut names = HashSet::new();
+        for webhook in &self.webhooks {
+            let name = &webhook.name;
+            if name.is_empty() || !names.insert(name) {
+                return wrong(format!(
+                    "webhooks: the name {name:?} is empty or used twice"
+                ));
+            }
+            let is_plain_allowed = self.allow_private_addresses && webhook.url.scheme() == "http";
+            if webhook.url.scheme() != "https" && !is_plain_allowed {
+                return wrong(format!(
+                    "webhooks: the url of {name:?} must begin with https:// (http:// only with \
+                     allow_private_addresses)"
+                ));
+            }
+        }
+        self.mail.validate()
+    }
+}
+
+impl MailSettings {
+    fn validate(&self) -> Result<(), InvalidSettings> {
+        if self.host.is_empty() {
+            return Ok(());
+        }
+        let named = |key: &str, address: &str| match address.parse::<Mailbox>() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(InvalidSettings(format!(
+                "mail.{key}: {address:?} is not a mail address: {error}"
+            ))),
+        };
+        named("from", &self.from)?;
+        for address in &self.operators {
+            named("operators", address)?;
+        }
+        if let Some(event) = self
+            .owner_events
+            .iter()
+            .find(|event| !event.is_of_schedule())
+        {
+            return Err(InvalidSettings(format!(
+                "mail.owner_events: owners are told of schedules, not of {}",
+                event.as_str()
+            )));
+        }
+        if self.username.is_empty() != self.password.is_none() {
+            return Err(InvalidSettings(
+                "mail.username and mail.password belong together".into(),
+            ));
+        }
+        if self.security == Security::None && self.password.is_some() {
+            return Err(InvalidSettings(
+                "mail.security: a password is never sent without TLS".into(),
+            ));
+        }
+        Ok(())
+    }
+}
