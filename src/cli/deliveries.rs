@@ -2,9 +2,11 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use chrono::Utc;
 use clap::Subcommand;
-use jobs::delivery::{self, Acknowledgement, Filter, Heard, Listed, State, Story, Word};
+use jobs::{
+    clock,
+    delivery::{self, Acknowledgement, Filter, Heard, Listed, State, Story, Word},
+};
 use platform_adapters::{Evidence, Receipt};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -110,7 +112,7 @@ async fn acknowledge(
     reason: String,
     receipt: Receipt,
 ) -> anyhow::Result<Heard> {
-    let now = Utc::now();
+    let now = clock::system()();
     let said = match answer {
         Answer { accepted: true, .. } => "accepted",
         Answer { rejected: true, .. } => "rejected",

@@ -366,6 +366,23 @@ mod tests {
     }
 
     #[test]
+    fn a_late_word_settles_and_may_contradict_but_not_reopen() {
+        for (state, event, follows) in [
+            (State::Unknown, Event::Accepted, State::Accepted),
+            (State::Unknown, Event::Rejected, State::Rejected),
+            (State::Accepted, Event::Rejected, State::Rejected),
+            (State::Rejected, Event::Accepted, State::Accepted),
+            (State::Failed, Event::Accepted, State::Accepted),
+        ] {
+            assert_eq!(transition(state, event), Ok((follows, Next::Finish)));
+        }
+        for state in [State::Queued, State::Held, State::Canceled, State::Retrying] {
+            assert!(transition(state, Event::Accepted).is_err(), "{state}");
+            assert!(transition(state, Event::Rejected).is_err(), "{state}");
+        }
+    }
+
+    #[test]
     fn a_failed_update_of_a_live_release_stays_distributed() {
         assert_eq!(
             record_status(Kind::Update, State::Failed, true),

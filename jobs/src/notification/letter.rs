@@ -62,11 +62,16 @@ fn schedule(lines: &mut String, payload: &Value) {
         lines.push_str("Not distributed to:\n");
     }
     for one in failed {
+        let name = match (one.get("name").and_then(Value::as_str), one.get("id")) {
+            (Some(name), _) => name.to_owned(),
+            (None, Some(id)) if id != 0 => format!("platform {id}"),
+            _ => "no platform".to_owned(),
+        };
+        let reason = one.get("message").and_then(Value::as_str);
         let _ = writeln!(
             lines,
-            "- {}: {}",
-            text(one.get("name")),
-            text(one.get("message"))
+            "- {name}: {}",
+            reason.unwrap_or("for an unknown reason")
         );
     }
 }

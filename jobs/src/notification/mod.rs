@@ -17,4 +17,4 @@ pub use mail::Security;
 pub use notify::{Channels, Notify, Services};
 pub(crate) use outbox::schedules_decided;
 pub use outbox::{Notice, raise};
-pub use settings::{InvalidSettings, MailSettings, Settings, WebhookSettings};
+pub use settings::{InvalidSettings, MailSettings, Secret, Settings, WebhookSettings};

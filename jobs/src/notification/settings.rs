@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 
 use lettre::message::Mailbox;
-use platform_adapters::settings::SecretReference;
-use serde::Deserialize;
+use platform_adapters::{Code, Fault, settings::SecretReference};
+use secrecy::SecretString;
+use serde::{Deserialize, de::IgnoredAny};
 use url::Url;
 
 use super::{Event, Security};
@@ -47,10 +48,44 @@ pub struct WebhookSettings {
     /// Where notifications are posted.
     pub url: Url,
     /// Where the signing secret is: `whsec_` and base64, as Standard Webhooks has it.
-    pub secret: SecretReference,
+    pub secret: Secret,
     /// What it gets; empty: everything.
     #[serde(default)]
     pub events: Vec<Event>,
+}
+
+/// Where a secret is. Anything else, such as the secret itself, is read and refused later: an error
+/// of reading would repeat it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Secret {
+    /// A reference to the place.
+    Reference(SecretReference),
+    /// No reference. What it is, is forgotten.
+    Misplaced(IgnoredAny),
+}
+
+impl Secret {
+    /// Reads the secret; `what` names it in the fault.
+    pub(super) fn reveal(&self, what: &str) -> Result<SecretString, Fault> {
+        match self {
+            Self::Reference(reference) => reference.reveal(what),
+            Self::Misplaced(_) => Err(Fault::new(
+                Code::SettingsInvalid,
+                format!("{what} is not a reference"),
+            )),
+        }
+    }
+
+    fn validate(&self, what: &str) -> Result<(), InvalidSettings> {
+        match self {
+            Self::Reference(_) => Ok(()),
+            Self::Misplaced(_) => Err(InvalidSettings(format!(
+                "{what} must say where the secret is: {{credential = \"name\"}}, \
+                 {{file = \"/path\"}} or {{env = \"NAME\"}}"
+            ))),
+        }
+    }
 }
 
 /// `[notifications.mail]`.
@@ -66,7 +101,7 @@ pub struct MailSettings {
     /// The user name there; empty: none.
     pub username: String,
     /// Where the password is.
-    pub password: Option<SecretReference>,
+    pub password: Option<Secret>,
     /// The sender: `TuneMantra <noreply@label.example>`.
     pub from: String,
     /// Operators' addresses.
@@ -127,6 +162,9 @@ impl Settings {
                     "webhooks: the name {name:?} is empty or used twice"
                 ));
             }
+            webhook
+                .secret
+                .validate(&format!("webhooks: the secret of {name:?}"))?;
             let is_plain_allowed = self.allow_private_addresses && webhook.url.scheme() == "http";
             if webhook.url.scheme() != "https" && !is_plain_allowed {
                 return wrong(format!(
@@ -141,6 +179,9 @@ impl Settings {
 
 impl MailSettings {
     fn validate(&self) -> Result<(), InvalidSettings> {
+        if let Some(password) = &self.password {
+            password.validate("mail.password")?;
+        }
         if self.host.is_empty() {
             return Ok(());
         }

@@ -1,7 +1,10 @@
 //! Deliveries from the due schedule to the decided one: a real database and queue, and a partner
 //! that does as it is told.
 
+mod after_sending;
 mod bad_input;
+mod clocks;
 mod faults;
 mod flow;
 pub(super) mod harness;
+mod unknown;

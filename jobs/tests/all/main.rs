@@ -8,6 +8,7 @@
 )]
 
 mod deliveries;
+mod notifications;
 mod queue;
 mod schedules;
 mod schema;

@@ -12,6 +12,7 @@ use jobs::{
     catalog::Withholding,
     clock,
     delivery::{Adapters, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
+    notification::{self, Channels, Notify},
     queue::{self, Registry},
     schedule::{self, PollSettings},
 };
@@ -41,6 +42,8 @@ pub(crate) enum Asked {
 #[derive(Default)]
 pub(crate) struct Partner {
     pub(crate) deliver: Mutex<VecDeque<Result<Receipt, Fault>>>,
+    /// Faults of looking, before `locate` counts.
+    pub(crate) unreachable: Mutex<VecDeque<Fault>>,
     pub(crate) locate: Mutex<VecDeque<Located>>,
     pub(crate) status: Mutex<VecDeque<Result<Status, Fault>>>,
     pub(crate) asked: Mutex<Vec<Asked>>,
@@ -84,6 +87,9 @@ impl Adapter for Partner {
             .lock()
             .unwrap()
             .push(Asked::Locate(handover.key()));
+        if let Some(fault) = self.unreachable.lock().unwrap().pop_front() {
+            return Err(fault);
+        }
         Ok(self
             .locate
             .lock()
@@ -114,6 +120,8 @@ pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) assets: TempDir,
     pub(crate) partner: Arc<Partner>,
+    pub(crate) queue: queue::Settings,
+    pub(crate) notifications: notification::Settings,
     daemon: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
@@ -123,6 +131,8 @@ impl World {
             database: TestDatabase::create().await,
             assets: tempfile::tempdir().unwrap(),
             partner: Arc::default(),
+            queue: queue::Settings::default(),
+            notifications: notification::Settings::default(),
             daemon: None,
         }
     }
@@ -160,6 +170,12 @@ impl World {
     /// Starts the schedule loop and the queue.
     pub(crate) fn start(&mut self) {
         let services = self.services();
+        let told = Arc::new(notification::Services {
+            pool: self.pool().clone(),
+            clock: clock::system(),
+            channels: Channels::new(&self.notifications).unwrap(),
+        });
+        let queue_settings = self.queue.clone();
         let shutdown = CancellationToken::new();
         let (pool, stop) = (self.pool().clone(), shutdown.clone());
         let task = tokio::spawn(async move {
@@ -177,16 +193,12 @@ impl World {
                 .with::<Deliver>(Arc::clone(&services))
                 .unwrap()
                 .with::<Confirm>(services)
+                .unwrap()
+                .with::<Notify>(told)
                 .unwrap();
-            queue::run(
-                pool,
-                registry,
-                queue::Settings::default(),
-                clock::system(),
-                stop,
-            )
-            .await
-            .unwrap();
+            queue::run(pool, registry, queue_settings, clock::system(), stop)
+                .await
+                .unwrap();
             schedules.await.unwrap();
         });
         self.daemon = Some((task, shutdown));
