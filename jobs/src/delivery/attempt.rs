@@ -172,7 +172,8 @@ async fn attempt(services: &Services, begun: &Begun) -> (Made, Progress) {
         policy: services.retry.clone(),
         has_own_expiry: false,
         package: None,
-        is_answered: delivery.unknown.is_none(),
+        // What became of an earlier transmission is not this one's question.
+        is_answered: delivery.unknown.is_none() || !begun.is_repeated,
         is_unanswerable: false,
     };
     let made = hand_over(services, begun, &mut progress).await;

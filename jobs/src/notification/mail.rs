@@ -28,18 +28,19 @@ pub enum Security {
     None,
 }
 
-/// Who gets a mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who gets a mail. Each gets one of its own: an address that is refused keeps no other from its
+/// mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum To {
     Owner,
-    Operators,
+    Operator(Mailbox),
 }
 
 impl To {
-    pub(super) fn channel(self) -> &'static str {
+    pub(super) fn channel(&self) -> String {
         match self {
-            Self::Owner => "mail/owner",
-            Self::Operators => "mail/operators",
+            Self::Owner => "mail/owner".to_owned(),
+            Self::Operator(mailbox) => format!("mail/{}", mailbox.email),
         }
     }
 }
@@ -80,8 +81,8 @@ impl Mail {
         if self.settings.owner_events.contains(&event) {
             recipients.push(To::Owner);
         }
-        if self.settings.operator_events.contains(&event) && !self.operators.is_empty() {
-            recipients.push(To::Operators);
+        if self.settings.operator_events.contains(&event) {
+            recipients.extend(self.operators.iter().cloned().map(To::Operator));
         }
         recipients
     }
@@ -90,21 +91,21 @@ impl Mail {
     pub(super) async fn send(
         &self,
         told: &Told,
-        to: To,
+        to: &To,
         owner: Option<&str>,
     ) -> Result<(), Problem> {
-        let recipients = match to {
-            To::Operators => self.operators.clone(),
+        let recipient = match to {
+            To::Operator(mailbox) => mailbox.clone(),
             To::Owner => {
                 let address =
                     owner.ok_or_else(|| Problem::lasting("the user is not there any more"))?;
                 let address: Address = address
                     .parse()
                     .map_err(|error| Problem::lasting(format!("the user's address: {error}")))?;
-                vec![Mailbox::new(None, address)]
+                Mailbox::new(None, address)
             }
         };
-        let message = self.message(told, to, recipients)?;
+        let message = self.message(told, recipient)?;
         self.transport()?
             .send(message)
             .await
@@ -115,23 +116,16 @@ impl Mail {
             })
     }
 
-    fn message(&self, told: &Told, to: To, recipients: Vec<Mailbox>) -> Result<Message, Problem> {
-        let role = match to {
-            To::Owner => "owner",
-            To::Operators => "operators",
-        };
+    fn message(&self, told: &Told, recipient: Mailbox) -> Result<Message, Problem> {
         // The same at every try, so that a mail server can tell a repetition.
-        let id = format!("<{}.{role}@{}>", told.id, self.from.email.domain());
-        let mut builder = Message::builder()
+        let id = format!("<{}@{}>", told.id, self.from.email.domain());
+        Message::builder()
             .from(self.from.clone())
+            .to(recipient)
             .subject(letter::subject(told))
             .message_id(Some(id))
             .date(told.created_at.into())
-            .header(ContentType::TEXT_PLAIN);
-        for recipient in recipients {
-            builder = builder.to(recipient);
-        }
-        builder
+            .header(ContentType::TEXT_PLAIN)
             .body(letter::body(told))
             .map_err(|error| Problem::lasting(format!("the mail cannot be written: {error}")))
     }

@@ -93,7 +93,7 @@ impl Channel<'_> {
     fn name(&self) -> String {
         match self {
             Self::Webhook(webhook) => webhook.channel(),
-            Self::Mail(_, to) => to.channel().to_owned(),
+            Self::Mail(_, to) => to.channel(),
             Self::Ticket => ticket::CHANNEL.to_owned(),
         }
     }
@@ -260,7 +260,7 @@ async fn send(services: &Services, told: &Told, channel: &Channel<'_>) -> Result
         Channel::Webhook(webhook) => webhook.send(told, now).await,
         Channel::Mail(mail, to) => {
             let owner = owner_address(&services.pool, told).await?;
-            mail.send(told, *to, owner.as_deref()).await
+            mail.send(told, to, owner.as_deref()).await
         }
         // In one transaction with its record: a ticket is opened once.
         Channel::Ticket => return open_ticket(services, told, &name, now).await,

@@ -15,9 +15,10 @@ async fn failing(world: &World, retry: Value, faults: usize) -> i32 {
         .execute(world.pool())
         .await
         .unwrap();
-    let mut deliver = world.partner.deliver.lock().unwrap();
-    deliver.extend((0..faults).map(|_| Err(Fault::new(Code::TimedOut, "as told"))));
-    drop(deliver);
+    {
+        let mut deliver = world.partner.deliver.lock().unwrap();
+        deliver.extend((0..faults).map(|_| Err(Fault::new(Code::TimedOut, "as told"))));
+    }
     catalogue::schedule(world.pool(), release, &[platform]).await
 }
 

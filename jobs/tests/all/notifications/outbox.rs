@@ -79,7 +79,7 @@ async fn what_is_rolled_back_was_never_told() {
     };
     for (commits, expected) in [(false, 0), (true, 1), (true, 1)] {
         let mut tx = world.pool().begin().await.unwrap();
-        jobs::notification::raise(&mut tx, &[notice.clone()], now)
+        jobs::notification::raise(&mut tx, std::slice::from_ref(&notice), now)
             .await
             .unwrap();
         match commits {

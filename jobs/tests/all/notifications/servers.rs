@@ -170,6 +170,7 @@ async fn talk(
         }
         let answer = match line.get(..4).unwrap_or_default() {
             "EHLO" => "250-mail.test\r\n250 8BITMIME".to_owned(),
+            "RCPT" if line.contains("<refused@") => "550 nobody here".to_owned(),
             "RCPT" => {
                 let address = line.split(['<', '>']).nth(1).unwrap();
                 recipients.push(address.to_owned());
