@@ -1,13 +1,22 @@
 //! The configuration: embedded defaults, then files, then the environment. Unknown keys are refused
 //! with file and line.
 
-use std::{fmt, fs, path::PathBuf, time::Duration};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use jobs::{
     catalog::Withholding,
-    delivery::{ConfirmPolicy, RetryPolicy},
-    notification, queue,
+    delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy, UpdateSettings},
+    queue::{
+        self,
+        circuit::CircuitPolicy,
+        cron::{Entry, Schedule},
+    },
+    notification, retention,
     schedule::PollSettings,
 };
 use serde::Deserialize;
@@ -27,9 +36,14 @@ pub(crate) struct Config {
     pub(crate) assets: Assets,
     pub(crate) queue: Queue,
     pub(crate) schedules: PollSettings,
+    pub(crate) limits: LimitPolicy,
+    pub(crate) circuit: CircuitPolicy,
+    pub(crate) deliveries: UpdateSettings,
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
     pub(crate) catalog: Withholding,
+    pub(crate) cron: Cron,
+    pub(crate) retention: retention::Policy,
     pub(crate) notifications: notification::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
@@ -122,6 +136,36 @@ impl Queue {
     }
 }
 
+/// `[cron]`: a key for each entry, with its expression.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cron {
+    retention: String,
+}
+
+impl Default for Cron {
+    fn default() -> Self {
+        Self {
+            retention: "40 3 * * *".into(),
+        }
+    }
+}
+
+impl Cron {
+    /// All entries that run; one with an empty expression does not.
+    pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
+        type Make = fn(Schedule) -> Entry;
+        let all: [(&str, &str, Make); 1] = [("retention", &self.retention, retention::entry)];
+        all.into_iter()
+            .filter(|(_, expression, _)| !expression.trim().is_empty())
+            .map(|(key, expression, make)| {
+                let schedule = Schedule::new(expression).with_context(|| format!("cron.{key}"))?;
+                Ok(make(schedule))
+            })
+            .collect()
+    }
+}
+
 /// `[ddex]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -159,7 +203,7 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            filter: "info,sqlx=warn".into(),
+            filter: "info,sqlx=warn,tokio_cron_scheduler=warn".into(),
         }
     }
 }
@@ -178,8 +222,7 @@ impl Config {
             let text = fs::read_to_string(file)
                 .with_context(|| format!("configuration file {}", file.display()))?;
             // Alone first: so an error has this file's line.
-            toml::from_str::<Self>(&text)
-                .with_context(|| format!("configuration file {}", file.display()))?;
+            toml::from_str::<Self>(&text).map_err(|error| unreadable(file, &text, &error))?;
             merge(&mut merged, text.parse()?);
         }
         for (name, value) in environment {
@@ -199,17 +242,61 @@ impl Config {
             }
         }
         let config = Self::deserialize(Value::Table(merged)).context("configuration")?;
-        config
-            .queue
-            .settings()
-            .validate()
-            .context("configuration, section queue")?;
-        config
-            .notifications
-            .validate()
-            .context("configuration, section notifications")?;
+        config.validate().context("configuration")?;
+        config.cron.entries().context("configuration")?;
         Ok(config)
     }
+
+    /// Values that are of the right type and yet cannot be.
+    fn validate(&self) -> anyhow::Result<()> {
+        let at_least = [
+            (
+                "database.max_connections",
+                self.database.max_connections.into(),
+                1,
+            ),
+            ("queue.slots", i64::try_from(self.queue.slots)?, 1),
+            (
+                "queue.platform_concurrency",
+                self.queue.platform_concurrency.into(),
+                1,
+            ),
+            ("queue.lease_s", i64::try_from(self.queue.lease_s)?, 1),
+            ("queue.poll_ms", i64::try_from(self.queue.poll_ms)?, 100),
+            (
+                "schedules.poll_ms",
+                i64::try_from(self.schedules.poll_ms)?,
+                10,
+            ),
+            ("schedules.batch", self.schedules.batch, 1),
+            ("retry.base_s", i64::try_from(self.retry.base_s)?, 1),
+            ("retry.max_attempts", self.retry.max_attempts.into(), 1),
+            ("confirm.first_s", i64::try_from(self.confirm.first_s)?, 1),
+        ];
+        for (key, value, least) in at_least {
+            ensure!(value >= least, "{key} must be at least {least}");
+        }
+        ensure!(
+            self.retry.max_s >= self.retry.base_s,
+            "retry.max_s must not be shorter than retry.base_s"
+        );
+        ensure!(
+            self.confirm.max_s >= self.confirm.first_s,
+            "confirm.max_s must not be shorter than confirm.first_s"
+        );
+        self.notifications
+            .validate()
+            .context("section notifications")?;
+        Ok(self.queue.settings().validate()?)
+    }
+}
+
+/// Says what is wrong in which line, without the line itself: it may hold a password.
+fn unreadable(file: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    let (file, problem) = (file.display(), error.message());
+    anyhow::anyhow!("configuration file {file}, line {line}: {problem}")
 }
 
 /// A number, a truth value or a list where it reads as one; otherwise text.
@@ -259,11 +346,10 @@ mod tests {
     fn the_annotated_file_says_what_the_code_does() {
         let annotated: Config = toml::from_str(DEFAULTS).unwrap();
         assert_eq!(annotated, Config::default());
-        for line in DEFAULTS.lines().filter(|line| line.contains(" = ")) {
-            assert!(
-                !line.starts_with('#'),
-                "a default that is commented out: {line}"
-            );
+        let keys = |line: &str| line.starts_with(|first: char| first.is_ascii_lowercase());
+        for line in DEFAULTS.lines().filter_map(|line| line.strip_prefix("# ")) {
+            let is_setting = keys(line) && line.split(" = ").count() == 2 && !line.contains(": ");
+            assert!(!is_setting, "a default that is commented out: {line}");
         }
     }
 
@@ -304,6 +390,27 @@ mod tests {
             "{:#}",
             from_environment(&[("TUNEMANTRA_QUEUE_SLOTS", "0")]).unwrap_err()
         );
-        assert!(error.contains("slots must be at least 1"), "{error}");
+        assert!(error.contains("queue.slots must be at least 1"), "{error}");
+        let error = from_environment(&[("TUNEMANTRA_CONFIRM_MAX_S", "1")]).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("confirm.max_s must not be shorter"),
+            "{error:#}"
+        );
+        let error = format!(
+            "{:#}",
+            from_environment(&[("TUNEMANTRA_CRON_RETENTION", "nightly")]).unwrap_err()
+        );
+        assert!(
+            error.contains("cron.retention") && error.contains("nightly"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_entry_without_an_expression_does_not_run() {
+        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "")]).unwrap();
+        assert!(config.cron.entries().unwrap().is_empty());
+        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "5 4 * * 0")]).unwrap();
+        assert_eq!(config.cron.entries().unwrap().len(), 1);
     }
 }

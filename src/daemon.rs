@@ -5,9 +5,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use jobs::{
     clock,
-    delivery::{Adapters, Confirm, Deliver, Services},
+    delivery::{self, Adapters, Confirm, Deliver, Services},
     notification::{self, Channels, Notify},
-    queue::{self, Registry},
+    queue::{self, Registry, cron},
+    retention::{self, Retention},
     schedule,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
@@ -16,22 +17,38 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
+/// What the configuration names and the daemon needs, found.
+pub(crate) struct Provisions {
+    assets: AssetStore,
+    options: ConnectOptions,
+}
+
+impl Provisions {
+    /// Looks for it all; what cannot be found is a fault of the configuration.
+    pub(crate) fn find(config: &Config) -> anyhow::Result<Self> {
+        let assets = AssetStore::local(&config.assets.root)
+            .context("assets.root (the directory of audio and artwork)")?;
+        let schemas = config
+            .ddex
+            .schemas()
+            .map(|path| ddex::find_schemas(&path))
+            .transpose();
+        let options = ConnectOptions {
+            ddex_schemas: schemas.context("ddex.schemas")?,
+        };
+        Ok(Self { assets, options })
+    }
+}
+
 /// Runs until `shutdown`, then drains.
 pub(crate) async fn run(
     config: &Config,
+    provisions: Provisions,
     pool: PgPool,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let clock = clock::system();
-    let assets = AssetStore::local(&config.assets.root).context("assets.root")?;
-    let schemas = config
-        .ddex
-        .schemas()
-        .map(|path| ddex::find_schemas(&path))
-        .transpose();
-    let options = ConnectOptions {
-        ddex_schemas: schemas.context("ddex.schemas")?,
-    };
+    let Provisions { assets, options } = provisions;
     let make = {
         let assets = assets.clone();
         move |platform| platform_adapters::connect(platform, assets.clone(), &options)
@@ -43,6 +60,8 @@ pub(crate) async fn run(
         assets,
         adapters: Adapters::new(Arc::new(make)),
         retry: config.retry.clone(),
+        circuit: config.circuit.clone(),
+        platform_concurrency: config.queue.platform_concurrency,
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
     });
@@ -57,11 +76,41 @@ pub(crate) async fn run(
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
         .and_then(|registry| registry.with::<Notify>(notifications))
+        .and_then(|registry| {
+            registry.with::<Retention>(retention::Services {
+                pool: pool.clone(),
+                clock: clock.clone(),
+                policy: Arc::new(config.retention.clone()),
+            })
+        })
         .context("job kinds")?;
+    let mut connection = pool.acquire().await.context("the database")?;
+    delivery::set_default_limits(&mut connection, &config.limits, clock())
+        .await
+        .context("the platforms' limits")?;
+    drop(connection);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
         config.schedules.clone(),
+        clock.clone(),
+        shutdown.clone(),
+    ));
+    let limits = tokio::spawn(delivery::keep_limits(
+        pool.clone(),
+        config.limits.refresh(),
+        clock.clone(),
+        shutdown.clone(),
+    ));
+    let changes = tokio::spawn(delivery::watch_changes(
+        pool.clone(),
+        config.deliveries.clone(),
+        clock.clone(),
+        shutdown.clone(),
+    ));
+    let cron = tokio::spawn(cron::run(
+        pool.clone(),
+        config.cron.entries()?,
         clock.clone(),
         shutdown.clone(),
     ));
@@ -75,6 +124,9 @@ pub(crate) async fn run(
     .await;
     shutdown.cancel();
     schedules.await.context("the schedule loop")?;
+    limits.await.context("the loop that reads limits")?;
+    cron.await.context("the cron loop")?;
+    changes.await.context("the look for changed releases")?;
     pool.close().await;
     ended.context("the queue")?;
     tracing::info!("stopped");

@@ -5,6 +5,8 @@ mod config;
 mod daemon;
 mod demo;
 mod embedded;
+mod partners;
+mod signals;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -5,25 +5,25 @@ use std::{fmt, process::ExitCode};
 use serde_json::{Map, Value, json};
 
 /// One figure of ours beside what it is held against. Larger is better.
-pub struct Measure {
+pub(crate) struct Measure {
     /// What is measured, as `scripts/bench` names it.
-    pub benchmark: &'static str,
+    pub(crate) benchmark: &'static str,
     /// What the figures count.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// The median of our rounds.
-    pub ours: f64,
+    pub(crate) ours: f64,
     /// Other programs that do the same on the same machine: name with version, median.
-    pub peers: Vec<(String, f64)>,
+    pub(crate) peers: Vec<(String, f64)>,
     /// The least that anybody must do, such as the bare inserts of the same rows.
-    pub limit: Option<(String, f64)>,
+    pub(crate) limit: Option<(String, f64)>,
     /// Ours to the best peer, or to the limit where there is no peer: what it should be at least.
-    pub bar: f64,
+    pub(crate) bar: f64,
 }
 
 impl Measure {
     /// Ours to the best peer, or to the limit where there is no peer.
     #[must_use]
-    pub fn ratio(&self) -> f64 {
+    pub(crate) fn ratio(&self) -> f64 {
         let best_peer = self.peers.iter().map(|peer| peer.1).reduce(f64::max);
         let other = best_peer.or(self.limit.as_ref().map(|limit| limit.1));
         other.map_or(f64::NAN, |other| self.ours / other)
@@ -69,7 +69,7 @@ impl fmt::Display for Measure {
 }
 
 /// Prints the measures in the form that the command line asks for.
-pub fn print(measures: &[Measure]) -> ExitCode {
+pub(crate) fn print(measures: &[Measure]) -> ExitCode {
     let wants_json = std::env::args().any(|argument| argument == "--json");
     for measure in measures {
         if wants_json {
@@ -83,7 +83,7 @@ pub fn print(measures: &[Measure]) -> ExitCode {
 
 /// The middle one; of an even number the upper of the two.
 #[must_use]
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -10,6 +10,10 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// The system's clock.
 #[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the worker's clock is read"
+)]
 pub fn system() -> Clock {
     Arc::new(Utc::now)
 }

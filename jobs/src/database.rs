@@ -1,6 +1,6 @@
 //! How the worker connects to its database. What it asks there lives with the module that asks.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -8,15 +8,27 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 /// How long a caller waits for a free connection before it gets an error instead.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// After so long without a statement the server ends an open transaction. No transaction of the
+/// worker waits for anything but the database, so its process is suspended or cut off, and others
+/// wait for its locks.
+const IDLE_TRANSACTION_TIMEOUT: &str = "15s";
+
 /// The options every connection of the worker has: `TimeZone` is UTC, whatever the server, the
-/// database or the role says, because `timestamp` columns hold UTC; and `application_name` tells
-/// an operator in `pg_stat_activity` whose connection it is.
+/// database or the role says, because `timestamp` columns hold UTC; `application_name` tells
+/// an operator in `pg_stat_activity` whose connection it is; and a transaction that is left open
+/// ends, so that a daemon that stands still does not hold up the others.
 ///
 /// For a connection or pool of another shape than [`connect`] gives.
 pub fn options(url: &str, application_name: &str) -> Result<PgConnectOptions, sqlx::Error> {
     Ok(url
         .parse::<PgConnectOptions>()?
-        .options([("TimeZone", "UTC")])
+        .options([
+            ("TimeZone", "UTC"),
+            (
+                "idle_in_transaction_session_timeout",
+                IDLE_TRANSACTION_TIMEOUT,
+            ),
+        ])
         .application_name(application_name))
 }
 
@@ -34,4 +46,14 @@ pub async fn connect(
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options))
+}
+
+/// A text as PostgreSQL can hold it: its text and jsonb have no NUL, and what a partner or a person
+/// said must never keep something from being recorded.
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }

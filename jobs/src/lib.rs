@@ -2,11 +2,14 @@
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root
 //! package.
 
+pub mod audit;
 pub mod catalog;
 pub mod clock;
 pub mod database;
+pub mod dead;
 pub mod delivery;
 pub mod notification;
 pub mod queue;
+pub mod retention;
 pub mod schedule;
 pub mod schema;

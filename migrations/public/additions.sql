@@ -5,3 +5,7 @@ create index if not exists worker_scheduled_distributions_due
     where status in ('pending', 'scheduled');
 create index if not exists worker_distribution_records_release_platform
     on public.distribution_records (release_id, platform_id, id);
+create index if not exists worker_rights_management_release
+    on public.rights_management (release_id) where release_id is not null;
+create index if not exists worker_rights_management_track
+    on public.rights_management (track_id) where track_id is not null;

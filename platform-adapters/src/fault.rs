@@ -68,7 +68,7 @@ codes! {
     /// What arrived at the partner is not what was sent.
     TransferCorrupt, "transfer_corrupt", Transient, "The worker sends the file again by itself.";
     /// The asset store cannot be read at the moment.
-    AssetsUnavailable, "assets_unavailable", Transient, "Check the asset store (assets.url in the configuration); the worker tries again by itself.";
+    AssetsUnavailable, "assets_unavailable", Transient, "Check the asset directory (assets.root in the configuration); the worker tries again by itself.";
     /// A file changed while it was being sent.
     AssetChanged, "asset_changed", Transient, "The worker starts again with the new file by itself.";
     /// The worker itself failed; the details are in its log.
@@ -92,11 +92,11 @@ codes! {
     /// The attempts are used up or the time is over.
     GaveUp, "gave_up", Permanent, "Find out what stopped it from the attempts, then schedule the release again.";
     /// The platform's row or the worker's configuration for it is wrong.
-    SettingsInvalid, "settings_invalid", Configuration, "Mend the platform's settings, then release its deliveries.";
+    SettingsInvalid, "settings_invalid", Configuration, "Mend the platform's settings, then let it go on with `platforms resume`.";
     /// The partner refused the user name, key, password or token.
-    CredentialsRefused, "credentials_refused", Configuration, "Put the right credentials into api_credentials, then release the platform's deliveries.";
+    CredentialsRefused, "credentials_refused", Configuration, "Put the right credentials into api_credentials, then let the platform go on with `platforms resume`.";
     /// The server's host key is not the pinned one.
-    HostKeyChanged, "host_key_changed", Configuration, "Ask the partner whether it changed its host key. Only if it says so, set api_credentials.host_key to the new one and release the platform's deliveries.";
+    HostKeyChanged, "host_key_changed", Configuration, "Ask the partner whether it changed its host key. Only if it says so, set api_credentials.host_key to the new one and let the platform go on with `platforms resume`.";
     /// The server's certificate is not valid.
     CertificateInvalid, "certificate_invalid", Configuration, "Ask the partner to mend its certificate; the worker never connects without a valid one.";
     /// Logged in, but not allowed to write where the settings say.
@@ -185,7 +185,7 @@ impl Fault {
                 seen
             },
         );
-        let remedy = remedy.join(" ");
+        let remedy = format!("{} Then schedule the release again.", remedy.join(" "));
         Self {
             remedy: Some(remedy),
             findings,
@@ -254,6 +254,6 @@ mod tests {
             fault.to_string(),
             "upc: is missing; track 2 isrc: is missing"
         );
-        assert_eq!(fault.remedy(), "Add it.");
+        assert_eq!(fault.remedy(), "Add it. Then schedule the release again.");
     }
 }

@@ -10,6 +10,10 @@ mod fault;
 mod handover;
 pub mod package;
 pub mod release;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a partner keeps a clock of its own"
+)]
 pub mod sandbox;
 pub mod settings;
 pub mod sftp;

@@ -1,11 +1,14 @@
-//! `deliveries`: what is on its way, and the whole story of one.
+//! `deliveries`: what is on its way, the whole story of one, and what is done to them.
+
+mod operate;
+mod revise;
 
 use std::{io::Write as _, process::ExitCode};
 
 use clap::Subcommand;
 use jobs::{
     clock,
-    delivery::{self, Acknowledgement, Filter, Heard, Listed, State, Story, Word},
+    delivery::{self, Acknowledgement, Filter, Heard, Listed, Operation, State, Story, Word},
 };
 use platform_adapters::{Evidence, Receipt};
 use sqlx::PgPool;
@@ -19,10 +22,9 @@ use crate::{
     config::Config,
 };
 
-/// One asks, one to spare.
-const CONNECTIONS: u32 = 2;
+pub(super) use operate::print as print_tally;
 
-/// Read deliveries: what goes to which platform, where it stands, and why.
+/// Deliveries: what goes to which platform, where it stands, and why; and what is done to them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -35,8 +37,8 @@ enum Command {
     List {
         /// Only those in this state: queued, sending, sent, accepted, rejected, retrying, unknown,
         /// failed, held, canceled.
-        #[arg(long)]
-        state: Option<String>,
+        #[arg(long, value_parser = state)]
+        state: Option<State>,
         /// Only those to this platform.
         #[arg(long, value_name = "ID")]
         platform: Option<i32>,
@@ -47,7 +49,7 @@ enum Command {
         #[arg(long)]
         upc: Option<String>,
         /// At most so many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
         /// Print JSON.
         #[arg(long)]
@@ -86,6 +88,49 @@ enum Command {
         id: Uuid,
         /// The document's name, as `show` lists it.
         name: String,
+    },
+    #[command(flatten)]
+    Change(Change),
+}
+
+/// What changes something.
+#[derive(Debug, Subcommand)]
+enum Change {
+    /// Hold deliveries: no attempts until they are released.
+    Hold(operate::Arguments),
+    /// Release held deliveries: they are tried again, with all their attempts.
+    Release(operate::Arguments),
+    /// Call deliveries off that were not sent.
+    ///
+    /// One that is just being sent is stopped, and then looked whether it arrived: what lies whole
+    /// at the partner is accepted, and `deliveries takedown` takes it away.
+    Cancel(operate::Arguments),
+    /// Try deliveries again now, or ask the partner again now, instead of waiting.
+    Retry(operate::Arguments),
+    /// Hand decided deliveries over once more, as a new transmission.
+    Redeliver(operate::Arguments),
+    /// Let waiting deliveries go before the others to their platform.
+    Expedite(operate::Arguments),
+    /// Take a release down where it is. What is still on its way there is called off first.
+    Takedown {
+        #[command(flatten)]
+        place: revise::Where,
+        /// Only in this territory: two letters of ISO 3166-1.
+        #[arg(long, value_name = "CODE")]
+        territory: Option<String>,
+    },
+    /// Sell a release again in a territory where it was taken down.
+    Restore {
+        #[command(flatten)]
+        place: revise::Where,
+        /// The territory: two letters of ISO 3166-1.
+        #[arg(long, value_name = "CODE")]
+        territory: String,
+    },
+    /// Send what changed of a release since it was delivered. Nothing is sent where nothing did.
+    Update {
+        #[command(flatten)]
+        place: revise::Where,
     },
 }
 
@@ -180,7 +225,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let pool = super::connect(
         &config.database.url.0,
         "tunemantra-worker deliveries",
-        CONNECTIONS,
+        super::COMMAND_CONNECTIONS,
     )
     .await?;
     let mut out = std::io::stdout().lock();
@@ -193,17 +238,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             limit,
             json: as_json,
         } => {
-            if let Some(word) = &state
-                && State::from_word(word).is_none()
-            {
-                let known = State::ALL.map(State::as_str).join(", ");
-                return Err(Failure::usage(anyhow::anyhow!(
-                    "there is no state {word:?}; there are {known}"
-                ))
-                .into());
-            }
             let filter = Filter {
-                state,
+                state: state.map(|state| state.as_str().to_owned()),
                 platform_id: platform,
                 release_id: release,
                 upc,
@@ -253,8 +289,41 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             };
             out.write_all(&body)?;
         }
+        Command::Change(change) => return make(&mut out, &pool, change).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a change.
+async fn make(
+    out: &mut impl std::io::Write,
+    pool: &PgPool,
+    change: Change,
+) -> anyhow::Result<ExitCode> {
+    let (operation, arguments) = match change {
+        Change::Hold(arguments) => (Operation::Hold, arguments),
+        Change::Release(arguments) => (Operation::Release, arguments),
+        Change::Cancel(arguments) => (Operation::Cancel, arguments),
+        Change::Retry(arguments) => (Operation::Retry, arguments),
+        Change::Redeliver(arguments) => (Operation::Redeliver, arguments),
+        Change::Expedite(arguments) => (Operation::Expedite, arguments),
+        Change::Takedown { place, territory } => {
+            return revise::take_down(out, pool, place, territory).await;
+        }
+        Change::Restore { place, territory } => {
+            return revise::restore(out, pool, place, &territory).await;
+        }
+        Change::Update { place } => return revise::update(out, pool, place).await,
+    };
+    operate::run(out, pool, operation, arguments).await
+}
+
+/// The state that a word names.
+fn state(word: &str) -> Result<State, String> {
+    State::from_word(word).ok_or_else(|| {
+        let known = State::ALL.map(State::as_str).join(", ");
+        format!("there is no such state; there are {known}")
+    })
 }
 
 fn confirmed(listed: &Listed) -> String {

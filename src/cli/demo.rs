@@ -16,9 +16,15 @@ const EX_INTERRUPTED: u8 = 130;
 pub(super) const LOG_FILTER: &str = "warn";
 
 /// Show the worker at work: a private PostgreSQL, four partners on this machine, a catalogue of 15
-/// releases, and the daemon that delivers them. What was interrupted goes on where it stopped.
+/// releases, and the daemon that delivers them.
+///
+/// What was interrupted, even by kill -9, goes on where it stopped. DDEX_DIR names the directory of
+/// DDEX's schemas, if you have them: messages are then validated on both sides.
 #[derive(Debug, clap::Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    after_help = "Exit code: 0 only if every delivery ended as it should, 1 otherwise, 130 if it was interrupted."
+)]
 pub(super) struct Arguments {
     /// Print the result as one JSON document on standard output.
     #[arg(long)]

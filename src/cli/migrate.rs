@@ -6,15 +6,16 @@ use jobs::schema::{self, PublicTables};
 
 use crate::{cli::Failure, config::Config};
 
-/// One migrates, one to spare.
-const CONNECTIONS: u32 = 2;
-
-/// Create the tables in an empty database, or compare those of the web application with what the
-/// worker needs; then bring the worker's own tables up to date. Safe to repeat.
+/// Bring the database to what this version of the worker needs.
+///
+/// In an empty database the web application's tables are created. Where they are there already they
+/// are compared with what the worker needs, and never changed: a mismatch is refused with the full
+/// list. Then the worker's own tables (schema worker) are brought up to date. Safe to repeat.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The database, instead of database.url: postgres://user:password@host:port/database
-    #[arg(long)]
+    /// The database, instead of database.url: postgres://user@host:port/database. Others on this
+    /// machine can see it, so a password is better in DATABASE_URL.
+    #[arg(long, value_name = "URL")]
     database_url: Option<String>,
 }
 
@@ -23,7 +24,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         .database_url
         .as_ref()
         .unwrap_or(&config.database.url.0);
-    let pool = super::connect(url, "tunemantra-worker migrate", CONNECTIONS).await?;
+    let pool = super::connect(url, "tunemantra-worker migrate", super::COMMAND_CONNECTIONS).await?;
     let report = schema::migrate(&pool).await;
     pool.close().await;
     let report = report.map_err(Failure::of_schema)?;

@@ -1,20 +1,30 @@
 //! The commands, a file each, and what they have in common: arguments, logs, errors, exit codes.
 
+mod audit;
+mod by;
+mod check;
+mod cron;
 mod deliveries;
 mod demo;
+mod jobs;
 mod migrate;
 mod platforms;
+mod retention;
 mod run;
+mod sandbox;
+mod schedules;
 mod table;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
+use ::jobs::schema::SchemaError;
 use clap::{Parser, Subcommand};
-use jobs::schema::SchemaError;
 use sqlx::PgPool;
 
 use crate::{config::Config, telemetry};
 
+/// It ran, and the answer is no.
+const EX_NO: u8 = 1;
 /// As in sysexits.h: the arguments are wrong.
 const EX_USAGE: u8 = 64;
 /// What was asked for is not there.
@@ -29,7 +39,7 @@ const EX_CONFIG: u8 = 78;
 /// Delivers scheduled music releases to streaming services and stores, and follows each delivery
 /// until the platform has accepted it.
 #[derive(Debug, Parser)]
-#[command(name = "tunemantra-worker", version)]
+#[command(name = "tunemantra-worker", version, after_help = AFTER_HELP)]
 struct Arguments {
     /// A configuration file; may be given several times, later ones win. All keys and their
     /// defaults: config/default.toml.
@@ -39,13 +49,33 @@ struct Arguments {
     command: Command,
 }
 
+const AFTER_HELP: &str = "\
+Environment:
+  DATABASE_URL                 postgres://user:password@host:port/database
+  TUNEMANTRA_<SECTION>_<KEY>   any key of the configuration: TUNEMANTRA_QUEUE_SLOTS=8
+  RUST_LOG                     what is logged, before log.filter: debug, jobs=debug
+
+Exit codes: 0 all well; 1 it ran, and the answer is no; 64 wrong arguments; 66 no such delivery,
+platform or document; 69 database or partner unavailable; 70 a fault of this program; 78 wrong
+configuration or database schema.
+
+To begin with: `demo` shows it all on this machine. With a database of your own: `migrate`, `check`,
+`run`; `sandbox` gives partners to try with.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
     Demo(demo::Arguments),
     Migrate(migrate::Arguments),
+    Check(check::Arguments),
     Deliveries(deliveries::Arguments),
     Platforms(platforms::Arguments),
+    Schedules(schedules::Arguments),
+    Jobs(jobs::Arguments),
+    Audit(audit::Arguments),
+    Sandbox(sandbox::Arguments),
+    Cron(cron::Arguments),
+    Retention(retention::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -57,7 +87,7 @@ pub(crate) struct Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:#}", self.error)
+        f.write_str(format!("{:#}", self.error).trim_end())
     }
 }
 
@@ -98,9 +128,80 @@ impl Failure {
             SchemaError::Mismatch(_)
             | SchemaError::Newer(_)
             | SchemaError::Changed(_)
+            | SchemaError::NoTemporaryTables(_)
             | SchemaError::Behind(_) => Self::configuration(error),
             _ => Self::unavailable(error),
         }
+    }
+
+    /// Any error: one that has its exit code already, or the database's, or a fault of ours.
+    fn of(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(failure) => return failure,
+            Err(error) => error,
+        };
+        let code = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<sqlx::Error>())
+            .map(of_database);
+        match code {
+            Some((code, sentence)) => Self {
+                code,
+                error: anyhow::anyhow!(sentence),
+            },
+            None => Self {
+                code: EX_SOFTWARE,
+                error,
+            },
+        }
+    }
+}
+
+/// What the database's error means for whoever called the program.
+fn of_database(error: &sqlx::Error) -> (u8, String) {
+    let sqlstate = error.as_database_error().and_then(|error| error.code());
+    let message = match error.as_database_error() {
+        Some(error) => error.message().to_owned(),
+        None => error.to_string(),
+    };
+    match (sqlstate.as_deref(), error) {
+        // Schema, table, column or type that is not there.
+        (Some("3F000" | "42P01" | "42703" | "42704"), _) => (
+            EX_CONFIG,
+            format!(
+                "the database is not what this version needs ({message}): run `tunemantra-worker \
+                 migrate`, or `tunemantra-worker check` to see what is amiss"
+            ),
+        ),
+        (Some("42501"), _) => (
+            EX_CONFIG,
+            format!("the database role may not do this ({message}): grant it, or use another role"),
+        ),
+        // The login, or the database itself.
+        (Some("28000" | "28P01" | "3D000"), _) => (
+            EX_CONFIG,
+            format!(
+                "the database refuses the connection ({message}): mend DATABASE_URL or database.url"
+            ),
+        ),
+        (Some(_), _) => (
+            EX_SOFTWARE,
+            format!("the database refused a statement: {message}"),
+        ),
+        (None, sqlx::Error::Configuration(_)) => (
+            EX_CONFIG,
+            format!(
+                "DATABASE_URL or database.url is not of the form postgres://user:password@host:port/database: {message}"
+            ),
+        ),
+        (None, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => (
+            EX_UNAVAILABLE,
+            format!("the database does not answer: {message}"),
+        ),
+        (None, _) => (
+            EX_SOFTWARE,
+            format!("the database's answer is not understood: {message}"),
+        ),
     }
 }
 
@@ -117,22 +218,37 @@ pub(crate) fn main() -> ExitCode {
     };
     match start(arguments) {
         Ok(code) => code,
+        Err(error) if is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let code = error
-                .downcast_ref()
-                .map_or(EX_SOFTWARE, |failure: &Failure| failure.code);
+            let failure = Failure::of(error);
             // There is nowhere to report that standard error is closed.
-            let _ = writeln!(std::io::stderr(), "tunemantra-worker: {error:#}");
-            ExitCode::from(code)
+            let _ = writeln!(std::io::stderr(), "tunemantra-worker: {failure}");
+            ExitCode::from(failure.code)
         }
     }
+}
+
+/// Whoever read standard output has gone, as `head` does when it has seen enough.
+fn is_unread(error: &anyhow::Error) -> bool {
+    let written = error.downcast_ref().map(std::io::Error::kind);
+    let serialized = error
+        .downcast_ref()
+        .and_then(serde_json::Error::io_error_kind);
+    written.or(serialized) == Some(std::io::ErrorKind::BrokenPipe)
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut config =
         Config::load(&arguments.config, std::env::vars()).map_err(Failure::configuration)?;
-    if let Command::Demo(_) = arguments.command {
-        demo::LOG_FILTER.clone_into(&mut config.log.filter);
+    let filter = match arguments.command {
+        Command::Demo(_) => Some(demo::LOG_FILTER),
+        Command::Sandbox(_) => Some(sandbox::LOG_FILTER),
+        // What is wrong is a finding.
+        Command::Check(_) => Some(check::LOG_FILTER),
+        _ => None,
+    };
+    if let Some(filter) = filter {
+        filter.clone_into(&mut config.log.filter);
     }
     telemetry::start(&config.log).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -143,14 +259,24 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Run(arguments) => run::run(arguments, &config).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Migrate(arguments) => migrate::run(arguments, &config).await,
+            Command::Check(arguments) => check::run(arguments, &config).await,
+            Command::Sandbox(arguments) => sandbox::run(arguments, &config).await,
             Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
+            Command::Cron(arguments) => cron::run(arguments, &config).await,
+            Command::Retention(arguments) => retention::run(arguments, &config).await,
+            Command::Schedules(arguments) => schedules::run(arguments, &config).await,
+            Command::Jobs(arguments) => jobs::run(arguments, &config).await,
+            Command::Audit(arguments) => audit::run(arguments, &config).await,
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.
     runtime.shutdown_background();
     ended
 }
+
+/// What a command needs of the database: one connection asks, one is to spare.
+const COMMAND_CONNECTIONS: u32 = 2;
 
 /// Connects to a database, with the errors an operator can act on.
 pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<PgPool, Failure> {
@@ -160,14 +286,16 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
              --config, or use `run --embedded` to try the worker out"
         )));
     }
-    jobs::database::connect(url, name, connections)
+    ::jobs::database::connect(url, name, connections)
         .await
-        .map_err(|error| match error {
-            sqlx::Error::Configuration(_) => {
-                Failure::configuration(anyhow::anyhow!("database.url cannot be read: {error}"))
+        .map_err(|error| {
+            let (code, sentence) = of_database(&error);
+            if code == EX_CONFIG {
+                return Failure::configuration(anyhow::anyhow!(sentence));
             }
-            error => Failure::unavailable(
-                anyhow::Error::new(error).context("the database cannot be connected to"),
-            ),
+            // With its causes it would say the same twice.
+            Failure::unavailable(anyhow::anyhow!(
+                "the database cannot be connected to: {error}"
+            ))
         })
 }

@@ -1,27 +1,30 @@
-//! `platforms`: how they stand, whether they can be connected to, and going on after a pause.
+//! `platforms`: how they and their partners stand, whether they can be connected to, and going on after a pause.
 
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use jobs::{catalog, delivery};
-use platform_adapters::{ConnectOptions, Fault, connect, package::AssetStore, settings::Platform};
+use platform_adapters::{
+    ConnectOptions, Fault, connect,
+    package::AssetStore,
+    settings::{Platform, Windows},
+};
 use serde_json::json;
+use sqlx::PgConnection;
 
 use crate::{
     cli::{
-        Failure,
+        EX_NO, Failure,
+        by::{Reason, now},
         table::{self, table, text},
     },
     config::Config,
 };
 
-const CONNECTIONS: u32 = 2;
-/// A platform's check failed.
-const EX_FAILED: u8 = 1;
-
-/// Look after platforms: list them, check one's settings and connection, let one go on.
+/// Look after platforms: list them, show one, check one's settings and connection, hold one, let
+/// one go on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -36,8 +39,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Validate a platform's settings and connect to it: name, host key or certificate,
-    /// credentials, write access. Delivers nothing.
+    /// Show a platform: its limits as they are in force, how the partner stands, what waits for it.
+    Show {
+        /// The platform's id.
+        id: i32,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Validate a platform's settings and connect to it. Delivers nothing.
+    ///
+    /// Looks at name, host key or certificate, credentials, write access. Exit code: 0 if all is
+    /// well, 1 otherwise. `tunemantra-worker check --connect` does so for every active platform.
     Check {
         /// The platform's id.
         id: i32,
@@ -45,11 +58,24 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Let a platform go on after its settings were mended: its queue is no longer paused, and its
-    /// held deliveries are queued again.
+    /// Hold a platform: no new attempts from now on; those under way finish.
+    Pause {
+        /// The platform's id.
+        id: i32,
+        #[command(flatten)]
+        reason: Reason,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a platform go on after its settings were mended.
+    ///
+    /// Its queue is no longer paused, and its held deliveries are queued again.
     Resume {
         /// The platform's id.
         id: i32,
+        #[command(flatten)]
+        reason: Reason,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -60,26 +86,36 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let pool = super::connect(
         &config.database.url.0,
         "tunemantra-worker platforms",
-        CONNECTIONS,
+        super::COMMAND_CONNECTIONS,
     )
     .await?;
     let mut out = std::io::stdout().lock();
     match arguments.command {
         Command::List { json } => {
-            let listed = catalog::platforms(&pool).await?;
+            let listed = catalog::platforms(&pool, jobs::clock::system()()).await?;
             if json {
                 table::json(&mut out, &listed)?;
+            } else if listed.is_empty() {
+                writeln!(out, "no platforms")?;
             } else {
                 print_list(&mut out, &listed)?;
+            }
+        }
+        Command::Show { id, json } => {
+            let listed = catalog::platforms(&pool, jobs::clock::system()()).await?;
+            let Some(one) = listed.iter().find(|one| one.id == id) else {
+                return Err(missing(id).into());
+            };
+            if json {
+                table::json(&mut out, one)?;
+            } else {
+                print_one(&mut out, one)?;
             }
         }
         Command::Check { id, json: as_json } => {
             let mut connection = pool.acquire().await?;
             let Some(row) = catalog::platform_row(&mut connection, id).await? else {
-                return Err(Failure::missing(format!(
-                    "there is no platform {id}; `platforms list` shows those there are"
-                ))
-                .into());
+                return Err(missing(id).into());
             };
             let found = check(&row, config).await;
             if as_json {
@@ -105,18 +141,35 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 }
             }
             if found.is_err() {
-                return Ok(ExitCode::from(EX_FAILED));
+                return Ok(ExitCode::from(EX_NO));
             }
         }
-        Command::Resume { id, json } => {
+        Command::Pause { id, reason, json } => {
+            let by = reason.by()?;
             let mut transaction = pool.begin().await?;
-            if catalog::platform_row(&mut transaction, id).await?.is_none() {
-                return Err(Failure::missing(format!(
-                    "there is no platform {id}; `platforms list` shows those there are"
-                ))
-                .into());
+            known(&mut transaction, id).await?;
+            let paused = delivery::pause_platform(&mut transaction, id, &by, now()).await?;
+            transaction.commit().await?;
+            if json {
+                table::json(&mut out, &paused)?;
+            } else {
+                let was = if paused.was_paused {
+                    "was paused already and stays so"
+                } else {
+                    "is paused"
+                };
+                writeln!(
+                    out,
+                    "platform {id} {was}; attempts that still finish: {}",
+                    paused.running
+                )?;
             }
-            let resumed = delivery::resume_platform(&mut transaction, id, Utc::now()).await?;
+        }
+        Command::Resume { id, reason, json } => {
+            let by = reason.by()?;
+            let mut transaction = pool.begin().await?;
+            known(&mut transaction, id).await?;
+            let resumed = delivery::resume_platform(&mut transaction, id, &by, now()).await?;
             transaction.commit().await?;
             if json {
                 table::json(&mut out, &resumed)?;
@@ -137,6 +190,17 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
+/// The platform is there.
+async fn known(conn: &mut PgConnection, id: i32) -> anyhow::Result<()> {
+    match catalog::platform_row(conn, id).await? {
+        Some(_) => Ok(()),
+        None => Err(Failure::missing(format!(
+            "there is no platform {id}; `platforms list` shows those there are"
+        ))
+        .into()),
+    }
+}
+
 async fn check(
     row: &platform_adapters::settings::PlatformRow,
     config: &Config,
@@ -149,24 +213,96 @@ async fn check(
         .await
 }
 
+fn missing(id: i32) -> Failure {
+    Failure::missing(format!(
+        "there is no platform {id}; `platforms list` shows those there are"
+    ))
+}
+
+/// The one thing about a platform that an operator must know first.
+fn state(one: &catalog::PlatformQueue) -> String {
+    if let Some(at) = one.paused_at {
+        let reason = text(one.paused_reason.as_ref());
+        return format!("paused since {}: {reason}", time(at));
+    }
+    match one.standing.circuit_opened_at {
+        Some(at) => format!("circuit open since {}: {}", time(at), next_probe(one)),
+        None => one.status.clone(),
+    }
+}
+
+fn next_probe(one: &catalog::PlatformQueue) -> String {
+    let code = text(one.standing.circuit_fault_code.as_ref());
+    match one.standing.circuit_probe_at {
+        Some(at) if one.standing.circuit == "open" => {
+            format!("{code}; next probe {}", time(at))
+        }
+        _ => format!("{code}; the next delivery is a probe"),
+    }
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%F %T UTC").to_string()
+}
+
+fn print_one(out: &mut impl std::io::Write, one: &catalog::PlatformQueue) -> anyhow::Result<()> {
+    let standing = &one.standing;
+    let limit = |limit: Option<i32>| limit.map_or("no limit".to_owned(), |limit| limit.to_string());
+    let windows = standing
+        .windows
+        .clone()
+        .map(serde_json::from_value::<Windows>);
+    let windows = match windows {
+        None => "always".to_owned(),
+        Some(Ok(windows)) => windows.to_string(),
+        Some(Err(error)) => format!("never: worker.queues.windows cannot be read: {error}"),
+    };
+    let fault = standing.circuit_fault_at.map_or("none".to_owned(), |at| {
+        let code = text(standing.circuit_fault_code.as_ref());
+        let message = text(standing.circuit_fault_message.as_ref());
+        format!("{} {code}: {message}", time(at))
+    });
+    let at_once = match standing.concurrency {
+        Some(limit) => limit.to_string(),
+        None => "as configured (queue.platform_concurrency)".to_owned(),
+    };
+    let rows = [
+        ["platform", &one.name],
+        ["method", &one.method],
+        ["state", &state(one)],
+        ["deliveries at once", &at_once],
+        ["borne by the partner", &limit(standing.pace)],
+        ["per second", &limit(standing.per_second)],
+        ["per hour", &limit(standing.per_hour)],
+        ["per day", &limit(standing.per_day)],
+        ["windows", &windows],
+        ["circuit", &standing.circuit],
+        ["faults in a row", &standing.circuit_faults.to_string()],
+        ["last fault of the partner", &fault],
+        ["waiting", &one.waiting.to_string()],
+        ["sending", &one.sending.to_string()],
+        ["sent", &one.sent.to_string()],
+        ["held", &one.held.to_string()],
+    ];
+    let rows = rows.map(|row| row.map(str::to_owned));
+    writeln!(
+        out,
+        "{}",
+        table(["", &format!("platform {}", one.id)], rows)
+    )
+    .context("standard output")
+}
+
 fn print_list(
     out: &mut impl std::io::Write,
     listed: &[catalog::PlatformQueue],
 ) -> anyhow::Result<()> {
     let rows = listed.iter().map(|one| {
-        let state = match one.paused_at {
-            Some(at) => format!(
-                "paused since {}: {}",
-                at.format("%F %T UTC"),
-                text(one.paused_reason.as_ref())
-            ),
-            None => one.status.clone(),
-        };
         [
             one.id.to_string(),
             one.name.clone(),
             one.method.clone(),
-            state,
+            state(one),
             one.waiting.to_string(),
             one.sending.to_string(),
             one.sent.to_string(),

@@ -10,12 +10,22 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{cli::Failure, config::Config, daemon, embedded::Embedded};
+use crate::{
+    cli::Failure,
+    config::Config,
+    daemon::{self, Provisions},
+    embedded::Embedded,
+};
 
 /// Run the daemon: find due schedules, deliver, and follow each delivery until it is decided.
+///
+/// The database must have been migrated (`migrate`), unless it is the private one of --embedded. Any
+/// number of daemons may run on one database. SIGTERM or Ctrl-C: running deliveries finish within
+/// queue.drain_s, the rest is given back; a second one ends at once, and nothing is lost then
+/// either.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Use a private PostgreSQL in the state directory instead of database.url.
+    /// For trying it out: use a private PostgreSQL in the state directory instead of database.url.
     #[arg(long)]
     embedded: bool,
     /// Where the private PostgreSQL lives.
@@ -62,6 +72,7 @@ async fn run_on(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let pool = super::connect(url, "tunemantra-worker", config.database.max_connections).await?;
+    let provisions = Provisions::find(config).map_err(Failure::configuration)?;
     if is_private {
         let report = schema::migrate(&pool).await.map_err(Failure::of_schema)?;
         tracing::info!(applied = ?report.applied, "database migrated");
@@ -70,7 +81,7 @@ async fn run_on(
             .await
             .map_err(Failure::of_schema)?;
     }
-    daemon::run(config, pool, shutdown).await
+    daemon::run(config, provisions, pool, shutdown).await
 }
 
 /// SIGTERM and SIGINT drain; a second one ends at once.
@@ -79,12 +90,13 @@ fn stop_on_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
+        let mut was_asked = false;
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if shutdown.is_cancelled() {
+            if was_asked {
                 tracing::warn!(
                     "stopping at once; what is running is taken up again after its lease"
                 );
@@ -93,6 +105,7 @@ fn stop_on_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
             tracing::info!(
                 "stopping: no new deliveries, running ones finish; once more to stop at once"
             );
+            was_asked = true;
             shutdown.cancel();
         }
     });

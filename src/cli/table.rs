@@ -12,7 +12,7 @@ pub(super) fn table<const N: usize>(
 ) -> Table {
     let mut table = Table::new();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(head);
     for row in rows {

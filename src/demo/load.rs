@@ -9,21 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 
 use super::catalogue::{Catalogue, Release};
-
-/// A row of `distribution_platforms`.
-#[derive(Debug)]
-pub(crate) struct PlatformRow {
-    /// The natural key.
-    pub(crate) name: &'static str,
-    pub(crate) delivery_method: &'static str,
-    pub(crate) api_endpoint: String,
-    /// References to files, never secrets.
-    pub(crate) api_credentials: Value,
-    pub(crate) requirements: Value,
-    pub(crate) format_specs: Value,
-    pub(crate) territory_restrictions: &'static [&'static str],
-    pub(crate) processing_time: &'static str,
-}
+use crate::partners::platform::PlatformRow;
 
 /// Loads everything in one transaction: all of it is there, or nothing.
 pub(crate) async fn load(
@@ -276,7 +262,7 @@ async fn schedules(
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use jobs::catalog::{self, Withholding};
+    use jobs::catalog::{self, Terms, Withholding};
     use platform_adapters::{
         Kind,
         package::{self, AssetStore},
@@ -314,7 +300,7 @@ mod tests {
         let database = TestDatabase::create().await;
         let pool = database.pool();
         let catalogue = Catalogue::embedded().unwrap();
-        let now = Utc::now();
+        let now = jobs::clock::system()();
         let first = [platform("http://127.0.0.1:1/")];
         load(pool, &catalogue, &first, now).await.unwrap();
         let later = now + TimeDelta::days(3);
@@ -359,7 +345,7 @@ mod tests {
         let database = TestDatabase::create().await;
         let mut connection = database.pool().acquire().await.unwrap();
         let catalogue = Catalogue::embedded().unwrap();
-        let now = Utc::now();
+        let now = jobs::clock::system()();
         let rows = [platform("http://127.0.0.1:1/")];
         load(database.pool(), &catalogue, &rows, now).await.unwrap();
         let root = tempfile::tempdir().unwrap();
@@ -376,7 +362,12 @@ mod tests {
         for (release, upc, platform) in ids {
             let row = catalog::platform_row(&mut connection, platform).await;
             let platform = Platform::from_row(&row.unwrap().unwrap()).unwrap();
-            let release = catalog::load(&mut connection, release, &Withholding::default(), now)
+            let terms = Terms {
+                withholding: &Withholding::default(),
+                restrictions: &platform.territory_restrictions,
+                now,
+            };
+            let release = catalog::load(&mut connection, release, Some(terms))
                 .await
                 .unwrap();
             let package = package::assemble(&release, &platform, Kind::Insert, &assets)

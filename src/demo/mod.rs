@@ -9,7 +9,6 @@ mod daemon;
 mod keepsake;
 mod load;
 mod media;
-mod partner_root;
 mod partners;
 mod report;
 mod screen;
@@ -27,10 +26,10 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::{account::Account, screen::Screen, stage::Stage, state::State};
+use crate::signals;
 
 /// What the demo is to do.
 #[derive(Debug)]
@@ -62,7 +61,7 @@ pub(crate) enum Ending {
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Ending> {
     let began = Instant::now();
     let screen = Arc::new(Screen::new());
-    let stop = stop_on_signals()?;
+    let stop = signals::stop()?;
     if let Some(out) = &options.out {
         fs::create_dir_all(out)
             .with_context(|| format!("--out {} cannot be used", out.display()))?;
@@ -204,27 +203,4 @@ async fn keep(
 fn interrupted(screen: &Screen) -> Ending {
     screen.note("Interrupted. Run the demo again and it goes on where it stopped.");
     Ending::Interrupted
-}
-
-/// Ctrl-C, SIGTERM and a closed terminal stop everything in order; a second one ends at once: the
-/// daemon then stops by itself, and the next demo clears away the rest.
-fn stop_on_signals() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    for kind in [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ] {
-        let mut signals = signal(kind).context("signals cannot be received")?;
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                if stop.is_cancelled() {
-                    std::process::exit(130);
-                }
-                stop.cancel();
-            }
-        });
-    }
-    Ok(stop)
 }

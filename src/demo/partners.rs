@@ -1,11 +1,6 @@
 //! The demo's four partners, all of the sandbox, and the platforms that lead to them.
 
-use std::{
-    collections::HashMap,
-    fs::{self, File},
-    io::Read,
-    path::PathBuf,
-};
+use std::{collections::HashMap, path::PathBuf};
 
 use anyhow::Context;
 use platform_adapters::sandbox::{
@@ -14,14 +9,17 @@ use platform_adapters::sandbox::{
 };
 use serde_json::{Value, json};
 
-use super::{catalogue::Catalogue, load::PlatformRow, settings, state::State};
+use super::{catalogue::Catalogue, state::State};
+use crate::partners::{
+    self, api_credentials,
+    platform::{self, PlatformRow},
+    sftp_credentials,
+};
 
 /// Answers of 503 before the flaky partner recovers: each first request, and a few of the second.
 const FAILURES_EXTRA: usize = 5;
 /// How often the HTTP partner says "not yet" before it decides.
 const UNDECIDED_ASKS: u32 = 1;
-const SENDER_DPID: &str = "PADPIDA2026112301T";
-const RECIPIENT_DPID: &str = "PADPIDA2026112302L";
 
 /// A partner and the platform that leads to it.
 struct Cast {
@@ -78,7 +76,7 @@ impl Partners {
     /// Starts them where an earlier demo left them.
     pub(crate) async fn start(state: &State, catalogue: &Catalogue) -> anyhow::Result<Self> {
         let token_file = state.credentials().join("partner-token");
-        let token = token(state, &token_file)?;
+        let token = partners::token(&token_file)?;
         let failures = u32::try_from(catalogue.releases.len() + FAILURES_EXTRA)?;
         let down = Misbehaviour::Unavailable { retry_after: None };
         Ok(Self {
@@ -98,17 +96,8 @@ impl Partners {
 
     /// The rows that lead the worker to the partners.
     pub(crate) fn platforms(&self) -> Vec<PlatformRow> {
-        let token = json!({"bearer_token": {"file": self.token}});
-        let ddex = json!({
-            "version": "4.3",
-            "choreography": "release-by-release",
-            "sender_dpid": SENDER_DPID,
-            "sender_name": "TuneMantra",
-            "recipient_dpid": RECIPIENT_DPID,
-            "recipient_name": DDEX.name,
-            "models": ["subscription", "ad-supported"],
-            "test_messages": true,
-        });
+        let token = api_credentials(&self.token);
+        let ddex = partners::ddex_specs(DDEX.name);
         vec![
             API.row(
                 self.api.url(),
@@ -179,21 +168,13 @@ impl Partners {
 
 impl Cast {
     fn row(&self, endpoint: &str, credentials: Value, specs: Value) -> PlatformRow {
-        let mut format_specs = json!({"allow_private_addresses": true, "audio": ["flac", "wav"]});
-        if let (Some(all), Value::Object(specs)) = (format_specs.as_object_mut(), specs) {
-            all.extend(specs);
-        }
         PlatformRow {
             name: self.name,
             delivery_method: self.method,
             api_endpoint: endpoint.to_owned(),
             api_credentials: credentials,
-            requirements: json!({
-                "upc": true,
-                "isrc": true,
-                "artwork": {"min_px": 3000, "formats": ["jpeg"]},
-            }),
-            format_specs,
+            requirements: platform::requirements(),
+            format_specs: platform::format_specs(specs),
             territory_restrictions: self.territory_restrictions,
             processing_time: self.processing_time,
         }
@@ -224,30 +205,9 @@ async fn sftp(state: &State, cast: &Cast, kind: SftpKind) -> anyhow::Result<Sftp
         root: state.partners()?.join(cast.slug),
         port: None,
         kind,
-        ddex_dir: settings::ddex_schemas(),
+        ddex_dir: partners::ddex_schemas(),
         misbehaviours: Misbehaviours::none(),
     })
     .await
     .with_context(|| format!("the partner {} cannot be started", cast.name))
-}
-
-fn sftp_credentials(partner: &SftpPartner) -> Value {
-    json!({
-        "username": partner.username(),
-        "private_key": {"file": partner.private_key_path()},
-        "host_key": partner.host_key(),
-    })
-}
-
-/// The token of the HTTP partners: made once, kept in a file that the platforms' rows refer to.
-fn token(state: &State, file: &std::path::Path) -> anyhow::Result<String> {
-    if let Ok(token) = fs::read_to_string(file) {
-        return Ok(token);
-    }
-    let mut random = [0_u8; 24];
-    File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    fs::create_dir_all(state.credentials())?;
-    State::write_private(file, &token)?;
-    Ok(token)
 }

@@ -1,11 +1,10 @@
 //! The configuration that the demo gives its daemon: as the defaults are, but in a hurry.
 
-use std::{env, path::PathBuf};
-
 use anyhow::Context;
 use toml::{Table, Value, toml};
 
 use super::state::State;
+use crate::partners::{ddex_schemas, private_file};
 
 /// Writes the daemon's configuration, which holds the database's password, and the database's URL
 /// in a file of its own, for whoever wants to look.
@@ -24,6 +23,11 @@ pub(crate) fn write(state: &State, database_url: &str) -> anyhow::Result<()> {
         base_s = 1
         max_s = 4
 
+        [circuit]
+        // The partner that is down at first is asked every second.
+        cool_down_s = 1
+        max_cool_down_s = 1
+
         [confirm]
         first_s = 1
         max_s = 4
@@ -39,8 +43,8 @@ pub(crate) fn write(state: &State, database_url: &str) -> anyhow::Result<()> {
         set(&mut config, "ddex", "schemas", schemas);
     }
     let text = toml::to_string(&config).context("the daemon's configuration")?;
-    State::write_private(&state.daemon_config(), &text)?;
-    State::write_private(&state.database_url(), database_url)
+    private_file::write(&state.daemon_config(), &text)?;
+    private_file::write(&state.database_url(), database_url)
 }
 
 fn set(config: &mut Table, section: &str, key: &str, value: &str) {
@@ -50,11 +54,4 @@ fn set(config: &mut Table, section: &str, key: &str, value: &str) {
     if let Value::Table(section) = section {
         section.insert(key.into(), Value::String(value.into()));
     }
-}
-
-/// DDEX's schemas, where the operator has them: `$DDEX_DIR`. Messages are then validated on both
-/// sides.
-pub(crate) fn ddex_schemas() -> Option<PathBuf> {
-    let directory = PathBuf::from(env::var_os("DDEX_DIR")?);
-    directory.canonicalize().ok()
 }

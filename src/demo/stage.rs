@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use chrono::Utc;
+use jobs::clock;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +48,7 @@ impl Stage {
         for line in partners.lines() {
             screen.note(&line);
         }
-        load::load(&pool, &catalogue, &partners.platforms(), Utc::now()).await?;
+        load::load(&pool, &catalogue, &partners.platforms(), clock::system()()).await?;
         settings::write(state, &embedded.url())?;
         let daemon = Daemon::start(state)?;
         screen.note(&format!(

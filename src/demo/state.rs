@@ -3,8 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -17,8 +16,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::partner_root;
-use crate::embedded::Embedded;
+use crate::{embedded::Embedded, partners::place};
 
 /// How long a daemon that an earlier demo left behind may take to stop.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(5);
@@ -65,7 +63,7 @@ impl State {
 
     /// The partners' folders: what each received, and its own files. Made where they are absent.
     pub(crate) fn partners(&self) -> anyhow::Result<PathBuf> {
-        partner_root::prepare(&self.root)
+        place::prepare(&self.root)
     }
 
     /// Keys and tokens that the partners know us by.
@@ -109,7 +107,7 @@ impl State {
         // First of all, so that a reset that is interrupted does not pass for a demo to go on with.
         self.remove("daemon.toml")?;
         Embedded::remove(&self.root).await?;
-        partner_root::remove(&self.root)?;
+        place::remove(&self.root)?;
         for name in [
             "partners",
             "credentials",
@@ -130,22 +128,6 @@ impl State {
     fn remove(&self, name: &str) -> anyhow::Result<()> {
         let path = self.root.join(name);
         remove_if_there(&path).with_context(|| format!("{} cannot be removed", path.display()))
-    }
-
-    /// Writes a file that only its owner reads: it holds a secret.
-    pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-        let write = || {
-            let partial = path.with_extension("partial");
-            remove_if_there(&partial)?;
-            let mut file = File::options()
-                .create_new(true)
-                .write(true)
-                .mode(0o600)
-                .open(&partial)?;
-            file.write_all(text.as_bytes())?;
-            fs::rename(partial, path)
-        };
-        write().with_context(|| format!("{} cannot be written", path.display()))
     }
 
     pub(crate) fn remember_daemon(&self, pid: u32) -> io::Result<()> {
@@ -242,21 +224,5 @@ mod tests {
         let reaper = std::thread::spawn(move || ours.wait().unwrap());
         state.stop_leftover_daemon().unwrap();
         assert!(!reaper.join().unwrap().success());
-    }
-
-    #[test]
-    fn secrets_are_readable_by_their_owner_only() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let state = State::open(directory.path()).unwrap();
-        for text in ["first", "second"] {
-            State::write_private(&state.database_url(), text).unwrap();
-            assert_eq!(fs::read_to_string(state.database_url()).unwrap(), text);
-        }
-        let mode = fs::metadata(state.database_url())
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
     }
 }

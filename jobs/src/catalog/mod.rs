@@ -5,41 +5,20 @@
 mod metadata;
 mod platform;
 mod platforms;
+mod rights;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
 use platform_adapters::{
     Code, Fault,
-    release::{Credits, Release, ReleaseType, Territories, Track},
+    release::{Credits, Release, ReleaseType, Track},
 };
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use metadata::Metadata;
-pub use platform::platform_row;
-pub use platforms::{PlatformQueue, platforms};
-
-/// Why a release in order is not sent all the same (configuration `catalog`).
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Withholding {
-    /// `releases.status` that are not sent.
-    pub release_statuses: Vec<String>,
-    /// `users.status` of owners who are not sent for.
-    pub owner_statuses: Vec<String>,
-    /// Rights must be there and verified; otherwise absent rows pass.
-    pub require_verified_rights: bool,
-}
-
-impl Default for Withholding {
-    fn default() -> Self {
-        let words = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        Self {
-            release_statuses: words(&["draft", "rejected", "archived", "deleted", "taken_down"]),
-            owner_statuses: words(&["suspended", "deactivated", "rejected", "locked"]),
-            require_verified_rights: false,
-        }
-    }
-}
+pub use platform::{active_platform_rows, platform_row};
+pub use platforms::{PlatformQueue, Standing, platforms};
+use rights::Rights;
+pub use rights::{Terms, Withheld, Withholding};
 
 /// Why a release could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -52,22 +31,27 @@ pub enum CatalogError {
     Fault(#[from] Fault),
 }
 
-/// Loads a release with its tracks and checks that nothing withholds it.
+/// Loads a release with its tracks. With `terms`, checks that nothing withholds it from being sold;
+/// a takedown has none: what may not be sold may be taken down.
 ///
 /// # Errors
 /// [`CatalogError::Fault`] with [`Code::ReleaseUnreadable`] or [`Code::ReleaseWithheld`].
 pub async fn load(
     conn: &mut PgConnection,
     release_id: i32,
-    withholding: &Withholding,
-    now: DateTime<Utc>,
+    terms: Option<Terms<'_>>,
 ) -> Result<Release, CatalogError> {
     let row = sqlx::query!(
         r#"select r.title, r.type::text as "release_type!", r.release_date, r.artwork, r.upc, r.genre,
                coalesce(r.language::text, 'english') as "language!",
                coalesce(r.is_explicit, false) as "is_explicit!", r.artist_names,
                coalesce(r.status, 'draft') as "status!", r.metadata, r.credits,
-               u.full_name as owner_name, u.status::text as "owner_status!"
+               u.full_name as owner_name, u.status::text as "owner_status!",
+               -- In the web application's database this table may be absent or look different.
+               (select count(*) = 2 from pg_catalog.pg_attribute a
+                where a.attrelid = to_regclass('public.release_approvals') and not a.attisdropped
+                  and (a.attname = 'status' or a.attname = 'release_id'
+                       and a.atttypid in ('int4'::regtype, 'int8'::regtype))) as "has_approvals!"
            from public.releases r join public.users u on u.id = r.user_id
            where r.id = $1"#,
         release_id
@@ -79,33 +63,18 @@ pub async fn load(
             .with_remedy("Nothing can be sent of a deleted release; cancel its schedules.")
     })?;
 
-    let withheld = |why: String, remedy: &str| {
-        Fault::new(
-            Code::ReleaseWithheld,
-            format!("release {release_id} ({:?}) {why}", row.title),
-        )
-        .with_remedy(remedy)
-    };
-    if withholding.release_statuses.contains(&row.status) {
-        return Err(withheld(
-            format!("has status {:?}", row.status),
-            "Approve the release, then schedule it again.",
-        )
-        .into());
+    let rights = Rights::read(conn, release_id).await?;
+    if let Some(terms) = terms {
+        let standing = rights::Standing {
+            release_id,
+            title: &row.title,
+            status: &row.status,
+            owner_name: &row.owner_name,
+            owner_status: &row.owner_status,
+            has_approvals: row.has_approvals,
+        };
+        rights::check(conn, &standing, &rights, &terms).await??;
     }
-    if withholding.owner_statuses.contains(&row.owner_status) {
-        return Err(withheld(
-            format!(
-                "belongs to {:?}, whose account is {}",
-                row.owner_name, row.owner_status
-            ),
-            "Settle the account's state, then schedule the release again.",
-        )
-        .into());
-    }
-    let territories = rights(conn, release_id, withholding, now)
-        .await?
-        .map_err(|why| withheld(why, "Clear the rights, then schedule the release again."))?;
 
     let unreadable = |table: &str, id: i32, problem: String| {
         Fault::new(
@@ -144,7 +113,7 @@ pub async fn load(
         original_release_date: metadata.original_release_date,
         artwork: row.artwork,
         credits,
-        territories,
+        territories: rights.territories(),
         tracks: Vec::new(),
     };
 
@@ -184,77 +153,6 @@ pub async fn load(
     // Stable: within a disc the order of the query stands.
     release.tracks.sort_by_key(|track| track.disc);
     Ok(release)
-}
-
-/// Territories of all rights rows of the release and its tracks together, or why it may not be sent.
-async fn rights(
-    conn: &mut PgConnection,
-    release_id: i32,
-    withholding: &Withholding,
-    now: DateTime<Utc>,
-) -> Result<Result<Territories, String>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"select id, track_id, coalesce(verification_status, 'pending') as "status!",
-               expiration_date, territories
-           from public.rights_management
-           where release_id = $1
-              or track_id in (select t.id from public.tracks t where t.release_id = $1)
-           order by id"#,
-        release_id
-    )
-    .fetch_all(conn)
-    .await?;
-    if rows.is_empty() && withholding.require_verified_rights {
-        return Ok(Err("has no rights recorded".into()));
-    }
-    let mut territories = Territories::Worldwide;
-    for row in rows {
-        let of = row
-            .track_id
-            .map_or_else(String::new, |track| format!(" of track {track}"));
-        let id = row.id;
-        if row.status == "rejected" {
-            return Ok(Err(format!(
-                "has its rights{of} (rights_management {id}) rejected"
-            )));
-        }
-        if withholding.require_verified_rights && row.status != "verified" {
-            return Ok(Err(format!(
-                "has rights{of} (rights_management {id}) that are not verified but {}",
-                row.status
-            )));
-        }
-        if row
-            .expiration_date
-            .is_some_and(|date: NaiveDateTime| date.and_utc() <= now)
-        {
-            return Ok(Err(format!(
-                "has rights{of} (rights_management {id}) that have expired"
-            )));
-        }
-        let listed: Vec<String> = row
-            .territories
-            .iter()
-            .flatten()
-            .map(|code| code.trim().to_ascii_uppercase())
-            .collect();
-        if !listed.is_empty() && !listed.iter().any(|code| is_worldwide(code)) {
-            territories = match territories {
-                Territories::Only(already) => Territories::Only(
-                    already
-                        .into_iter()
-                        .filter(|code| listed.contains(code))
-                        .collect(),
-                ),
-                _ => Territories::Only(listed),
-            };
-        }
-    }
-    Ok(Ok(territories))
-}
-
-fn is_worldwide(code: &str) -> bool {
-    matches!(code, "WORLDWIDE" | "WORLD" | "WW" | "GLOBAL")
 }
 
 fn credits(value: Option<&Value>) -> Result<Credits, String> {

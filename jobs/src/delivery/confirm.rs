@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Event, Services, State, notices,
+    Event, Services, State,
+    adapters::Known,
+    load::{platform_row, unreadable},
+    notices,
     outcome::{self, Happened, OutcomeError, after},
     record,
     row::{self, Delivery},
 };
-use crate::{
-    catalog,
-    queue::{self, Done, Job, JobFault, Lease, Outcome},
-};
+use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
 
 /// When a partner is asked about what it was sent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -112,22 +112,13 @@ async fn ask(
     delivery: &Delivery,
     patience: &mut Duration,
 ) -> Result<Status, Fault> {
-    let row = match services.pool.acquire().await {
-        Ok(mut conn) => catalog::platform_row(&mut conn, delivery.platform_id).await,
-        Err(error) => Err(error),
-    };
-    let row = row
-        .map_err(|error| Fault::new(Code::WorkerFault, format!("the platform's row: {error}")))?
-        .ok_or_else(|| {
-            let id = delivery.platform_id;
-            Fault::new(
-                Code::SettingsInvalid,
-                format!("platform {id} is not there any more"),
-            )
-        })?;
-    let known = services.adapters.get(&row)?;
-    *patience = services.confirm.patience(known.platform.processing_time);
-    let adapter = known.adapter;
+    let mut conn = services.pool.acquire().await.map_err(unreadable)?;
+    let row = platform_row(&mut conn, delivery).await?;
+    drop(conn);
+    let Known {
+        platform, adapter, ..
+    } = services.adapters.get(&row)?;
+    *patience = services.confirm.patience(platform.processing_time);
     let receipt = delivery.receipt.clone().unwrap_or_default();
     adapter.status(&delivery.handover(), &receipt).await
 }
@@ -189,6 +180,7 @@ async fn record_answer(
                 class: fault.class(),
                 wait,
                 is_last: false,
+                is_open: false,
             };
             (event, None, Some(fault))
         }

@@ -5,16 +5,22 @@
 mod acknowledge;
 mod adapters;
 mod attempt;
+mod conclude;
 mod confirm;
+mod job;
+mod limits;
+mod load;
 mod notices;
 mod operate;
 mod outcome;
+mod partner;
 mod policy;
 mod read;
 mod record;
 mod row;
 mod state;
 mod unknown;
+mod updates;
 
 use std::sync::Arc;
 
@@ -25,14 +31,24 @@ pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge};
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
-pub use operate::{Resumed, resume_platform};
+pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};
+pub use operate::{
+    OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Selection, Tally, count, operate,
+    operate_all, operate_each, pause_platform, restore_territory, resume_platform, take_down,
+    take_down_territory, update,
+};
 pub use policy::RetryPolicy;
 pub use read::{Attempt, Document, File, Filter, Listed, Story, evidence, list, story};
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
+pub use updates::{UpdateSettings, start_changed, watch_changes};
 
-use crate::{catalog::Withholding, clock::Clock};
+use crate::{catalog::Withholding, clock::Clock, queue::circuit::CircuitPolicy};
 
-/// Priorities of a platform's deliveries: smaller goes first.
+/// The first priority of a platform's deliveries, smaller goes first: what may not be sold any more.
+pub const PRIORITY_TAKEDOWN: i16 = 10;
+/// The priority of what an operator wants to go before the others.
+pub const PRIORITY_EXPEDITED: i16 = 20;
+/// The priority of everything else.
 pub const PRIORITY_INSERT: i16 = 50;
 
 /// What deliveries need to be worked.
@@ -49,6 +65,10 @@ pub struct Services {
     pub adapters: Adapters,
     /// When to try again and when to stop.
     pub retry: RetryPolicy,
+    /// When a partner counts as down, and how it is found to be up again.
+    pub circuit: CircuitPolicy,
+    /// Deliveries to one platform at once where the platform sets no limit.
+    pub platform_concurrency: i32,
     /// When to ask the partner.
     pub confirm: ConfirmPolicy,
     /// What is not sent though it could be.

@@ -4,8 +4,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::{Event, Next, State, outcome::Happened, record::storable, row::Delivery};
-use crate::notification::{self, Notice};
+use super::{Event, Next, State, outcome::Happened, row::Delivery};
+use crate::{
+    database::storable,
+    notification::{self, Notice},
+};
 
 /// Raises what an event of a delivery gives to tell. `before` is the state it was in.
 pub(super) async fn raise(
@@ -38,7 +41,7 @@ fn worth_telling(
         (State::Rejected, _) => Some(Told::DeliveryRejected),
         (State::Held, Event::Faulted { .. }) => Some(Told::DeliveryHeld),
         (State::Unknown, _) if next == Next::Hold => Some(Told::DeliveryUnknown),
-        (State::Retrying | State::Unknown, _) if happened.is_late => Some(Told::DeliveryLate),
+        (State::Retrying | State::Unknown, _) if happened.late.is_some() => Some(Told::DeliveryLate),
         _ => None,
     };
     let silent = (state == State::Sent && happened.is_silent).then_some(Told::DeliverySilent);
@@ -59,8 +62,16 @@ pub(super) async fn silent(
 fn notice(delivery: &Delivery, told: notification::Event, happened: &Happened<'_>) -> Notice {
     use notification::Event as Told;
     let event = told.as_str();
-    let once = matches!(told, Told::DeliveryLate | Told::DeliverySilent)
-        .then(|| format!("{event}/{}/{}", delivery.id, delivery.transmission));
+    let once = match (told, happened.late.and_then(|late| late.outage_since)) {
+        (Told::DeliveryLate, Some(since)) => {
+            let since = since.timestamp_micros();
+            Some(format!("{event}/platform/{}/{since}", delivery.platform_id))
+        }
+        (Told::DeliveryLate | Told::DeliverySilent, _) => {
+            Some(format!("{event}/{}/{}", delivery.id, delivery.transmission))
+        }
+        _ => None,
+    };
     let mut payload = json!({
         "delivery": delivery.id,
         "release": {

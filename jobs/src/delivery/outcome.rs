@@ -4,18 +4,19 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use platform_adapters::{Evidence, Fault, FaultClass, Receipt, package::Package};
+use platform_adapters::{Evidence, Fault, FaultClass, Receipt, package::Package, release::Release};
 use sqlx::{PgConnection, types::Json};
 
 use super::{
-    Confirm, Event, Next, Refused, State, confirm_queue, deliver_queue, notices,
-    record::{self, Shown, storable},
+    Event, Next, Refused, State, deliver_queue, job, notices,
+    record::{self, Shown},
     row::Delivery,
     transition,
 };
 use crate::{
+    database::storable,
     notification,
-    queue::{self, Lease, NewJob, Outcome},
+    queue::{self, Lease, Outcome},
     schedule,
 };
 
@@ -32,12 +33,31 @@ pub(super) struct Happened<'a> {
     pub(super) ends_attempt: bool,
     /// It is known what became of every earlier attempt.
     pub(super) is_answered: bool,
+    /// The last step that is certain, in the words of whoever met the fault.
+    pub(super) last_step: Option<&'a str>,
     /// It has been failing for longer than operators are to be left in the dark.
-    pub(super) is_late: bool,
+    pub(super) late: Option<Late>,
     /// The partner has been silent for longer than it said it would need.
     pub(super) is_silent: bool,
-    /// When it is given up, where the platform's settings say so.
+    /// When it is given up, where that is not fixed yet.
     pub(super) expires_at: Option<DateTime<Utc>>,
+}
+
+/// A delivery that fails for long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Late {
+    /// The partner is down since then: that is told once, whichever delivery was the probe.
+    pub(super) outage_since: Option<DateTime<Utc>>,
+}
+
+impl Happened<'_> {
+    /// What was sent or received and belongs to it.
+    fn evidence(&self) -> &[Evidence] {
+        self.receipt
+            .map(|receipt| receipt.evidence.as_slice())
+            .or(self.fault.map(|fault| fault.evidence.as_slice()))
+            .unwrap_or_default()
+    }
 }
 
 /// Why an outcome could not be written.
@@ -52,6 +72,8 @@ pub(super) enum OutcomeError {
 }
 
 /// Applies an event to a delivery. With a lease, its job is settled too, or nothing at all happens.
+/// Without one, the delivery's job follows where it waits; its caller has locked it before the
+/// delivery, as an attempt does.
 pub(super) async fn apply(
     conn: &mut PgConnection,
     delivery: &mut Delivery,
@@ -61,11 +83,19 @@ pub(super) async fn apply(
     now: DateTime<Utc>,
 ) -> Result<State, OutcomeError> {
     let (state, next) = transition(delivery.state, event)?;
+    let told = happened.receipt.map(storable_receipt);
     if let Some(lease) = lease
         && let Some(outcome) = job_outcome(state, next, happened.fault, now)
         && !queue::settle(conn, lease, &outcome, now).await?
     {
         return Err(OutcomeError::LeaseLost);
+    }
+    // The queue's row before the delivery's, as the circuit takes them.
+    if happened
+        .fault
+        .is_some_and(|fault| fault.class() == FaultClass::Configuration)
+    {
+        pause_platform(conn, delivery, happened.fault, now).await?;
     }
     let ended_attempt = happened.ends_attempt.then_some(delivery.attempts);
     if matches!(next, Next::Deliver { counts: false, .. }) && happened.ends_attempt {
@@ -75,9 +105,19 @@ pub(super) async fn apply(
         Next::Deliver { wait, .. } => Some(after(now, wait)),
         _ => None,
     };
-    write_row(conn, delivery, state, next_attempt_at, happened, now).await?;
+    let receipt = told.as_ref();
+    write_row(
+        conn,
+        delivery,
+        state,
+        next_attempt_at,
+        receipt,
+        happened,
+        now,
+    )
+    .await?;
     let before = std::mem::replace(&mut delivery.state, state);
-    let receipt = happened.receipt.or(delivery.receipt.as_ref());
+    let receipt = told.as_ref().or(delivery.receipt.as_ref());
     let shown = Shown {
         state,
         receipt,
@@ -89,38 +129,37 @@ pub(super) async fn apply(
     if let Some(package) = happened.package {
         keep_files(conn, delivery, package).await?;
     }
-    let evidence = happened
-        .receipt
-        .map(|receipt| receipt.evidence.as_slice())
-        .or(happened.fault.map(|fault| fault.evidence.as_slice()))
-        .unwrap_or_default();
-    keep_evidence(conn, delivery, evidence, now).await?;
-    if next == Next::Confirm {
-        enqueue_confirm(conn, delivery, after(now, happened.ask_after)).await?;
+    keep_evidence(conn, delivery, happened.evidence(), now).await?;
+    if lease.is_none() {
+        job::follow(conn, delivery, state, next, now).await?;
     }
-    if happened
-        .fault
-        .is_some_and(|fault| fault.class() == FaultClass::Configuration)
-    {
-        pause_platform(conn, delivery, happened.fault, now).await?;
+    if next == Next::Confirm {
+        job::enqueue_confirm(conn, delivery, after(now, happened.ask_after)).await?;
+    }
+    if state.is_decided() || state == State::Sent {
+        job::wake_later(conn, delivery, now).await?;
     }
     notices::raise(conn, delivery, before, event, next, happened, now).await?;
     if state.is_decided() {
-        let failure = happened.fault.map(|fault| schedule::Failure {
-            code: fault.code.as_str(),
-            message: record::sentence(delivery, fault),
-            attempts: delivery.attempts,
-        });
-        schedule::decide(
-            conn,
-            delivery.id,
-            state == State::Accepted,
-            failure.as_ref(),
-            now,
-        )
-        .await?;
+        decide_schedules(conn, delivery, happened.fault, now).await?;
     }
     Ok(state)
+}
+
+/// Tells the schedules that wait for the delivery, which is decided.
+async fn decide_schedules(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+    fault: Option<&Fault>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let failure = fault.map(|fault| schedule::Failure {
+        code: fault.code.as_str(),
+        message: record::sentence(delivery, fault),
+        attempts: delivery.attempts,
+    });
+    let is_accepted = delivery.state == State::Accepted;
+    schedule::decide(conn, delivery.id, is_accepted, failure.as_ref(), now).await
 }
 
 /// What becomes of the job; `None`: its lease goes on.
@@ -165,15 +204,33 @@ pub(super) fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
         .unwrap_or(now)
 }
 
+/// A receipt as the database can hold it, without its evidence, which is kept apart.
+fn storable_receipt(receipt: &Receipt) -> Receipt {
+    let kept = |text: &Option<String>| text.as_deref().map(|text| storable(text).into_owned());
+    Receipt {
+        partner_release_id: kept(&receipt.partner_release_id),
+        url: kept(&receipt.url),
+        message_id: kept(&receipt.message_id),
+        remote_path: kept(&receipt.remote_path),
+        confirmed: storable(&receipt.confirmed).into_owned(),
+        is_final: receipt.is_final,
+        evidence: Vec::new(),
+    }
+}
+
 async fn write_row(
     conn: &mut PgConnection,
     delivery: &Delivery,
     state: State,
     next_attempt_at: Option<DateTime<Utc>>,
+    receipt: Option<&Receipt>,
     happened: &Happened<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let fault = happened.fault;
+    let message = fault.map(|fault| storable(&fault.message));
+    let remedy = fault.map(|fault| storable(fault.remedy()));
+    let last_step = happened.last_step.map(storable).or_else(|| message.clone());
     sqlx::query!(
         r#"update worker.deliveries set
                state = $2,
@@ -181,32 +238,36 @@ async fn write_row(
                next_attempt_at = $4,
                receipt = coalesce($5, receipt),
                fingerprint = coalesce($6, fingerprint),
+               snapshot = coalesce($12, snapshot),
                fault_code = $7, fault_message = $8, fault_remedy = $9,
                sent_at = case when $2 in ('sent', 'accepted') then coalesce(sent_at, $10) else sent_at end,
                decided_at = case when $11 then $10 end,
+               -- $13: it is known what became of every attempt before the one that ended.
                unknown_since = case
-                   when $2 = 'unknown' then case when $12 then $10 else coalesce(unknown_since, $10) end
-                   when $12 or $2 in ('sent', 'accepted', 'rejected') then null
+                   when $2 = 'unknown' then case when $13 then $10 else coalesce(unknown_since, $10) end
+                   when $13 or $2 in ('sent', 'accepted', 'rejected') then null
                    else unknown_since end,
                unknown_reason = case
-                   when $2 = 'unknown' then case when $12 then $8 else coalesce(unknown_reason, $8) end
-                   when $12 or $2 in ('sent', 'accepted', 'rejected') then null
+                   when $2 = 'unknown' then case when $13 then $14 else coalesce(unknown_reason, $14) end
+                   when $13 or $2 in ('sent', 'accepted', 'rejected') then null
                    else unknown_reason end,
-               expires_at = coalesce($13, expires_at),
+               expires_at = coalesce(expires_at, $15),
                updated_at = $10
            where id = $1"#,
         delivery.id,
         state.as_str(),
         delivery.attempts,
         next_attempt_at,
-        happened.receipt.map(Json) as Option<Json<&Receipt>>,
+        receipt.map(Json) as Option<Json<&Receipt>>,
         happened.fingerprint,
         fault.map(|fault| fault.code.as_str()),
-        fault.map(|fault| storable(&fault.message)),
-        fault.map(|fault| storable(fault.remedy())),
+        message.as_deref(),
+        remedy.as_deref(),
         now,
         state.is_decided(),
+        happened.package.map(|package| Json(&package.release)) as Option<Json<&Release>>,
         happened.is_answered,
+        last_step.as_deref(),
         happened.expires_at,
     )
     .execute(conn)
@@ -261,7 +322,7 @@ pub(super) async fn keep_evidence(
     if evidence.is_empty() {
         return Ok(());
     }
-    let names: Vec<String> = evidence.iter().map(|kept| storable(&kept.name)).collect();
+    let names: Vec<_> = evidence.iter().map(|kept| storable(&kept.name)).collect();
     let types: Vec<&str> = evidence
         .iter()
         .map(|kept| kept.media_type.as_str())
@@ -276,30 +337,12 @@ pub(super) async fn keep_evidence(
         i32::try_from(delivery.transmission).unwrap_or(i32::MAX),
         delivery.attempts,
         now,
-        &names,
+        &names as _,
         &types as _,
         &bodies as _,
     )
     .execute(conn)
     .await?;
-    Ok(())
-}
-
-async fn enqueue_confirm(
-    conn: &mut PgConnection,
-    delivery: &Delivery,
-    at: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let job = NewJob::new(
-        confirm_queue(delivery.platform_id),
-        &Confirm {
-            delivery: delivery.id,
-        },
-        at,
-    )
-    .map_err(|error| sqlx::Error::Encode(error.into()))?
-    .unique(format!("confirm/{}", delivery.id));
-    queue::enqueue(conn, &[job]).await?;
     Ok(())
 }
 
@@ -311,7 +354,8 @@ async fn pause_platform(
     fault: Option<&Fault>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let reason = fault.map(|fault| storable(&format!("{}: {}", fault.code, fault.message)));
+    let reason =
+        fault.map(|fault| storable(&format!("{}: {}", fault.code, fault.message)).into_owned());
     let paused = sqlx::query!(
         r#"insert into worker.queues (name, paused_at, paused_reason, updated_at)
            values ($1, $2, $3, $2)

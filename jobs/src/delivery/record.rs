@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::{State, record_status, row::Delivery};
+use crate::database::storable;
 
 /// The longest texts that the record's columns take.
 const PLATFORM_RELEASE_ID_CHARS: usize = 100;
@@ -29,8 +30,7 @@ pub(super) async fn show(
     shown: &Shown<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let is_live = delivery.live.is_some();
-    let status = record_status(delivery.kind, shown.state, is_live);
+    let status = record_status(delivery.kind, shown.state, delivery.is_live());
     let error = shown.fault.map(|fault| sentence(delivery, fault));
     let details = json!({
         "delivery": delivery.id,
@@ -67,21 +67,30 @@ pub(super) async fn show(
         shown.receipt.and_then(|receipt| receipt.url.as_ref()),
         PLATFORM_URL_CHARS,
     );
+    // A late word on an earlier delivery goes into the history: the record shows the newest one.
     sqlx::query!(
-        r#"update public.distribution_records set
-               status = ($2::text)::public.distribution_status,
-               distribution_date = case when $3 then $4 else distribution_date end,
+        r#"with newest as (
+               select not exists (select from worker.deliveries later
+                                  where later.release_id = $10 and later.platform_id = $11
+                                    and later.revision > $12) as it
+           )
+           update public.distribution_records set
+               status = case when newest.it then ($2::text)::public.distribution_status else status end,
+               distribution_date = case when $3 and newest.it then $4 else distribution_date end,
                platform_release_id = coalesce($5, platform_release_id),
                platform_url = coalesce($6, platform_url),
-               error_details = $7,
-               processing_details = case jsonb_typeof(processing_details) when 'object'
-                   then processing_details else '{}' end || jsonb_build_object('worker', $8::jsonb),
+               error_details = case when newest.it then $7 else error_details end,
+               processing_details = case when newest.it then
+                   case jsonb_typeof(processing_details) when 'object'
+                   then processing_details else '{}' end || jsonb_build_object('worker', $8::jsonb)
+                   else processing_details end,
                submission_history = case when $9::jsonb is null then submission_history
                    else (coalesce(submission_history, '{}') || $9::jsonb)
                        [greatest(1, coalesce(cardinality(submission_history), 0) - 48):] end,
-               last_status_update = case when status::text is distinct from $2 then $4
+               last_status_update = case when newest.it and status::text is distinct from $2 then $4
                    else last_status_update end,
                updated_at = $4
+           from newest
            where id = $1"#,
         delivery.record_id,
         status.as_str(),
@@ -92,6 +101,9 @@ pub(super) async fn show(
         error,
         details,
         entry,
+        delivery.release_id,
+        delivery.platform_id,
+        i32::try_from(delivery.revision).unwrap_or(i32::MAX),
     )
     .execute(conn)
     .await?;
@@ -106,9 +118,5 @@ pub(super) fn sentence(delivery: &Delivery, fault: &Fault) -> String {
         delivery.name(),
         fault.remedy()
     ))
-}
-
-/// PostgreSQL's text holds no NUL, and recording an outcome must not fail on what a partner said.
-pub(super) fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+    .into_owned()
 }

@@ -22,10 +22,16 @@ pub(crate) struct Delivery {
     pub(crate) platform_name: String,
     pub(crate) upc: Option<String>,
     pub(crate) attempts: i32,
+    /// The count of attempts when the limit began to count.
+    pub(crate) attempts_before: i32,
     pub(crate) started_at: Option<DateTime<Utc>>,
     pub(crate) expires_at: Option<DateTime<Utc>>,
     pub(crate) sent_at: Option<DateTime<Utc>>,
     pub(crate) receipt: Option<Receipt>,
+    /// Called off while an attempt was under way.
+    pub(crate) is_called_off: bool,
+    /// An earlier transmission of this delivery was accepted.
+    pub(crate) was_accepted: bool,
     /// Since when, and after what, it is not known whether this transmission arrived.
     pub(crate) unknown: Option<Unknown>,
     /// The last delivery that the platform accepted before this one, if it left the release there.
@@ -56,7 +62,8 @@ pub(crate) async fn lock(
     let row = sqlx::query!(
         r#"select d.id, d.release_id, d.platform_id, d.record_id, d.kind, d.revision, d.transmission,
                d.state, d.release_title, d.platform_name, d.upc, d.attempts, d.started_at,
-               d.expires_at, d.sent_at, d.receipt as "receipt: Json<Receipt>",
+               d.expires_at, d.sent_at, d.receipt as "receipt: Json<Receipt>", d.attempts_before,
+               d.was_accepted, d.cancel_requested_at is not null as "is_called_off!",
                d.unknown_since, d.unknown_reason,
                live.kind as "live_kind?", live.revision as "live_revision?",
                live.fingerprint as live_fingerprint, live.receipt as "live_receipt: Json<Receipt>"
@@ -64,7 +71,7 @@ pub(crate) async fn lock(
            left join lateral (
                select kind, revision, fingerprint, receipt from worker.deliveries before
                where before.release_id = d.release_id and before.platform_id = d.platform_id
-                 and before.revision < d.revision and before.state = 'accepted'
+                 and before.revision < d.revision and (before.state = 'accepted' or before.was_accepted)
                order by before.revision desc limit 1
            ) live on true
            where d.id = $1
@@ -98,10 +105,13 @@ pub(crate) async fn lock(
         platform_name: row.platform_name,
         upc: row.upc,
         attempts: row.attempts,
+        attempts_before: row.attempts_before,
         started_at: row.started_at,
         expires_at: row.expires_at,
         sent_at: row.sent_at,
         receipt: row.receipt.map(|Json(receipt)| receipt),
+        is_called_off: row.is_called_off,
+        was_accepted: row.was_accepted,
         unknown: row.unknown_since.map(|since| Unknown {
             since,
             reason: row.unknown_reason.unwrap_or_default(),
@@ -132,6 +142,11 @@ impl Delivery {
             transmission: self.transmission,
             started_at: self.started_at.unwrap_or_default(),
         }
+    }
+
+    /// Whether the platform has the release from an earlier hand-over.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.is_some() || (self.was_accepted && self.kind != Kind::Takedown)
     }
 
     /// Release and platform, as every sentence about a delivery names them.

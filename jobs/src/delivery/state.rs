@@ -106,19 +106,30 @@ pub enum Event {
         class: FaultClass,
         /// How long to wait before the next attempt, if there is one.
         wait: Duration,
-        /// Attempts or time are used up.
+        /// Attempts or time are used up, or the question what became of an earlier attempt has no
+        /// answer.
         is_last: bool,
+        /// An earlier attempt may have arrived, and this one did not find out.
+        is_open: bool,
     },
+    /// The release may not be sent as it stands, and is to wait for that.
+    Withheld,
     /// The worker of the attempt died, or gave the attempt up without an outcome.
     Lost,
     /// The delivery kills its workers.
     Died,
+    /// It was called off while an attempt was under way, and nothing of it lies at the partner.
+    CalledOff,
     /// An operator's word: no attempts until released.
     Hold,
-    /// An operator's word: go on now.
+    /// An operator's word: held no longer.
     Release,
+    /// An operator's word: do not wait for the next attempt or question.
+    RetryNow,
     /// An operator's word: call it off.
     Cancel,
+    /// An operator's word: hand it over once more, as a new transmission.
+    Redeliver,
 }
 
 /// What is to be done with the delivery's job.
@@ -179,8 +190,9 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
                 class,
                 wait,
                 is_last,
+                is_open,
             },
-        ) => sending_faulted(class, wait, is_last),
+        ) => sending_faulted(class, wait, is_last, is_open),
         (
             Sent,
             Event::Faulted {
@@ -190,23 +202,48 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
         ) => (Sent, Next::Hold),
         // The package is there: no fault of asking can take that back.
         (Sent, Event::Faulted { wait, .. }) => (Sent, Next::AskAgain { wait }),
+        (Sending, Event::Withheld) => (Held, Next::Hold),
         (Sending, Event::Lost) => (Unknown, Next::Nothing),
         (Queued | Retrying | Unknown | Sending, Event::Died) => (Failed, Next::Nothing),
         (Queued | Retrying | Unknown, Event::Hold) => (Held, Next::Hold),
-        (Held, Event::Release) | (Retrying | Unknown, Event::Release) => (
+        (Held, Event::Release)
+        | (Queued | Retrying | Unknown, Event::RetryNow)
+        // The only way back to sending, and never under the names of the transmission before.
+        | (Accepted | Rejected | Failed, Event::Redeliver) => (
             Queued,
             Next::Deliver {
                 wait: Duration::ZERO,
                 counts: false,
             },
         ),
-        (Queued | Retrying | Unknown | Held, Event::Cancel) => (Canceled, Next::Finish),
+        (Sent, Event::RetryNow) => (
+            Sent,
+            Next::AskAgain {
+                wait: Duration::ZERO,
+            },
+        ),
+        (Queued | Retrying | Unknown | Held, Event::Cancel) | (Sending, Event::CalledOff) => {
+            (Canceled, Next::Finish)
+        }
         (state, event) => return Err(Refused { state, event }),
     })
 }
 
-fn sending_faulted(class: FaultClass, wait: Duration, is_last: bool) -> (State, Next) {
+fn sending_faulted(
+    class: FaultClass,
+    wait: Duration,
+    is_last: bool,
+    is_open: bool,
+) -> (State, Next) {
     match (class, is_last) {
+        (FaultClass::Configuration, _) => (State::Held, Next::Hold),
+        // It may be there: an operator must look before anything is said or sent.
+        (FaultClass::Unknown, true) => (State::Unknown, Next::Hold),
+        _ if is_open && (is_last || class == FaultClass::Permanent) => (State::Unknown, Next::Hold),
+        _ if is_open => {
+            let counts = class != FaultClass::Throttled;
+            (State::Unknown, Next::Deliver { wait, counts })
+        }
         (FaultClass::Permanent, _) | (FaultClass::Transient | FaultClass::Throttled, true) => {
             (State::Failed, Next::Finish)
         }
@@ -218,10 +255,7 @@ fn sending_faulted(class: FaultClass, wait: Duration, is_last: bool) -> (State, 
                 counts: false,
             },
         ),
-        (FaultClass::Configuration, _) => (State::Held, Next::Hold),
         (FaultClass::Unknown, false) => (State::Unknown, Next::Deliver { wait, counts: true }),
-        // It may be there: an operator must look before anything is said or sent.
-        (FaultClass::Unknown, true) => (State::Unknown, Next::Hold),
     }
 }
 
@@ -287,18 +321,23 @@ mod tests {
             Just(Event::Unchanged),
             Just(Event::Accepted),
             Just(Event::Rejected),
-            (class, 0u64..100_000, any::<bool>()).prop_map(|(class, seconds, is_last)| {
-                Event::Faulted {
+            (class, 0u64..100_000, any::<bool>(), any::<bool>()).prop_map(
+                |(class, seconds, is_last, is_open)| Event::Faulted {
                     class,
                     wait: Duration::from_secs(seconds),
                     is_last,
+                    is_open,
                 }
-            }),
+            ),
+            Just(Event::Withheld),
             Just(Event::Lost),
             Just(Event::Died),
+            Just(Event::CalledOff),
             Just(Event::Hold),
             Just(Event::Release),
+            Just(Event::RetryNow),
             Just(Event::Cancel),
+            Just(Event::Redeliver),
         ]
     }
 
@@ -311,6 +350,12 @@ mod tests {
             let mut handed_over = false;
             for event in events {
                 let Ok((next, job)) = transition(state, event) else { continue };
+                if event == Event::Redeliver {
+                    // A new transmission begins, of what was decided.
+                    prop_assert!(state.is_decided() && next == State::Queued);
+                    (state, handed_over) = (next, false);
+                    continue;
+                }
                 // What has been handed over is never sent again in this transmission.
                 if handed_over {
                     prop_assert!(matches!(next, State::Sent | State::Accepted | State::Rejected));
@@ -335,21 +380,49 @@ mod tests {
         }
 
         #[test]
-        fn only_counted_attempts_lead_back_to_sending(events in prop::collection::vec(any_event(), 1..200)) {
-            // With a limit of five, as the caller sets `is_last`, at most five attempts count.
-            let (mut state, mut counted) = (State::Queued, 0);
+        fn attempts_never_exceed_the_limit(events in prop::collection::vec(any_event(), 1..200)) {
+            // As the callers count: before the work, with a limit of five.
+            const LIMIT: i32 = 5;
+            let (mut state, mut attempts) = (State::Queued, 0);
             for event in events {
                 let event = match event {
-                    Event::Faulted { class, wait, .. } => Event::Faulted { class, wait, is_last: counted + 1 >= 5 },
-                    Event::Release | Event::Lost => continue, // these do not count by intent
+                    Event::Faulted { class, wait, is_open, .. } => Event::Faulted {
+                        class,
+                        wait,
+                        is_last: attempts >= LIMIT && class != FaultClass::Throttled,
+                        is_open,
+                    },
+                    // An attempt ends before the next one begins.
+                    Event::Started if state == State::Sending => continue,
                     other => other,
                 };
+                let Ok((next, job)) = transition(state, event) else { continue };
+                match event {
+                    Event::Started => attempts += 1,
+                    // Given back.
+                    Event::Lost => attempts -= 1,
+                    Event::Faulted { .. } if matches!(job, Next::Deliver { counts: false, .. }) => attempts -= 1,
+                    // An operator's word begins the count anew.
+                    Event::Release | Event::RetryNow | Event::Redeliver if next == State::Queued => attempts = 0,
+                    _ => {}
+                }
+                prop_assert!(attempts <= LIMIT, "{event:?} in {state}");
+                state = next;
+            }
+        }
+
+        #[test]
+        fn nothing_leads_from_accepted_to_sending_but_a_new_transmission(
+            events in prop::collection::vec(any_event(), 1..100),
+        ) {
+            let mut state = State::Accepted;
+            for event in events.into_iter().filter(|event| *event != Event::Redeliver) {
                 if let Ok((next, job)) = transition(state, event) {
-                    if let Next::Deliver { counts: true, .. } = job { counted += 1; }
+                    prop_assert!(next.is_decided(), "{event:?} led to {next}");
+                    prop_assert!(!matches!(job, Next::Deliver { .. }), "{event:?} in {state}");
                     state = next;
                 }
             }
-            prop_assert!(counted < 5);
         }
     }
 
@@ -357,10 +430,26 @@ mod tests {
     fn every_state_answers_every_event_and_reads_back() {
         for state in State::ALL {
             assert_eq!(State::from_word(state.as_str()), Some(state));
-            for event in [Event::Started, Event::Accepted, Event::Cancel, Event::Lost] {
+            for event in [
+                Event::Started,
+                Event::Accepted,
+                Event::Cancel,
+                Event::Lost,
+                Event::Redeliver,
+            ] {
                 if let Err(refused) = transition(state, event) {
                     assert_eq!((refused.state, refused.event), (state, event));
                 }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_may_have_arrived_is_never_called_failed(event in any_event()) {
+            if let Event::Faulted { is_open: true, .. } = event {
+                let (state, _) = transition(State::Sending, event).unwrap();
+                prop_assert!(matches!(state, State::Unknown | State::Held), "{event:?}: {state}");
             }
         }
     }

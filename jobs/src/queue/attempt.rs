@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::job::{Lease, Outcome};
+use crate::database::storable;
 
 /// Counts the attempt before the work and opens its row in `worker.attempts`. The answer is the
 /// attempt's number, or `None`: the lease is lost and nothing changed. Called again under the same
@@ -149,14 +150,5 @@ impl<'a> From<&'a Outcome> for OutcomeRow<'a> {
             code: reason.map(|(code, _)| storable(code)),
             message: reason.map(|(_, message)| storable(message)),
         }
-    }
-}
-
-/// PostgreSQL's text holds no NUL, and recording an outcome must not fail on what a partner said.
-fn storable(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        Cow::Owned(text.replace('\0', "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
     }
 }

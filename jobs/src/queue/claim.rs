@@ -1,13 +1,15 @@
 //! The statements that find due work and claim it. When they run is `fetch`'s business.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
     job::Lease,
+    limits::{Grants, Rates, Rules, read_windows},
     registry::{Kind, Registry},
 };
 
@@ -19,8 +21,15 @@ pub(super) struct Lane {
     pub(super) priority: i16,
     /// When the first of them is due.
     pub(super) next_run_at: DateTime<Utc>,
-    /// The queue's own limit, if one is set.
-    pub(super) concurrency: Option<i32>,
+    /// What is set for the queue.
+    pub(super) rules: Rules,
+}
+
+impl Lane {
+    /// When a job of it may be claimed: `now` at the earliest.
+    pub(super) fn claimable_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.rules.opens_at(now.max(self.next_run_at))
+    }
 }
 
 /// What a claim asks of one queue.
@@ -29,8 +38,12 @@ pub(super) struct Ask {
     pub(super) queue: String,
     /// At most so many jobs.
     pub(super) quota: i32,
-    /// Running jobs of the queue over all daemons, these included.
+    /// Running jobs of the queue over all daemons, these included, where its row sets no limit.
     pub(super) concurrency: Option<i32>,
+    /// The queue has a row in `worker.queues`.
+    pub(super) has_row: bool,
+    /// The row limits claims over time.
+    pub(super) is_rated: bool,
     /// Kinds and priorities to look at.
     pub(super) lanes: Vec<(String, i16)>,
 }
@@ -46,8 +59,7 @@ pub(super) struct Claimed {
 /// All lanes with waiting jobs of these kinds, in queues that are not paused. It jumps from lane to
 /// lane, so its cost grows with the lanes and not with the jobs in them.
 pub(super) async fn survey(pool: &PgPool, kinds: &[String]) -> Result<Vec<Lane>, sqlx::Error> {
-    sqlx::query_as!(
-        Lane,
+    let rows = sqlx::query!(
         r#"with recursive lane as (
                (select queue, kind, priority, run_at from worker.jobs
                 where state = 'available'
@@ -62,13 +74,41 @@ pub(super) async fn survey(pool: &PgPool, kinds: &[String]) -> Result<Vec<Lane>,
                ) n
            )
            select l.queue as "queue!", l.kind as "kind!", l.priority as "priority!",
-                  l.run_at as "next_run_at!", q.concurrency as "concurrency?"
+                  l.run_at as "next_run_at!", q.name is not null as "has_row!",
+                  q.concurrency as "concurrency?", q.per_second as "per_second?",
+                  q.per_hour as "per_hour?", q.per_day as "per_day?", q.windows,
+                  q.grants as "grants?", q.circuit_probe_at as "probe_at?"
            from lane l left join worker.queues q on q.name = l.queue
            where l.kind = any($1) and q.paused_at is null"#,
         kinds,
     )
     .fetch_all(pool)
-    .await
+    .await?;
+    let lanes = rows.into_iter().map(|row| Lane {
+        queue: row.queue,
+        kind: row.kind,
+        priority: row.priority,
+        next_run_at: row.next_run_at,
+        rules: Rules {
+            exists: row.has_row,
+            concurrency: row.concurrency,
+            rates: Rates {
+                per_second: row.per_second,
+                per_hour: row.per_hour,
+                per_day: row.per_day,
+            },
+            grants: row.grants.map(grants).unwrap_or_default(),
+            windows: read_windows(row.windows),
+            probe_at: row.probe_at,
+        },
+    });
+    Ok(lanes.collect())
+}
+
+/// Past claims as they stand in the row. What cannot be read is forgotten: it is ours alone, and
+/// counts for a day at most.
+fn grants(value: Value) -> Grants {
+    serde_json::from_value(value).unwrap_or_default()
 }
 
 /// Claims due jobs for `worker`, first those of smaller priority, then the longest due.
@@ -82,19 +122,28 @@ pub(super) async fn claim(
     lease_s: f64,
     now: DateTime<Utc>,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
-    let limited: Vec<String> = asks
-        .iter()
-        .filter(|ask| ask.concurrency.is_some())
-        .map(|ask| ask.queue.clone())
-        .collect();
+    let names = |wanted: fn(&&Ask) -> bool| -> Vec<String> {
+        let asks = asks.iter().filter(wanted);
+        asks.map(|ask| ask.queue.clone()).collect()
+    };
+    let limited = names(|ask| ask.concurrency.is_some() || ask.has_row);
+    let rated = names(|ask| ask.is_rated);
     let mut rows = if limited.is_empty() {
         let mut conn = pool.acquire().await?;
         claim_rows(&mut conn, asks, worker, lease_s, now).await?
     } else {
         let mut transaction = pool.begin().await?;
-        lock_queues(&mut transaction, &limited).await?;
-        // A statement of its own: its snapshot must see what the last holder of the lock claimed.
-        let rows = claim_rows(&mut transaction, asks, worker, lease_s, now).await?;
+        let rows = if rated.is_empty() {
+            lock_queues(&mut transaction, &limited).await?;
+            // A statement of its own: its snapshot must see what the last holder of the lock claimed.
+            claim_rows(&mut transaction, asks, worker, lease_s, now).await?
+        } else {
+            let spent = lock_rated(&mut transaction, &limited, &rated).await?;
+            let asks = within_rates(asks, &spent, now);
+            let rows = claim_rows(&mut transaction, &asks, worker, lease_s, now).await?;
+            spend(&mut transaction, spent, &rows, now).await?;
+            rows
+        };
         transaction.commit().await?;
         rows
     };
@@ -111,6 +160,92 @@ async fn lock_queues(conn: &mut PgConnection, queues: &[String]) -> Result<(), s
         r#"select pg_advisory_xact_lock(hashtextextended('worker.queue/' || name, 0))
            from (select unnest($1::text[]) as name order by 1) queues"#,
         queues,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The rates of a queue and what has been claimed of them.
+struct Spent {
+    rates: Rates,
+    grants: Grants,
+}
+
+/// [`lock_queues`], and what the queues in `rated` have spent. The statement's snapshot is older than
+/// the locks; reading `for update` follows each row to its newest version.
+async fn lock_rated(
+    conn: &mut PgConnection,
+    queues: &[String],
+    rated: &[String],
+) -> Result<HashMap<String, Spent>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"with locked as materialized (
+               select pg_advisory_xact_lock(hashtextextended('worker.queue/' || name, 0))
+               from (select unnest($1::text[]) as name order by 1) queues
+           )
+           select q.name, q.per_second, q.per_hour, q.per_day, q.grants
+           from worker.queues q
+           where q.name = any($2) and (select count(*) from locked) > 0
+           order by q.name
+           for update"#,
+        queues,
+        rated,
+    )
+    .fetch_all(conn)
+    .await?;
+    let spent = rows.into_iter().map(|row| {
+        let rates = Rates {
+            per_second: row.per_second,
+            per_hour: row.per_hour,
+            per_day: row.per_day,
+        };
+        let grants = grants(row.grants);
+        (row.name, Spent { rates, grants })
+    });
+    Ok(spent.collect())
+}
+
+/// The asks, with no more than the rates leave.
+fn within_rates(asks: &[Ask], spent: &HashMap<String, Spent>, now: DateTime<Utc>) -> Vec<Ask> {
+    let room = |ask: &Ask| match spent.get(&ask.queue) {
+        Some(spent) => spent.rates.room(&spent.grants, now),
+        None => i32::MAX,
+    };
+    asks.iter()
+        .map(|ask| Ask {
+            quota: ask.quota.min(room(ask)),
+            ..ask.clone()
+        })
+        .collect()
+}
+
+/// Notes what was claimed of queues with a rate.
+async fn spend(
+    conn: &mut PgConnection,
+    spent: HashMap<String, Spent>,
+    claimed: &[Row],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    for (name, Spent { rates, grants }) in spent {
+        let jobs = claimed.iter().filter(|row| row.queue == name).count();
+        if jobs > 0 {
+            let jobs = i32::try_from(jobs).unwrap_or(i32::MAX);
+            let grants = grants.with(jobs, &rates, now);
+            values.push(serde_json::to_value(grants).map_err(|e| sqlx::Error::Encode(e.into()))?);
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"update worker.queues q set grants = s.grants
+           from unnest($1::text[], $2::jsonb[]) as s(name, grants)
+           where q.name = s.name"#,
+        &names,
+        &values,
     )
     .execute(conn)
     .await?;
@@ -140,11 +275,24 @@ async fn claim_rows(
                select * from unnest($1::text[], $2::int[], $3::int[]) as a(queue, quota, concurrency)
            ), lane as (
                select * from unnest($4::text[], $5::text[], $6::smallint[]) as l(queue, kind, priority)
+           ), ruled as (
+               -- What is set for the queue now: it may have been paused, or its circuit opened, since
+               -- it was surveyed. An open circuit lets one job through at a time.
+               select a.queue,
+                      case when q.paused_at is not null or q.circuit_probe_at > $7 then 0
+                           else a.quota end as quota,
+                      case when q.circuit_opened_at is not null then 1
+                           else least(coalesce(q.concurrency, a.concurrency), floor(q.pace)::int)
+                      end as concurrency
+               from asked a left join lateral (
+                   -- The offset keeps it one look at the index for each queue.
+                   select * from worker.queues q where q.name = a.queue offset 0
+               ) q on true
            ), budget as materialized (
-               select queue, greatest(0, case when concurrency is null then quota else least(quota,
+               select queue, greatest(0, case when concurrency is null or quota = 0 then quota else least(quota,
                    concurrency - (select count(*) from worker.jobs r
-                                  where r.queue = asked.queue and r.state = 'running')) end) as jobs
-               from asked
+                                  where r.queue = ruled.queue and r.state = 'running')) end) as jobs
+               from ruled
            ), picked as materialized (
                select c.id
                from budget b cross join lateral (

@@ -67,11 +67,12 @@ async fn step(
         return Ok(Step::Wait(settings.poll_interval));
     }
     let now = (daemon.clock)();
+    agenda.lanes.retain(|lane| lane.rules.is_open(now));
     let surveyed = agenda.lanes.is_empty();
     if surveyed {
         let mut lanes = survey(&daemon.pool, &crew.kinds).await?;
-        let next = lanes.iter().map(|lane| lane.next_run_at).min();
-        lanes.retain(|lane| lane.next_run_at <= now);
+        let next = lanes.iter().map(|lane| lane.claimable_at(now)).min();
+        lanes.retain(|lane| lane.claimable_at(now) <= now);
         if lanes.is_empty() {
             return Ok(Step::Wait(until(next, now, settings.poll_interval)));
         }
@@ -136,7 +137,9 @@ fn share(lanes: &[Lane], room: usize, turn: usize, default_limit: Option<i32>) -
             .or_insert_with(|| Ask {
                 queue: lane.queue.clone(),
                 quota: 0,
-                concurrency: lane.concurrency.or(default_limit),
+                concurrency: lane.rules.concurrency.or(default_limit),
+                has_row: lane.rules.exists,
+                is_rated: lane.rules.rates.is_some(),
                 lanes: Vec::new(),
             })
             .lanes
@@ -162,7 +165,7 @@ fn share(lanes: &[Lane], room: usize, turn: usize, default_limit: Option<i32>) -
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::limits::Rules, *};
 
     fn lanes(queues: usize) -> Vec<Lane> {
         (0..queues)
@@ -171,7 +174,7 @@ mod tests {
                 kind: "deliver".to_owned(),
                 priority: 0,
                 next_run_at: DateTime::UNIX_EPOCH,
-                concurrency: None,
+                rules: Rules::default(),
             })
             .collect()
     }
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn a_queue_is_asked_for_no_more_than_its_limit() {
         let mut all = lanes(2);
-        all[0].concurrency = Some(3);
+        all[0].rules.concurrency = Some(3);
         let asks = share(&all, 20, 0, Some(5));
         assert_eq!(asks.iter().map(|ask| ask.quota).collect::<Vec<_>>(), [3, 5]);
         assert_eq!(asks[0].concurrency, Some(3));

@@ -37,8 +37,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
 
     /// Called in the transaction that records an outcome which the queue decided and not the
     /// handler: a fault that the handler returned, a panic, the timeout, arguments that cannot be
-    /// decoded, a shutdown that cut it off, a daemon that died. So the owner of the job's meaning
-    /// can follow. `arguments` are as stored (`null` if they are unreadable).
+    /// decoded, a shutdown that cut it off, a daemon that died, a stop that was asked for. So the
+    /// owner of the job's meaning can follow. `arguments` are as stored (`null` if they are unreadable).
     fn decided_by_queue(
         _conn: &mut PgConnection,
         _lease: &Lease,

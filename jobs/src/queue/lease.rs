@@ -28,6 +28,8 @@ struct Held {
     job: Uuid,
     /// Ends the handler when the lease is lost; none while the job waits for a slot.
     running: Option<CancellationToken>,
+    /// Somebody wants the job canceled.
+    stopped: bool,
 }
 
 impl Leases {
@@ -37,14 +39,41 @@ impl Leases {
     }
 
     pub(super) fn add(&self, token: Uuid, job: Uuid) {
-        self.held().insert(token, Held { job, running: None });
+        self.held().insert(
+            token,
+            Held {
+                job,
+                running: None,
+                stopped: false,
+            },
+        );
     }
 
     /// Marks the job as started. `None`: the lease was lost or given back while the job waited.
     pub(super) fn start(&self, token: Uuid) -> Option<CancellationToken> {
         let lost = CancellationToken::new();
-        self.held().get_mut(&token)?.running = Some(lost.clone());
+        let mut held = self.held();
+        let lease = held.get_mut(&token)?;
+        lease.running = Some(lost.clone());
+        if lease.stopped {
+            lost.cancel();
+        }
         Some(lost)
+    }
+
+    /// Ends the handler of a job that is to be canceled. One that waits ends when it starts.
+    pub(super) fn stop(&self, job: Uuid) {
+        for lease in self.held().values_mut().filter(|lease| lease.job == job) {
+            lease.stopped = true;
+            if let Some(running) = &lease.running {
+                running.cancel();
+            }
+        }
+    }
+
+    /// Whether the job's handler was ended because the job is to be canceled.
+    pub(super) fn is_stopped(&self, token: Uuid) -> bool {
+        self.held().get(&token).is_some_and(|lease| lease.stopped)
     }
 
     /// The outcome is recorded, or will not be: heartbeats end.
@@ -139,7 +168,11 @@ pub(super) async fn heartbeat(daemon: &Daemon, options: PgConnectOptions) {
             Ok(Ok(kept)) => {
                 (sure_since, failures) = (before, 0);
                 daemon.leases.expired.store(false, Ordering::Relaxed);
-                let kept: std::collections::HashSet<Uuid> = kept.into_iter().collect();
+                for beaten in kept.iter().filter(|beaten| beaten.is_to_stop) {
+                    daemon.leases.stop(beaten.job);
+                }
+                let kept: std::collections::HashSet<Uuid> =
+                    kept.into_iter().map(|beaten| beaten.token).collect();
                 let lost: Vec<Uuid> = tokens.into_iter().filter(|t| !kept.contains(t)).collect();
                 daemon.leases.lose(&lost);
             }
@@ -160,24 +193,34 @@ pub(super) async fn heartbeat(daemon: &Daemon, options: PgConnectOptions) {
     }
 }
 
-/// One heartbeat. The answer is the tokens that still hold.
+/// A lease that still holds.
+struct Beaten {
+    job: Uuid,
+    token: Uuid,
+    /// Somebody wants the job canceled.
+    is_to_stop: bool,
+}
+
+/// One heartbeat. The answer is the leases that still hold.
 async fn beat(
     conn: &mut Option<PgConnection>,
     options: &PgConnectOptions,
     jobs: &[Uuid],
     tokens: &[Uuid],
     lease: Duration,
-) -> Result<Vec<Uuid>, sqlx::Error> {
+) -> Result<Vec<Beaten>, sqlx::Error> {
     let conn = match conn {
         Some(conn) => conn,
         None => conn.insert(PgConnection::connect_with(options).await?),
     };
-    sqlx::query_scalar!(
+    sqlx::query_as!(
+        Beaten,
         r#"update worker.jobs j
            set lease_expires_at = clock_timestamp() + make_interval(secs => $3)
            from unnest($1::uuid[], $2::uuid[]) as held(id, token)
            where j.id = held.id and j.lease_token = held.token
-           returning j.lease_token as "token!""#,
+           returning j.id as job, j.lease_token as "token!",
+                     j.stop_requested_at is not null as "is_to_stop!""#,
         jobs,
         tokens,
         lease.as_secs_f64(),

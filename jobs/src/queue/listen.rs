@@ -1,8 +1,11 @@
-//! The one connection of a daemon that listens for new jobs.
+//! The one connection of a daemon that listens: for new jobs, and for running ones to be stopped.
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgNotification};
 
 use super::run::Daemon;
+
+/// The channel of running jobs to be stopped; the payload is the job's id.
+const STOP: &str = "worker_jobs_stop";
 
 /// Wakes the fetchers for each notification, for ever. Whenever the connection is new, they look
 /// once without a notification, since one may have been missed.
@@ -26,13 +29,26 @@ pub(super) async fn listen(daemon: &Daemon) {
 async fn listen_once(daemon: &Daemon, failures: &mut u32) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(&daemon.pool).await?;
     listener.eager_reconnect(false);
-    listener.listen("worker_jobs").await?;
+    listener.listen_all(["worker_jobs", STOP]).await?;
     *failures = 0;
     daemon.wake();
-    while listener.try_recv().await?.is_some() {
+    while let Some(notification) = listener.try_recv().await? {
+        stop(daemon, &notification);
         // Many notifications, one look.
-        while listener.next_buffered().is_some() {}
+        while let Some(notification) = listener.next_buffered() {
+            stop(daemon, &notification);
+        }
         daemon.wake();
     }
     Ok(())
+}
+
+/// Stops the job that the notification names, if it runs here. What is missed here the next
+/// heartbeat finds.
+fn stop(daemon: &Daemon, notification: &PgNotification) {
+    if notification.channel() == STOP
+        && let Ok(job) = notification.payload().parse()
+    {
+        daemon.leases.stop(job);
+    }
 }

@@ -165,10 +165,12 @@ impl Presence<'_> {
                     format!("the attempt took longer than {} s and was stopped", timeout.as_secs_f64()),
                 )),
             },
-            () = lost.cancelled() => End::GivenBack(
+            () = lost.cancelled() => if self.layer.daemon.leases.is_stopped(self.claimed.lease.token) {
+                End::Stopped
+            } else { End::GivenBack(
                 "lease_lost",
                 "the daemon could not hold its claim on the job and stopped it".to_owned(),
-            ),
+            ) },
             () = self.layer.daemon.cut_off.cancelled() => End::GivenBack(
                 "shutdown",
                 "the daemon was stopped before the attempt was over".to_owned(),
@@ -186,6 +188,7 @@ impl Presence<'_> {
                 tracing::warn!(job = %lease.job, kind = lease.kind, "lease lost before the work began");
                 return daemon.leases.remove(lease.token);
             }
+            End::Stopped => Outcome::Canceled,
             End::GivenBack(code, message) => Outcome::Snooze {
                 at: now,
                 code: code.to_owned(),
@@ -256,6 +259,8 @@ enum End {
     Fault(JobFault),
     /// Stopped through no fault of the job: the attempt does not count.
     GivenBack(&'static str, String),
+    /// Somebody wanted the job canceled.
+    Stopped,
     /// Somebody else has it.
     Lost,
 }

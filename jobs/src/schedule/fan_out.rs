@@ -5,14 +5,14 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    delivery::{Deliver, PRIORITY_INSERT, deliver_queue},
+    delivery::{self, Deliver, PRIORITY_INSERT, Scope, deliver_queue},
     notification,
     queue::{self, NewJob},
 };
 
 /// Held by whoever makes distribution records: they have no unique key, so one writer at a time
 /// looks for the newest record and makes one where there is none.
-const RECORDS_LOCK: i64 = i64::from_be_bytes(*b"tmrecord");
+pub(crate) const RECORDS_LOCK: i64 = i64::from_be_bytes(*b"tmrecord");
 
 /// What one batch came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,10 @@ pub async fn fan_out_due(
         failed.extend(row.failed.unwrap_or_default());
     }
     counted.deliveries = jobs.len() as u64;
+    if !jobs.is_empty() {
+        // Before the first job of a new platform can be claimed.
+        delivery::refresh_limits(&mut tx, Scope::New, now).await?;
+    }
     queue::enqueue(&mut tx, &jobs).await?;
     notification::schedules_decided(&mut tx, &failed, now).await?;
     tx.commit().await?;

@@ -34,7 +34,7 @@ judged as materialized (
         when named.platform_id is null then 'no_platforms'
         when p.id is null then 'platform_unknown'
         when coalesce(p.status, 'active') <> 'active' then 'platform_inactive'
-        when cardinality(p.supported_content) > 0
+        when coalesce(cardinality(p.supported_content), 0) > 0
              and not exists (select from unnest(p.supported_content) as taken (label)
                              where lower(taken.label) = r.type::text) then 'content_unsupported'
         end) as verdict (refusal)
@@ -61,15 +61,22 @@ wanted as materialized (
 ),
 -- What is known of each from before.
 known as materialized (
-    select wanted.*, newest.id as delivery_id, newest.state, coalesce(newest.revision, 0) as revision,
-        record.id as record_id,
-        coalesce((select before.kind <> 'takedown' from worker.deliveries before
+    select wanted.*, newest.id as delivery_id, newest.state, newest.kind,
+        coalesce(newest.revision, 0) as revision, record.id as record_id,
+        case
+            when newest.id is null then false
+            -- What comes after a takedown is new there.
+            when newest.kind = 'takedown' and newest.state not in ('rejected', 'failed', 'canceled')
+                then false
+            else coalesce((select before.kind <> 'takedown' from worker.deliveries before
                   where before.release_id = wanted.release_id
-                    and before.platform_id = wanted.platform_id and before.state = 'accepted'
-                  order by before.revision desc limit 1), false) as is_live
+                    and before.platform_id = wanted.platform_id
+                    and (before.state = 'accepted' or before.was_accepted)
+                  order by before.revision desc limit 1), false)
+        end as is_live
     from wanted
     left join lateral (
-        select d.id, d.state, d.revision from worker.deliveries d
+        select d.id, d.state, d.kind, d.revision from worker.deliveries d
         where d.release_id = wanted.release_id and d.platform_id = wanted.platform_id
         order by d.revision desc limit 1
     ) newest on true
@@ -79,11 +86,12 @@ known as materialized (
         order by d.id desc limit 1
     ) record on true
 ),
--- A delivery on its way is shared; otherwise there is a new one, and its attempt finds out whether
--- anything changed since the last.
+-- A delivery on its way is shared, unless it takes the release down; otherwise there is a new one,
+-- and its attempt finds out whether anything changed since the last.
 starting as materialized (
     select * from known
-    where delivery_id is null or state in ('accepted', 'rejected', 'failed', 'canceled')
+    where delivery_id is null or kind = 'takedown'
+       or state in ('accepted', 'rejected', 'failed', 'canceled')
 ),
 reused_record as (
     update public.distribution_records d

@@ -3,8 +3,11 @@
 
 mod decide;
 mod fan_out;
+mod operate;
 mod poll;
 
 pub(crate) use decide::{Failure, decide};
+pub(crate) use fan_out::RECORDS_LOCK;
 pub use fan_out::{FannedOut, fan_out_due};
+pub use operate::{ListFilter, Listed, Rescheduled, cancel, list, run_now};
 pub use poll::{PollSettings, poll};

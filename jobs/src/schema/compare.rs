@@ -164,18 +164,25 @@ pub(super) fn describe(differences: &[Difference]) -> String {
     text
 }
 
-/// What [`examine`] saw in `public`.
-pub(super) struct Comparison {
+/// What was seen in `public`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
     /// None of the seed's tables and enumerations is there.
-    pub(super) is_empty: bool,
-    pub(super) differences: Vec<Difference>,
+    pub is_empty: bool,
+    /// Everything that is missing or otherwise.
+    pub differences: Vec<Difference>,
 }
 
 /// Everything of the seed's tables, columns and enumerations that `public` lacks or has otherwise.
 /// An empty list means that the worker can run on it. Changes nothing.
 pub async fn compare(pool: &PgPool) -> Result<Vec<Difference>, SchemaError> {
+    Ok(inspect(pool).await?.differences)
+}
+
+/// As [`compare`], and whether there is anything at all.
+pub async fn inspect(pool: &PgPool) -> Result<Comparison, SchemaError> {
     let mut connection = pool.acquire().await?;
-    Ok(examine(&mut connection).await?.differences)
+    examine(&mut connection).await
 }
 
 pub(super) async fn examine(connection: &mut PgConnection) -> Result<Comparison, SchemaError> {

@@ -11,7 +11,7 @@ use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-pub use compare::{Difference, Expected, compare};
+pub use compare::{Comparison, Difference, Expected, compare, inspect};
 
 /// The web application's tables: created in an empty database, and the one definition that an
 /// existing database is compared with.
@@ -141,6 +141,35 @@ pub async fn require_current(pool: &PgPool) -> Result<(), SchemaError> {
     } else {
         Err(SchemaError::Behind(missing))
     }
+}
+
+/// The worker's indexes on the web application's tables that are missing or not valid. The worker
+/// is right without them, and slow; `migrate` makes them again.
+pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError> {
+    let named: Vec<&str> = additions().collect();
+    let present: Vec<String> = sqlx::query_scalar(
+        "SELECT class.relname::text FROM pg_index AS index
+         JOIN pg_class AS class ON class.oid = index.indexrelid
+         WHERE index.indisvalid AND class.relnamespace = to_regnamespace('public')
+           AND class.relname = ANY($1)",
+    )
+    .bind(&named)
+    .fetch_all(pool)
+    .await?;
+    let is_missing = |name: &&str| !present.iter().any(|other| other == name);
+    Ok(named
+        .into_iter()
+        .filter(is_missing)
+        .map(str::to_owned)
+        .collect())
+}
+
+/// The names of what `additions.sql` makes.
+fn additions() -> impl Iterator<Item = &'static str> {
+    ADDITIONS
+        .split("create index if not exists ")
+        .skip(1)
+        .filter_map(|rest| rest.split_whitespace().next())
 }
 
 fn name(migration: &Migration) -> String {

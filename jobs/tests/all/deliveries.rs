@@ -3,6 +3,7 @@
 
 mod after_sending;
 mod bad_input;
+mod circuit;
 mod clocks;
 mod faults;
 mod flow;

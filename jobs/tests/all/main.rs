@@ -4,11 +4,16 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
 )]
 
+mod cron;
 mod deliveries;
 mod notifications;
+mod operate;
 mod queue;
+mod retention;
+mod rights;
 mod schedules;
 mod schema;

@@ -5,3 +5,4 @@ mod concurrency;
 mod faults;
 mod harness;
 mod lifecycle;
+mod limits;

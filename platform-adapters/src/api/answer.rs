@@ -107,7 +107,7 @@ impl Answer {
         if self.status.is_redirection() {
             return fault.with_remedy(
                 "Set api_endpoint to the address the partner now uses, if you trust it; then \
-                 release the platform's deliveries.",
+                 let the platform go on with `platforms resume`.",
             );
         }
         fault

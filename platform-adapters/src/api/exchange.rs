@@ -94,6 +94,10 @@ impl Connection {
                 .send()
                 .await
                 .map_err(|error| self.lost(error, sending, secrets))?;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "when bytes came in is observed; it stands in for the partner's clock"
+            )]
             let received_at = Utc::now();
             let mut body = Vec::new();
             let mut is_cut = false;
@@ -224,7 +228,7 @@ fn private(platform: &str, problem: &str) -> Fault {
     )
     .with_remedy(
         "Mend api_endpoint, or set format_specs.allow_private_addresses if the partner really is \
-         in your own network; then release the platform's deliveries.",
+         in your own network; then let the platform go on with `platforms resume`.",
     )
 }
 

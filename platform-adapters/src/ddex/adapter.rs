@@ -38,20 +38,7 @@ impl DdexAdapter {
         schemas: Option<Schemas>,
     ) -> Result<Self, Fault> {
         let specs = check_settings(&platform)?.clone();
-        let confirmation = platform
-            .format_specs
-            .confirmation
-            .unwrap_or(Confirmation::None);
-        if confirmation == Confirmation::Status {
-            return Err(Fault::new(
-                Code::SettingsInvalid,
-                format!(
-                    "format_specs.confirmation of platform {} ({:?}) is \"status\", and a DDEX \
-                     partner has no status to ask for; it is \"folder\" or \"none\"",
-                    platform.id, platform.name
-                ),
-            ));
-        }
+        let confirmation = platform.folder_confirmation()?;
         Ok(Self {
             remote: Remote::new(&platform)?,
             platform,

@@ -24,6 +24,8 @@ pub use assets::AssetStore;
 pub use manifest::{FileEntry, HandoverEntry, Manifest};
 pub use metadata::{ArtworkMetadata, AudioMetadata, Metadata, ReleaseMetadata, TrackMetadata};
 
+pub use territories::is_known as is_territory;
+
 use crate::release::{Isrc, Release, Territories, Track, Upc};
 
 /// A release that passed the package check for one platform, ready to be handed over.

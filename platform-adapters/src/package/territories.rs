@@ -21,8 +21,9 @@ pub(super) const ALL: [&str; 249] = [
     "VN", "VU", "WF", "WS", "YE", "YT", "ZA", "ZM", "ZW",
 ];
 
-/// Whether `code` is one of them.
-pub(super) fn is_known(code: &str) -> bool {
+/// Whether `code` is one of ISO 3166-1's, in upper case.
+#[must_use]
+pub fn is_known(code: &str) -> bool {
     ALL.binary_search(&code).is_ok()
 }
 

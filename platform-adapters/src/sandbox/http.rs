@@ -13,6 +13,7 @@ use std::{
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware,
     routing::{get, post},
 };
 use secrecy::SecretString;
@@ -20,7 +21,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ledger, Misbehaviours,
+    Ledger, Misbehaviours, answers,
     connection::{CuttableListener, Cutter},
     misbehave::Course,
     routes,
@@ -92,10 +93,7 @@ impl HttpPartner {
             token: options.token,
             undecided_asks: options.undecided_asks,
             shelf: Mutex::new(Shelf::load(ledger.clone())?),
-            course: Mutex::new(Course::resume(
-                options.misbehaviours,
-                &options.root.join("misbehaved"),
-            )?),
+            course: Mutex::new(Course::resume(options.misbehaviours, &options.root)?),
             busy: Mutex::default(),
             root: options.root,
         };
@@ -109,6 +107,10 @@ impl HttpPartner {
             )
             .route("/releases/{id}", get(routes::state).delete(routes::delete))
             .layer(DefaultBodyLimit::disable())
+            .layer(middleware::from_fn_with_state(
+                ledger.clone(),
+                answers::remember_refusals,
+            ))
             .with_state(Arc::new(partner));
         let stop = CancellationToken::new();
         let serving = axum::serve(

@@ -3,13 +3,17 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+/// What an HTTP partner refused, a line of JSON each.
+const REFUSED: &str = "refused.jsonl";
 
 /// One hand-over, as the partner saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +76,22 @@ pub enum Verdict {
     Rejected(String),
 }
 
+/// A request that an HTTP partner answered with a no, or with nothing of use because it was asked
+/// to misbehave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// When it was answered.
+    pub at: DateTime<Utc>,
+    /// What was asked for: `POST /releases`.
+    pub request: String,
+    /// The idempotency key, if it had one.
+    pub key: Option<String>,
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// Why: all that a strict partner complains of.
+    pub reasons: Vec<String>,
+}
+
 /// Reads and keeps a partner's hand-overs.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -121,6 +141,23 @@ impl Ledger {
         Ok(found)
     }
 
+    /// All that an HTTP partner refused, in the order in which it answered.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not of the ledger.
+    pub fn refused(&self) -> io::Result<Vec<Refused>> {
+        match fs::read_to_string(self.root.join(REFUSED)) {
+            // A line that has no end yet is being written.
+            Ok(text) => text
+                .split_inclusive('\n')
+                .filter_map(|line| line.strip_suffix('\n'))
+                .map(|line| serde_json::from_str(line).map_err(io::Error::from))
+                .collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Where a document of a hand-over lies.
     #[must_use]
     pub fn document(&self, handover: &ReceivedHandover, name: &str) -> PathBuf {
@@ -131,6 +168,17 @@ impl Ledger {
     #[must_use]
     pub fn media(&self, handover: &ReceivedHandover, name: &str) -> PathBuf {
         self.root.join(&handover.media_folder).join(name)
+    }
+
+    /// Keeps a refusal. One write, so that lines do not mix.
+    pub(super) fn refuse(&self, refused: &Refused) -> io::Result<()> {
+        let mut line = serde_json::to_vec(refused)?;
+        line.push(b'\n');
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.root.join(REFUSED))?
+            .write_all(&line)
     }
 
     /// Keeps a hand-over, all of it or nothing.

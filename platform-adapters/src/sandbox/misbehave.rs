@@ -10,6 +10,9 @@ use std::{
     time::Duration,
 };
 
+/// What was done already, a line each, under the partner's root.
+const KEPT: &str = "misbehaved";
+
 /// One thing that a partner can do wrong with a hand-over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misbehaviour {
@@ -79,14 +82,31 @@ impl Misbehaviours {
         self.for_each_handover = true;
         self
     }
+
+    /// Forgets what the partner with this root did wrong so far: started again, it begins anew.
+    ///
+    /// # Errors
+    /// When what is kept cannot be removed.
+    pub fn forget(root: &Path) -> io::Result<()> {
+        match fs::remove_file(root.join(KEPT)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Misbehaviour {
+    /// Whether a partner that only acknowledges, as one behind SFTP, can do it.
+    #[must_use]
+    pub fn is_rejection(&self) -> bool {
+        matches!(self, Self::RejectLater { .. })
+    }
 }
 
 impl Misbehaviours {
     /// Whether a partner that only acknowledges can do all of it.
     pub(super) fn are_rejections(&self) -> bool {
-        self.steps
-            .iter()
-            .all(|(_, what)| matches!(what, Misbehaviour::RejectLater { .. }))
+        self.steps.iter().all(|(_, what)| what.is_rejection())
     }
 }
 
@@ -99,8 +119,9 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// Goes on with a plan where the file at `path` says that it stopped.
-    pub(super) fn resume(plan: Misbehaviours, path: &Path) -> io::Result<Self> {
+    /// Goes on with a plan where the file under the partner's root says that it stopped.
+    pub(super) fn resume(plan: Misbehaviours, root: &Path) -> io::Result<Self> {
+        let path = &root.join(KEPT);
         let mut done = HashMap::new();
         match fs::read_to_string(path) {
             Ok(text) => {
@@ -142,13 +163,13 @@ mod tests {
     #[test]
     fn a_plan_goes_on_after_a_restart() {
         let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("misbehaved");
+        let path = root.path();
         let plan = Misbehaviours::none()
             .then(2, Misbehaviour::Garbage)
             .then(1, Misbehaviour::RefuseCredentials);
-        let mut course = Course::resume(plan.clone(), &path).unwrap();
+        let mut course = Course::resume(plan.clone(), path).unwrap();
         assert_eq!(course.next("a").unwrap(), Some(Misbehaviour::Garbage));
-        let mut course = Course::resume(plan.clone(), &path).unwrap();
+        let mut course = Course::resume(plan.clone(), path).unwrap();
         assert_eq!(course.next("b").unwrap(), Some(Misbehaviour::Garbage));
         assert_eq!(
             course.next("a").unwrap(),
@@ -156,12 +177,16 @@ mod tests {
         );
         assert_eq!(course.next("a").unwrap(), None);
 
-        let mut each = Course::resume(plan.for_each_handover(), &path).unwrap();
+        let mut each = Course::resume(plan.for_each_handover(), path).unwrap();
         assert_eq!(
             each.next("a").unwrap(),
             Some(Misbehaviour::RefuseCredentials),
             "a has been through two already"
         );
         assert_eq!(each.next("c").unwrap(), Some(Misbehaviour::Garbage));
+        Misbehaviours::forget(path).unwrap();
+        let plan = Misbehaviours::none().then(1, Misbehaviour::CutBeforeAnswer);
+        let mut anew = Course::resume(plan, path).unwrap();
+        assert_eq!(anew.next("c").unwrap(), Some(Misbehaviour::CutBeforeAnswer));
     }
 }

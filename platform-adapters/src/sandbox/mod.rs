@@ -5,6 +5,7 @@
 
 mod acknowledge;
 mod announced;
+mod answers;
 mod connection;
 mod http;
 mod inbox;
@@ -20,7 +21,7 @@ mod sshd;
 
 pub use http::{HttpPartner, HttpPartnerOptions};
 pub use inspection::SftpKind;
-pub use ledger::{Ledger, ReceivedFile, ReceivedHandover, Verdict};
+pub use ledger::{Ledger, ReceivedFile, ReceivedHandover, Refused, Verdict};
 pub use misbehave::{Misbehaviour, Misbehaviours};
 pub use sftp::{SftpPartner, SftpPartnerError, SftpPartnerOptions};
 pub use sshd::{Sshd, SshdError, SshdOptions};

@@ -25,6 +25,8 @@ pub(super) enum Refusal {
     Malformed(String),
     /// It is, but what it holds is wrong: everything that is.
     Wrong(Vec<String>),
+    /// It is right, but the partner has something like it already.
+    Conflict(String),
     /// The partner cut the connection itself, as it was asked to.
     Cut,
     /// The partner's own disk fails.

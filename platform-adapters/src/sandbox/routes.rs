@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, sync::Arc};
 use axum::{
     Json,
     extract::{ConnectInfo, FromRequest, Multipart, Path, Query, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use chrono::Utc;
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
+    answers::{Problem, wrong_answer},
     connection::Cutter,
     http::Partner,
     ledger::{ReceivedHandover, Verdict, is_file_name, release_id},
@@ -27,7 +28,7 @@ type Shared = State<Arc<Partner>>;
 /// `GET /`: for a check of the connection.
 pub(super) async fn welcome(State(partner): Shared, headers: HeaderMap) -> Response {
     if let Err(refusal) = authorise(&partner, &headers) {
-        return refusal;
+        return refusal.into_response();
     }
     Json(json!({"partner": partner.name})).into_response()
 }
@@ -42,14 +43,15 @@ pub(super) async fn create(
     let admitted = admit(&partner, &headers);
     let (key, misbehaviour) = match admitted {
         Ok(admitted) => admitted,
-        Err(refusal) => return after_all_of_it(request, refusal).await,
+        Err(refusal) => return after_all_of_it(request, refusal.into_response()).await,
     };
     let Some(_busy) = partner.begin(&key) else {
-        let refusal = problem(
+        let refusal = Problem::new(
             StatusCode::CONFLICT,
             "a request with this idempotency key is being worked on",
-        );
-        return after_all_of_it(request, with_retry_after(refusal, Some("1"))).await;
+        )
+        .with_retry_after(Some("1"));
+        return after_all_of_it(request, refusal.into_response()).await;
     };
     let mut cut_after = None;
     match &misbehaviour {
@@ -60,7 +62,10 @@ pub(super) async fn create(
     }
     let mut parts = match Multipart::from_request(request, &()).await {
         Ok(parts) => parts,
-        Err(error) => return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error.body_text()),
+        Err(error) => {
+            return Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.body_text())
+                .into_response();
+        }
     };
     let answer = take_in(&partner, &key, &mut parts, cut_after, misbehaviour.as_ref()).await;
     match answer {
@@ -71,12 +76,19 @@ pub(super) async fn create(
         Ok(answer) => answer,
         Err(Refusal::Cut) => {
             cutter.cut();
-            StatusCode::BAD_REQUEST.into_response()
+            Problem::from(Refusal::Cut).into_response()
         }
         Err(refusal) => {
             // A sender that is still sending would not see the answer.
             while let Ok(Some(_)) = parts.next_field().await {}
-            refused(&partner, &key, refusal)
+            let name = &partner.name;
+            tracing::warn!(
+                partner = name,
+                key,
+                ?refusal,
+                "the sandbox refused a hand-over"
+            );
+            Problem::from(refusal).into_response()
         }
     }
 }
@@ -85,19 +97,22 @@ pub(super) async fn create(
 fn admit(
     partner: &Partner,
     headers: &HeaderMap,
-) -> Result<(String, Option<Misbehaviour>), Response> {
+) -> Result<(String, Option<Misbehaviour>), Problem> {
     authorise(partner, headers)?;
     let key = headers
         .get("idempotency-key")
         .and_then(|key| key.to_str().ok())
         .filter(|key| is_file_name(key))
         .ok_or_else(|| {
-            problem(
+            Problem::new(
                 StatusCode::BAD_REQUEST,
                 "there is no usable Idempotency-Key",
             )
         })?;
-    let misbehaviour = partner.course().next(key).map_err(|error| failed(&error))?;
+    let misbehaviour = partner
+        .course()
+        .next(key)
+        .map_err(|error| Problem::failed(&error))?;
     if let Some(misbehaviour) = &misbehaviour {
         tracing::info!(
             partner = partner.name,
@@ -109,7 +124,7 @@ fn admit(
     Ok((key.to_owned(), misbehaviour))
 }
 
-fn authorise(partner: &Partner, headers: &HeaderMap) -> Result<(), Response> {
+fn authorise(partner: &Partner, headers: &HeaderMap) -> Result<(), Problem> {
     let given = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let token = given(header::AUTHORIZATION)
         .and_then(|value| value.strip_prefix("Bearer "))
@@ -117,7 +132,7 @@ fn authorise(partner: &Partner, headers: &HeaderMap) -> Result<(), Response> {
     if token == Some(partner.token.expose_secret()) {
         Ok(())
     } else {
-        Err(problem(
+        Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "the token is not the right one",
         ))
@@ -170,10 +185,10 @@ fn settle(
         ("insert", None) => release_id(key),
         ("update", Some(id)) => id.to_owned(),
         ("insert", Some(id)) => {
-            return Ok(problem(
-                StatusCode::CONFLICT,
-                &format!("UPC {} is on sale already, as {id}", announced.upc),
-            ));
+            return Err(Refusal::Conflict(format!(
+                "UPC {} is on sale already, as {id}",
+                announced.upc
+            )));
         }
         (kind, _) => {
             return Err(Refusal::Wrong(vec![format!(
@@ -238,14 +253,14 @@ pub(super) async fn look_up(
     headers: HeaderMap,
 ) -> Response {
     if let Err(refusal) = authorise(&partner, &headers) {
-        return refusal;
+        return refusal.into_response();
     }
     match partner.shelf().by_key(&by.idempotency_key) {
         Some(handover) => {
             let id = &handover.partner_release_id;
             Json(json!({"id": id, "url": page(&partner, id)})).into_response()
         }
-        None => problem(StatusCode::NOT_FOUND, "nothing came with this key"),
+        None => Problem::new(StatusCode::NOT_FOUND, "nothing came with this key").into_response(),
     }
 }
 
@@ -256,11 +271,11 @@ pub(super) async fn state(
     headers: HeaderMap,
 ) -> Response {
     if let Err(refusal) = authorise(&partner, &headers) {
-        return refusal;
+        return refusal.into_response();
     }
     let mut shelf = partner.shelf();
     let Some(mut handover) = shelf.by_id(&id).cloned() else {
-        return problem(StatusCode::NOT_FOUND, "there is no such release");
+        return Problem::new(StatusCode::NOT_FOUND, "there is no such release").into_response();
     };
     let asked = handover.asked;
     let url = page(&partner, &id);
@@ -269,7 +284,7 @@ pub(super) async fn state(
     } else if asked < partner.undecided_asks {
         handover.asked += 1;
         if let Err(error) = shelf.keep(handover) {
-            return failed(&error);
+            return Problem::failed(&error).into_response();
         }
         let word = if asked == 0 { "received" } else { "processing" };
         json!({"id": id, "status": word})
@@ -315,7 +330,7 @@ pub(super) async fn delete(
 fn take_down(partner: &Partner, headers: &HeaderMap, upc: &str) -> Response {
     let (key, misbehaviour) = match admit(partner, headers) {
         Ok(admitted) => admitted,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     if let Some(misbehaviour) = misbehaviour {
         return wrong_answer(&misbehaviour);
@@ -327,12 +342,15 @@ fn take_down(partner: &Partner, headers: &HeaderMap, upc: &str) -> Response {
             ..known.clone()
         },
         (Some(_), _) => {
-            return problem(
+            return Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "this idempotency key was used for something else",
-            );
+            )
+            .into_response();
         }
-        (None, None) => return problem(StatusCode::NOT_FOUND, "there is no such release"),
+        (None, None) => {
+            return Problem::new(StatusCode::NOT_FOUND, "there is no such release").into_response();
+        }
         (None, Some(id)) => ReceivedHandover {
             key: key.clone(),
             partner: partner.name.clone(),
@@ -354,7 +372,7 @@ fn take_down(partner: &Partner, headers: &HeaderMap, upc: &str) -> Response {
     };
     match shelf.keep(handover) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => failed(&error),
+        Err(error) => Problem::failed(&error).into_response(),
     }
 }
 
@@ -362,67 +380,5 @@ fn take_down(partner: &Partner, headers: &HeaderMap, upc: &str) -> Response {
 async fn after_all_of_it(request: Request, answer: Response) -> Response {
     let mut body = request.into_body().into_data_stream();
     while let Some(Ok(_)) = body.next().await {}
-    answer
-}
-
-/// The answers of a partner that takes nothing.
-fn wrong_answer(misbehaviour: &Misbehaviour) -> Response {
-    match misbehaviour {
-        Misbehaviour::Unavailable { retry_after } => with_retry_after(
-            problem(StatusCode::SERVICE_UNAVAILABLE, "we are being maintained"),
-            retry_after.as_deref(),
-        ),
-        Misbehaviour::TooManyRequests { retry_after } => with_retry_after(
-            problem(StatusCode::TOO_MANY_REQUESTS, "you are too fast for us"),
-            retry_after.as_deref(),
-        ),
-        Misbehaviour::RefuseCredentials => {
-            problem(StatusCode::UNAUTHORIZED, "the token has been withdrawn")
-        }
-        Misbehaviour::Garbage => (
-            [(header::CONTENT_TYPE, "text/html")],
-            "<html><body>It works!</body></html>",
-        )
-            .into_response(),
-        Misbehaviour::Refuse { reason } => problem(StatusCode::UNPROCESSABLE_ENTITY, reason),
-        Misbehaviour::CutAfter { .. }
-        | Misbehaviour::CutBeforeAnswer
-        | Misbehaviour::RejectLater { .. }
-        | Misbehaviour::Slow { .. } => problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "this misbehaviour is for hand-overs",
-        ),
-    }
-}
-
-fn refused(partner: &Partner, key: &str, refusal: Refusal) -> Response {
-    let (status, reason) = match refusal {
-        Refusal::Malformed(reason) => (StatusCode::BAD_REQUEST, reason),
-        Refusal::Wrong(violations) => (StatusCode::UNPROCESSABLE_ENTITY, violations.join("; ")),
-        Refusal::Cut => (StatusCode::BAD_REQUEST, "the connection was cut".into()),
-        Refusal::Failed(error) => return failed(&error),
-    };
-    tracing::warn!(
-        partner = partner.name,
-        key,
-        reason,
-        "the sandbox refused a hand-over"
-    );
-    problem(status, &reason)
-}
-
-fn problem(status: StatusCode, reason: &str) -> Response {
-    (status, Json(json!({"reason": reason}))).into_response()
-}
-
-fn failed(error: &io::Error) -> Response {
-    tracing::error!(%error, "the sandbox's own disk fails");
-    problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
-}
-
-fn with_retry_after(mut answer: Response, value: Option<&str>) -> Response {
-    if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
-        answer.headers_mut().insert(header::RETRY_AFTER, value);
-    }
     answer
 }

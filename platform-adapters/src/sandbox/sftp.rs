@@ -89,8 +89,7 @@ impl SftpPartner {
             .map_err(trouble)?;
         let root = options.root.canonicalize().map_err(trouble)?;
         let ledger = Ledger::open(&root).map_err(trouble)?;
-        let course =
-            Course::resume(options.misbehaviours, &root.join("misbehaved")).map_err(trouble)?;
+        let course = Course::resume(options.misbehaviours, &root).map_err(trouble)?;
         let inbox = Inbox::open(
             options.name.clone(),
             options.kind,

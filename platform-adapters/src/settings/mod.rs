@@ -2,6 +2,7 @@
 //! row is a fault that names the platform, the column and the path in it.
 
 mod credentials;
+mod limits;
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -9,11 +10,9 @@ use serde_json::Value;
 use url::Url;
 
 pub use credentials::{Credentials, SecretReference, SecretSource};
+pub use limits::{Limits, Window, Windows};
 
-use crate::{
-    Code, Fault,
-    release::{Dpid, ReleaseType},
-};
+use crate::{Code, Fault, release::Dpid};
 
 /// The columns of a row in `distribution_platforms` that the worker reads, as they stand there.
 #[derive(Clone, Debug, Default)]
@@ -187,14 +186,6 @@ pub enum Confirmation {
     Status,
     /// The partner puts acknowledgement files into a folder.
     Folder,
-}
-
-/// How hard the partner may be used (`format_specs.limits`).
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Deliveries at the same time, over all daemons; `None`: the configuration's default.
-    pub concurrency: Option<u16>,
 }
 
 /// Clocks of a platform's deliveries (`format_specs.retry`); what is absent is the configuration's.
@@ -384,20 +375,26 @@ impl Platform {
         })
     }
 
-    /// Whether the platform takes releases of this type.
-    #[must_use]
-    pub fn takes(&self, release_type: ReleaseType) -> bool {
-        self.supported_content.is_empty()
-            || self
-                .supported_content
-                .iter()
-                .any(|label| label.eq_ignore_ascii_case(release_type.as_str()))
-    }
-
-    /// The platform's queue of deliveries.
-    #[must_use]
-    pub fn queue(&self) -> String {
-        format!("deliver/{}", self.id)
+    /// What confirms a delivery into a folder: nothing but the marker, or acknowledgement files.
+    /// There is nobody to ask for a status.
+    ///
+    /// # Errors
+    /// [`Code::SettingsInvalid`] when the settings say `status`.
+    pub fn folder_confirmation(&self) -> Result<Confirmation, Fault> {
+        match self.format_specs.confirmation.unwrap_or(Confirmation::None) {
+            Confirmation::Status => Err(Fault::new(
+                Code::SettingsInvalid,
+                format!(
+                    "format_specs.confirmation of platform {} ({:?}) is \"status\", and by {} \
+                     there is no status to ask for",
+                    self.id,
+                    self.name,
+                    self.method.as_str()
+                ),
+            )
+            .with_remedy("Set confirmation to \"folder\" or \"none\".")),
+            confirmation => Ok(confirmation),
+        }
     }
 }
 
@@ -436,7 +433,13 @@ fn read<T: DeserializeOwned>(value: Option<&Value>, column: &str) -> Result<T, S
     if !value.is_object() {
         return Err(format!("{column} is not a JSON object"));
     }
-    T::deserialize(value).map_err(|error| error.to_string())
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let place = match error.path().to_string() {
+            root if root == "." => column.to_owned(),
+            path => format!("{column}.{path}"),
+        };
+        format!("{place}: {}", error.into_inner())
+    })
 }
 
 /// The upper bound of `48 hours`, `2-5 days`.

@@ -18,7 +18,7 @@ fn null_columns_mean_the_defaults() {
     assert_eq!(platform.method, Method::Sftp);
     assert_eq!(platform.requirements.artwork.min_px, 3000);
     assert_eq!(platform.format_specs.audio, ["flac", "wav"]);
-    assert!(platform.takes(ReleaseType::Ep));
+    assert!(platform.supported_content.is_empty());
 }
 
 #[test]
@@ -77,6 +77,41 @@ fn a_wrong_setting_names_platform_and_column() {
         })
         .ends_with("must not hold a password; put it into api_credentials")
     );
+}
+
+#[test]
+fn limits_are_read_and_a_wrong_one_names_its_path() {
+    let limits = |limits: serde_json::Value| {
+        Platform::from_row(&PlatformRow {
+            format_specs: Some(json!({"limits": limits})),
+            ..row()
+        })
+        .map(|platform| platform.format_specs.limits)
+        .map_err(|fault| (fault.code, fault.message))
+    };
+    let read = limits(json!({"per_hour": 600, "windows": [{"from": "22:00", "to": "06:00", "zone": "Europe/Berlin"}]})).unwrap();
+    assert_eq!(read.per_hour.map(u32::from), Some(600));
+    assert_eq!(read.concurrency, None);
+    assert_eq!(
+        read.windows.unwrap().to_string(),
+        "22:00-06:00 Europe/Berlin"
+    );
+    for (value, path) in [
+        (json!({"per_second": 0}), "format_specs.limits.per_second: "),
+        (json!({"per_day": "many"}), "format_specs.limits.per_day: "),
+        (
+            json!({"windows": [{"from": "22:00", "to": "06:00", "zone": "Berlin"}]}),
+            "format_specs.limits.windows[0]: zone \"Berlin\"",
+        ),
+        (
+            json!({"windows": [{"from": "22:00"}]}),
+            "format_specs.limits.windows[0]: ",
+        ),
+    ] {
+        let (code, message) = limits(value).unwrap_err();
+        assert_eq!(code, Code::SettingsInvalid);
+        assert!(message.contains(path), "{message}");
+    }
 }
 
 #[test]

@@ -33,21 +33,7 @@ impl SftpAdapter {
     /// # Errors
     /// [`Code::SettingsInvalid`] when the settings cannot be used for SFTP.
     pub fn new(platform: &Platform, assets: AssetStore) -> Result<Self, Fault> {
-        let confirmation = platform
-            .format_specs
-            .confirmation
-            .unwrap_or(Confirmation::None);
-        if confirmation == Confirmation::Status {
-            return Err(Fault::new(
-                Code::SettingsInvalid,
-                format!(
-                    "format_specs of platform {} ({:?}): confirmation \"status\" is not possible \
-                     by SFTP",
-                    platform.id, platform.name
-                ),
-            )
-            .with_remedy("Set confirmation to \"folder\" or \"none\"."));
-        }
+        let confirmation = platform.folder_confirmation()?;
         Ok(Self {
             remote: Remote::new(platform)?,
             assets,

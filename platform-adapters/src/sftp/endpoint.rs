@@ -118,8 +118,7 @@ impl Endpoint {
                 .format_specs
                 .limits
                 .concurrency
-                .unwrap_or(DEFAULT_CONNECTIONS)
-                .max(1),
+                .map_or(DEFAULT_CONNECTIONS, u16::from),
             url: url.clone(),
         })
     }

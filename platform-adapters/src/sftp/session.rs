@@ -225,7 +225,7 @@ fn greet(endpoint: &Endpoint, line: &Line) -> Result<(ssh2::Session, String), Fa
         )
         .with_remedy(format!(
             "Ask the partner whether {offered} is its host key. If it is, set \
-             api_credentials.host_key to it and release the platform's deliveries."
+             api_credentials.host_key to it and let the platform go on with `platforms resume`."
         )));
     };
     if *pinned == offered {

@@ -165,7 +165,7 @@ pub(super) fn make_directories(session: &Session, folder: &str) -> Result<(), Fa
         )
         .with_remedy(
             "Mend the path in api_endpoint, or ask the partner to make the directory; then \
-             release the platform's deliveries.",
+             let the platform go on with `platforms resume`.",
         ));
     }
     let mut made = String::new();
@@ -191,12 +191,13 @@ fn make_parents(session: &Session, path: &str) -> Result<(), Fault> {
     }
 }
 
-/// Plain SFTP refuses to rename onto an existing file.
+/// Plain SFTP refuses to rename onto an existing file. Where the temporary name is gone, another
+/// worker is at the same hand-over and has given the file its name: what it put there stays.
 fn rename_replacing(session: &Session, from: &str, to: &str) -> Result<(), Fault> {
     let Err(error) = rename(session, from, to) else {
         return Ok(());
     };
-    if is_answer(&error) && stat(session, to)?.is_some() {
+    if is_answer(&error) && stat(session, from)?.is_some() && stat(session, to)?.is_some() {
         remove(session, to)?;
         return rename(session, from, to)
             .map_err(|error| session.fault(&format!("renaming {from} to {to}"), &error));
@@ -221,17 +222,30 @@ fn part_of(path: &str) -> String {
     }
 }
 
+/// Opens a file that was not there.
+fn create(session: &Session, full: &str) -> Result<ssh2::File, ssh2::Error> {
+    let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
+    session
+        .sftp()
+        .open_mode(full, flags, FILE_MODE, OpenType::File)
+}
+
 /// Writes a small file under a temporary name and answers with that name.
 fn write_part(session: &Session, path: &str, body: &[u8]) -> Result<String, Fault> {
     make_parents(session, path)?;
     let part = part_of(path);
     let full = session.endpoint().path(&part);
     let doing = format!("writing {full}");
-    let flags = OpenFlags::WRITE | OpenFlags::TRUNCATE;
-    let mut file = session
-        .sftp()
-        .open_mode(&full, flags, FILE_MODE, OpenType::File)
-        .map_err(|error| session.fault(&doing, &error))?;
+    let mut file = match create(session, &full) {
+        // An earlier attempt left it. It is removed, not written over: a worker that was suspended
+        // may still have it open, and would write into what by then has its final name.
+        Err(error) if is_answer(&error) => {
+            remove(session, &part)?;
+            create(session, &full)
+        }
+        created => created,
+    }
+    .map_err(|error| session.fault(&doing, &error))?;
     io::Write::write_all(&mut file, body).map_err(|error| session.io_fault(&doing, &error))?;
     file.close()
         .map_err(|error| session.fault(&doing, &error))?;

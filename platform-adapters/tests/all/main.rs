@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
 )]
 
 mod api;
@@ -12,5 +13,6 @@ mod ddex;
 mod fixtures;
 mod package;
 mod sandbox;
+mod sandbox_sftp;
 mod sftp;
 mod sshd;

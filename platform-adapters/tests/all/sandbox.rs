@@ -173,3 +173,37 @@ async fn the_http_partner_takes_nothing_that_is_not_right() {
     let (status, _) = post(&scene, "key-1", form(&good, &[("a.wav", body)])).await;
     assert_eq!(status, StatusCode::CREATED);
 }
+
+#[tokio::test]
+async fn what_is_refused_stands_in_the_ledger_with_all_its_reasons() {
+    let scene = Scene::new(Misbehaviours::none().then(1, Misbehaviour::Garbage)).await;
+    let package = scene.package(1).await;
+    let handover = handover(Kind::Insert);
+    scene
+        .adapter()
+        .deliver(&handover, &package)
+        .await
+        .unwrap_err();
+    let wrong = adapter(scene.partner.url(), "not-the-token", &scene.fixture.assets);
+    wrong.deliver(&handover, &package).await.unwrap_err();
+    scene.adapter().deliver(&handover, &package).await.unwrap();
+    // A look-up that finds nothing is no refusal.
+    let other = crate::api::handover(Kind::Insert);
+    scene.adapter().locate(&other, &package).await.unwrap();
+
+    let refused = scene.partner.ledger().refused().unwrap();
+    let seen: Vec<_> = refused
+        .iter()
+        .map(|one| (one.request.as_str(), one.key.clone(), one.status))
+        .collect();
+    let key = Some(handover.key());
+    assert_eq!(
+        seen,
+        [
+            ("POST /releases", key.clone(), 200),
+            ("POST /releases", key, 401)
+        ]
+    );
+    assert_eq!(refused[1].reasons, ["the token is not the right one"]);
+    assert_eq!(scene.partner.ledger().handovers().unwrap().len(), 1);
+}

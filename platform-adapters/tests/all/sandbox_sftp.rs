@@ -130,16 +130,26 @@ fn options(root: &Path, kind: SftpKind, misbehaviours: Misbehaviours) -> SftpPar
         root: root.into(),
         port: None,
         kind,
-        ddex_dir: (kind == SftpKind::Ddex)
-            .then(ddex_directory)
-            .filter(|directory| directory.is_dir()),
+        ddex_dir: (kind == SftpKind::Ddex).then(ddex_directory).flatten(),
         misbehaviours,
     }
 }
 
-fn ddex_directory() -> PathBuf {
+/// DDEX's schemas. Where they are absent messages are not validated, and that is said, except in CI.
+#[allow(clippy::print_stderr, reason = "what is skipped is said")]
+fn ddex_directory() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/ddex");
-    std::env::var_os("DDEX_DIR").map_or(beside, PathBuf::from)
+    let directory = std::env::var_os("DDEX_DIR").map_or(beside, PathBuf::from);
+    if directory.is_dir() {
+        return Some(directory);
+    }
+    let place = directory.display();
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "DDEX's schemas are not in {place}; set DDEX_DIR"
+    );
+    eprintln!("SKIPPED validation: DDEX's schemas are not in {place}; set DDEX_DIR");
+    None
 }
 
 async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
@@ -241,14 +251,22 @@ async fn a_rejection_on_request_carries_its_reason() {
 /// What is done to a complete hand-over, and what the partner must say of it.
 type Damage = (&'static str, fn(&Path), &'static str);
 
-const DAMAGES: [Damage; 6] = [
+const DAMAGES: [Damage; 7] = [
     ("a changed file", change_a_file, "announced was"),
     ("a cut file", cut_a_file, "bytes, announced were"),
     ("a missing file", remove_a_file, "is missing"),
     ("a temporary file", leave_a_part, "does not belong"),
     ("a surplus file", add_a_file, "does not belong"),
     ("a late file", touch_a_file, "was written after"),
+    (
+        "a document that is not as it should be",
+        spoil_a_document,
+        SPOILT,
+    ),
 ];
+
+/// Stands in what is said of a document that [`spoil_a_document`] spoilt, in both layouts.
+const SPOILT: &str = "Nonsense";
 
 fn a_file(folder: &Path) -> PathBuf {
     let mut files: Vec<_> = fs::read_dir(folder.join("resources"))
@@ -286,6 +304,21 @@ fn touch_a_file(folder: &Path) {
     fs::write(a_file(folder), fs::read(a_file(folder)).unwrap()).unwrap();
 }
 
+fn spoil_a_document(folder: &Path) {
+    let path = marker(folder);
+    let text = fs::read_to_string(&path).unwrap();
+    // Well-formed and readable, but not by the schema; or a manifest of another kind.
+    if path.extension().is_some_and(|extension| extension == "xml") {
+        let text = text.replacen("<MessageHeader>", "<MessageHeader><Nonsense/>", 1);
+        assert!(text.contains(SPOILT));
+        fs::write(path, text).unwrap();
+    } else {
+        let manifest = folder.join("manifest.json");
+        let text = fs::read_to_string(&manifest).unwrap();
+        fs::write(manifest, text.replacen("tunemantra-manifest/1", SPOILT, 1)).unwrap();
+    }
+}
+
 /// The file whose appearance completes a hand-over.
 fn marker(folder: &Path) -> PathBuf {
     fs::read_dir(folder)
@@ -304,6 +337,9 @@ async fn what_is_not_right_is_found_and_rejected() {
         let scene = Scene::new(kind, Misbehaviours::none()).await;
         let aside = tempfile::tempdir_in(scene.root.path()).unwrap();
         for (what, damage, complaint) in DAMAGES {
+            if complaint == SPOILT && kind == SftpKind::Ddex && ddex_directory().is_none() {
+                continue;
+            }
             let package = scene.package().await;
             let handover = handover(Kind::Insert);
             // Sent to a folder where the partner does not look, damaged, and moved in at once.

@@ -116,7 +116,8 @@ async fn wrong_settings_hold_the_platform_until_it_is_resumed() {
 
     let mut conn = world.pool().acquire().await.unwrap();
     let now = chrono::Utc::now();
-    let resumed = jobs::delivery::resume_platform(&mut conn, platform, now)
+    let by = jobs::audit::By::new("test", "host key pinned anew").unwrap();
+    let resumed = jobs::delivery::resume_platform(&mut conn, platform, &by, now)
         .await
         .unwrap();
     assert!(resumed.was_paused);

@@ -13,6 +13,8 @@ async fn a_due_schedule_is_delivered_and_recorded() {
     let schedule = catalogue::schedule(world.pool(), release, &[platform, platform]).await;
     world.partner.deliver.lock().unwrap().push_back(Ok(Receipt {
         partner_release_id: Some("x".repeat(101)),
+        // Neither text nor jsonb can hold a NUL.
+        confirmed: "taken\0 indeed".into(),
         url: Some("https://nordlys.example/r/1".into()),
         evidence: vec![Evidence {
             name: "message.xml".into(),
@@ -32,6 +34,10 @@ async fn a_due_schedule_is_delivered_and_recorded() {
     assert_eq!(
         world.record("platform_url").await.as_deref(),
         Some("https://nordlys.example/r/1")
+    );
+    assert_eq!(
+        world.delivery("receipt->>'confirmed'").await.as_deref(),
+        Some("taken\u{fffd} indeed")
     );
     // Longer than the column: whole in the receipt, NULL in the column.
     assert_eq!(world.record("platform_release_id").await, None);

@@ -3,21 +3,24 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use jobs::{
     catalog::Withholding,
-    clock,
+    clock::{self, Clock},
     delivery::{Adapters, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
     notification::{self, Channels, Notify},
-    queue::{self, Registry},
+    queue::{self, Registry, circuit::CircuitPolicy},
     schedule::{self, PollSettings},
 };
 use platform_adapters::{
-    Adapter, Fault, Handover, Located, Receipt, Status,
+    Adapter, Fault, Handover, Kind, Located, Receipt, Status,
     package::{AssetStore, Package},
 };
 use sqlx::PgPool;
@@ -33,6 +36,7 @@ pub(crate) enum Asked {
         key: String,
         folder: String,
         upc: String,
+        kind: Kind,
     },
     Locate(String),
     Status(String),
@@ -47,9 +51,23 @@ pub(crate) struct Partner {
     pub(crate) locate: Mutex<VecDeque<Located>>,
     pub(crate) status: Mutex<VecDeque<Result<Status, Fault>>>,
     pub(crate) asked: Mutex<Vec<Asked>>,
+    /// While set, it takes what is delivered and does not answer.
+    pub(crate) stalls: AtomicBool,
 }
 
 impl Partner {
+    /// What was delivered, in order.
+    pub(crate) fn kinds(&self) -> Vec<Kind> {
+        let asked = self.asked.lock().unwrap();
+        asked
+            .iter()
+            .filter_map(|asked| match asked {
+                Asked::Deliver { kind, .. } => Some(*kind),
+                _ => None,
+            })
+            .collect()
+    }
+
     pub(crate) fn deliveries(&self) -> usize {
         let asked = self.asked.lock().unwrap();
         asked
@@ -74,7 +92,11 @@ impl Adapter for Partner {
             key: handover.key(),
             folder: handover.timestamp(),
             upc: package.upc.to_string(),
+            kind: handover.kind,
         });
+        while self.stalls.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         self.deliver
             .lock()
             .unwrap()
@@ -122,6 +144,9 @@ pub(crate) struct World {
     pub(crate) partner: Arc<Partner>,
     pub(crate) queue: queue::Settings,
     pub(crate) notifications: notification::Settings,
+    pub(crate) circuit: CircuitPolicy,
+    pub(crate) clock: Clock,
+    pub(crate) withholding: Withholding,
     daemon: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
@@ -133,6 +158,9 @@ impl World {
             partner: Arc::default(),
             queue: queue::Settings::default(),
             notifications: notification::Settings::default(),
+            circuit: CircuitPolicy::default(),
+            clock: clock::system(),
+            withholding: Withholding::default(),
             daemon: None,
         }
     }
@@ -149,7 +177,7 @@ impl World {
         let partner = Arc::clone(&self.partner);
         Arc::new(Services {
             pool: self.pool().clone(),
-            clock: clock::system(),
+            clock: Arc::clone(&self.clock),
             random: Arc::new(|| 0.0),
             assets: AssetStore::local(self.assets.path()).unwrap(),
             adapters: Adapters::new(Arc::new(move |_| Ok(Arc::clone(&partner) as _))),
@@ -158,12 +186,14 @@ impl World {
                 max_attempts: 3,
                 ..RetryPolicy::default()
             },
+            circuit: self.circuit.clone(),
+            platform_concurrency: 4,
             confirm: ConfirmPolicy {
                 first_s: 0,
                 max_s: 1,
                 ..ConfirmPolicy::default()
             },
-            withholding: Withholding::default(),
+            withholding: self.withholding.clone(),
         })
     }
 
@@ -172,12 +202,13 @@ impl World {
         let services = self.services();
         let told = Arc::new(notification::Services {
             pool: self.pool().clone(),
-            clock: clock::system(),
+            clock: Arc::clone(&self.clock),
             channels: Channels::new(&self.notifications).unwrap(),
         });
         let queue_settings = self.queue.clone();
         let shutdown = CancellationToken::new();
         let (pool, stop) = (self.pool().clone(), shutdown.clone());
+        let clock = Arc::clone(&self.clock);
         let task = tokio::spawn(async move {
             let settings = PollSettings {
                 poll_ms: 20,
@@ -186,7 +217,7 @@ impl World {
             let schedules = tokio::spawn(schedule::poll(
                 pool.clone(),
                 settings,
-                clock::system(),
+                Arc::clone(&clock),
                 stop.clone(),
             ));
             let registry = Registry::new()
@@ -196,7 +227,7 @@ impl World {
                 .unwrap()
                 .with::<Notify>(told)
                 .unwrap();
-            queue::run(pool, registry, queue_settings, clock::system(), stop)
+            queue::run(pool, registry, queue_settings, clock, stop)
                 .await
                 .unwrap();
             schedules.await.unwrap();

@@ -91,7 +91,7 @@ pub(super) fn package(release_type: ReleaseType, tracks: Vec<PackagedTrack>) -> 
 /// A track of a recording of its own: odd ones in WAV, even ones in FLAC.
 pub(super) fn track(disc: u32, number: u32) -> PackagedTrack {
     let which = disc * 100 + number;
-    let is_flac = number % 2 == 0;
+    let is_flac = number.is_multiple_of(2);
     let (extension, media_type) = if is_flac {
         ("flac", "audio/flac")
     } else {

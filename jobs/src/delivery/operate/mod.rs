@@ -1,0 +1,16 @@
+//! What an operator does to deliveries: to one, to a selection, to a platform. Every change goes
+//! through the state machine, takes its job with it, and is a row of the audit in the same
+//! transaction.
+
+mod one;
+mod platform;
+mod revise;
+mod selection;
+mod territory;
+
+pub use one::{Operated, Operation, operate};
+pub use platform::{Paused, Resumed, pause_platform, resume_platform};
+pub(super) use revise::update_on;
+pub use revise::{OnPlatform, Outcome, take_down, update};
+pub use selection::{Selection, Tally, count, operate_all, operate_each};
+pub use territory::{restore_territory, take_down_territory};

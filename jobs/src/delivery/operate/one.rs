@@ -1,0 +1,302 @@
+//! One operation on one delivery.
+
+use chrono::{DateTime, Utc};
+use platform_adapters::Evidence;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::{
+    audit::{self, By, Change},
+    delivery::{
+        Event, PRIORITY_EXPEDITED, State, job,
+        outcome::{self, Happened, OutcomeError, keep_evidence},
+        row::{self, Delivery},
+    },
+    queue,
+};
+
+/// What an operator can do to a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// No attempts until it is released.
+    Hold,
+    /// Held no longer.
+    Release,
+    /// Call it off. While an attempt is under way it is stopped, and then looked whether the
+    /// partner has it already.
+    Cancel,
+    /// Do not wait for the next attempt, or the next question to the partner.
+    Retry,
+    /// Hand it over once more, as a new transmission.
+    Redeliver,
+    /// Before the other deliveries to its platform.
+    Expedite,
+}
+
+impl Operation {
+    /// The action's name in the audit.
+    #[must_use]
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Hold => "delivery.hold",
+            Self::Release => "delivery.release",
+            Self::Cancel => "delivery.cancel",
+            Self::Retry => "delivery.retry",
+            Self::Redeliver => "delivery.redeliver",
+            Self::Expedite => "delivery.expedite",
+        }
+    }
+
+    /// The states in which it can be done.
+    #[must_use]
+    pub fn states(self) -> &'static [State] {
+        use State::{Accepted, Failed, Held, Queued, Rejected, Retrying, Sending, Sent, Unknown};
+        match self {
+            Self::Hold => &[Queued, Retrying, Unknown],
+            Self::Release => &[Held],
+            Self::Cancel => &[Queued, Sending, Retrying, Unknown, Held],
+            Self::Retry => &[Queued, Retrying, Unknown, Sent],
+            Self::Redeliver => &[Accepted, Rejected, Failed],
+            Self::Expedite => &[Queued, Retrying, Unknown, Held],
+        }
+    }
+
+    fn event(self) -> Option<Event> {
+        match self {
+            Self::Hold => Some(Event::Hold),
+            Self::Release => Some(Event::Release),
+            Self::Cancel => Some(Event::Cancel),
+            Self::Retry => Some(Event::RetryNow),
+            Self::Redeliver => Some(Event::Redeliver),
+            Self::Expedite => None,
+        }
+    }
+}
+
+/// What an operation came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operated {
+    /// Done; the delivery is now in this state.
+    Changed(&'static str),
+    /// An attempt is under way and is being stopped; what it left at the partner decides.
+    Stopping,
+    /// It cannot be done, for this reason. Nothing has changed.
+    Refused(String),
+}
+
+/// Does something to a delivery. `None`: there is no such delivery.
+///
+/// # Errors
+/// The database's; then nothing has changed.
+pub async fn operate(
+    pool: &PgPool,
+    id: Uuid,
+    operation: Operation,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<Option<Operated>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let operated = operate_in(&mut tx, id, operation, by, now).await?;
+    tx.commit().await?;
+    Ok(operated)
+}
+
+/// [`operate`] in the caller's transaction.
+pub(super) async fn operate_in(
+    conn: &mut PgConnection,
+    id: Uuid,
+    operation: Operation,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<Option<Operated>, sqlx::Error> {
+    let held_job = job::lock(conn, id).await?;
+    let Some(mut delivery) = row::lock(conn, id).await? else {
+        return Ok(None);
+    };
+    let before = shown(&delivery);
+    if !operation.states().contains(&delivery.state) {
+        return Ok(Some(Operated::Refused(refusal(operation, delivery.state))));
+    }
+    let (operated, after) = match operation.event() {
+        None => match job::expedite(conn, id, PRIORITY_EXPEDITED).await? {
+            Some(priority) => {
+                let change = Change {
+                    action: operation.action(),
+                    object_kind: "delivery",
+                    object_id: id.to_string(),
+                    before: Some(json!({"priority": priority})),
+                    after: Some(json!({"priority": PRIORITY_EXPEDITED})),
+                };
+                audit::record(conn, by, &change, now).await?;
+                return Ok(Some(Operated::Changed(delivery.state.as_str())));
+            }
+            None => {
+                return Ok(Some(Operated::Refused(
+                    "it goes first already, or has just been begun".into(),
+                )));
+            }
+        },
+        Some(_) if operation == Operation::Cancel && delivery.state == State::Sending => {
+            if delivery.is_called_off {
+                return Ok(Some(Operated::Refused(
+                    "it is being stopped already".into(),
+                )));
+            }
+            stop(conn, &delivery, held_job, now).await?;
+            let after = json!({
+                "state": delivery.state.as_str(), "transmission": delivery.transmission,
+                "cancel_requested": true,
+            });
+            (Operated::Stopping, after)
+        }
+        Some(event) => {
+            if operation == Operation::Redeliver {
+                if is_superseded(conn, &delivery).await? {
+                    return Ok(Some(Operated::Refused(
+                        "there is a later delivery of this release to this platform; redeliver that one"
+                            .into(),
+                    )));
+                }
+                retransmit(conn, &mut delivery, now).await?;
+            }
+            match apply(conn, &mut delivery, event, now).await? {
+                Ok(state) => (Operated::Changed(state.as_str()), shown(&delivery)),
+                Err(refused) => return Ok(Some(Operated::Refused(refused))),
+            }
+        }
+    };
+    let change = Change {
+        action: operation.action(),
+        object_kind: "delivery",
+        object_id: id.to_string(),
+        before: Some(before),
+        after: Some(after),
+    };
+    audit::record(conn, by, &change, now).await?;
+    Ok(Some(operated))
+}
+
+/// What of a delivery an operation changes.
+fn shown(delivery: &Delivery) -> Value {
+    json!({"state": delivery.state.as_str(), "transmission": delivery.transmission})
+}
+
+/// Applies an operator's event. Where it sets the delivery going, the limits count anew.
+pub(super) async fn apply(
+    conn: &mut PgConnection,
+    delivery: &mut Delivery,
+    event: Event,
+    now: DateTime<Utc>,
+) -> Result<Result<State, String>, sqlx::Error> {
+    let applied = outcome::apply(conn, delivery, event, &Happened::default(), None, now).await;
+    let state = match applied {
+        Ok(state) => state,
+        Err(OutcomeError::Database(error)) => return Err(error),
+        Err(refused) => return Ok(Err(refused.to_string())),
+    };
+    if state == State::Queued {
+        sqlx::query!(
+            r#"update worker.deliveries
+               set attempts_before = attempts, expires_at = null, cancel_requested_at = null
+               where id = $1"#,
+            delivery.id
+        )
+        .execute(conn)
+        .await?;
+    }
+    Ok(Ok(state))
+}
+
+/// Has the attempt under way stopped. Only when its handler has ended does the delivery go on, with
+/// a look at the partner.
+async fn stop(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+    held_job: Option<job::DeliverJob>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update worker.deliveries set cancel_requested_at = $2, updated_at = $2 where id = $1",
+        delivery.id,
+        now,
+    )
+    .execute(&mut *conn)
+    .await?;
+    match held_job {
+        Some(job) if job.is_running => {
+            queue::cancel_running(conn, job.id, now).await?;
+        }
+        // It waits for its next attempt, which finds that it was called off.
+        Some(_) => {}
+        None => {
+            let (platform_id, kind) = (delivery.platform_id, delivery.kind);
+            job::enqueue_deliver(conn, delivery.id, platform_id, kind, now).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn is_superseded(conn: &mut PgConnection, delivery: &Delivery) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from worker.deliveries
+                          where release_id = $1 and platform_id = $2 and revision > $3) as "later!""#,
+        delivery.release_id,
+        delivery.platform_id,
+        i32::try_from(delivery.revision).unwrap_or(i32::MAX),
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Begins a further transmission. What the partner gave for the one before stays as evidence.
+async fn retransmit(
+    conn: &mut PgConnection,
+    delivery: &mut Delivery,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if let Some(receipt) = delivery.receipt.take() {
+        let body = serde_json::to_vec_pretty(&receipt)
+            .map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let kept = Evidence {
+            name: format!("receipt-t{}.json", delivery.transmission),
+            media_type: "application/json".into(),
+            body,
+        };
+        keep_evidence(conn, delivery, &[kept], now).await?;
+    }
+    delivery.transmission += 1;
+    delivery.was_accepted |= delivery.state == State::Accepted;
+    (delivery.started_at, delivery.sent_at, delivery.expires_at) = (None, None, None);
+    sqlx::query!(
+        r#"update worker.deliveries
+           set transmission = $2, was_accepted = $3, receipt = null, started_at = null,
+               sent_at = null
+           where id = $1"#,
+        delivery.id,
+        i32::try_from(delivery.transmission).unwrap_or(i32::MAX),
+        delivery.was_accepted,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Why an operation cannot be done in a state, and what can.
+fn refusal(operation: Operation, state: State) -> String {
+    let instead = match (operation, state) {
+        (Operation::Cancel, State::Sent | State::Accepted) => "take it down instead",
+        (Operation::Cancel, _) => "there is nothing left to call off",
+        (Operation::Hold, State::Sending) => "cancel it, or hold its platform",
+        (Operation::Retry, State::Held) => "release it instead",
+        (Operation::Retry, State::Accepted | State::Rejected | State::Failed) => {
+            "redeliver it instead"
+        }
+        (Operation::Redeliver, State::Canceled) => "schedule the release again",
+        (Operation::Redeliver, _) => "it is still on its way",
+        (_, _) => "nothing was changed",
+    };
+    format!("it is {state}; {instead}")
+}

@@ -1,0 +1,179 @@
+//! What the worker stands on: database, schema, assets, DDEX's schemas.
+
+use std::path::Path;
+
+use jobs::schema;
+use platform_adapters::{ConnectOptions, Fault, ddex, package::AssetStore};
+use sqlx::PgPool;
+
+use super::Finding;
+use crate::{cli, config::Config};
+
+/// The oldest PostgreSQL that the worker's statements are made for.
+const OLDEST_POSTGRES: u32 = 150_000;
+
+/// What platforms are checked with.
+pub(super) struct Environment {
+    pub(super) assets: Option<AssetStore>,
+    pub(super) options: ConnectOptions,
+}
+
+impl Environment {
+    pub(super) fn examine(config: &Config, findings: &mut Vec<Finding>) -> Self {
+        let root = &config.assets.root;
+        let assets = match assets(root) {
+            Ok(store) => {
+                let message = format!("{} can be read", root.display());
+                findings.push(Finding::ok("assets", message));
+                Some(store)
+            }
+            Err(fault) => {
+                findings.push(Finding::fail(
+                    "assets",
+                    fault.message,
+                    "Set assets.root to the directory that releases.artwork and tracks.audio_file \
+                     are paths in, and let the worker's user read it.",
+                ));
+                None
+            }
+        };
+        let ddex_schemas = config.ddex.schemas().and_then(|directory| {
+            let found = ddex::find_schemas(&directory);
+            findings.push(match &found {
+                Ok(_) => Finding::ok("ddex", format!("schemas are in {}", directory.display())),
+                Err(fault) => Finding::fail(
+                    "ddex",
+                    fault.message.clone(),
+                    "Set ddex.schemas to the directory with DDEX's .xsd files, or to nothing.",
+                ),
+            });
+            found.ok()
+        });
+        Self {
+            assets,
+            options: ConnectOptions { ddex_schemas },
+        }
+    }
+}
+
+fn assets(root: &Path) -> Result<AssetStore, Fault> {
+    let store = AssetStore::local(root)?;
+    std::fs::read_dir(root).map_err(|error| {
+        Fault::new(
+            platform_adapters::Code::AssetsUnavailable,
+            format!(
+                "the asset directory {} cannot be read: {error}",
+                root.display()
+            ),
+        )
+    })?;
+    Ok(store)
+}
+
+/// The database, if it can be asked further.
+pub(super) async fn database(
+    config: &Config,
+    connections: u32,
+    findings: &mut Vec<Finding>,
+) -> Option<PgPool> {
+    let url = &config.database.url.0;
+    let pool = match cli::connect(url, "tunemantra-worker check", connections).await {
+        Ok(pool) => pool,
+        Err(failure) => {
+            findings.push(Finding::fail(
+                "database",
+                failure.to_string(),
+                "See that the server runs, and that DATABASE_URL or database.url names it.",
+            ));
+            return None;
+        }
+    };
+    match pool.acquire().await {
+        Ok(connection) => findings.push(server(connection.server_version_num())),
+        Err(error) => {
+            findings.push(Finding::fail(
+                "database",
+                format!("the connection broke: {error}"),
+                "Look at the database server's log.",
+            ));
+            return None;
+        }
+    }
+    schemas(&pool, findings).await;
+    Some(pool)
+}
+
+fn server(version: Option<u32>) -> Finding {
+    match version {
+        Some(version) if version < OLDEST_POSTGRES => Finding::fail(
+            "database",
+            format!("PostgreSQL {} is too old", version / 10_000),
+            "Use PostgreSQL 15 or newer.",
+        ),
+        Some(version) => Finding::ok(
+            "database",
+            format!(
+                "connected; PostgreSQL {}.{}",
+                version / 10_000,
+                version % 10_000
+            ),
+        ),
+        None => Finding::ok("database", "connected"),
+    }
+}
+
+async fn schemas(pool: &PgPool, findings: &mut Vec<Finding>) {
+    match schema::inspect(pool).await {
+        Ok(found) if found.is_empty => {
+            findings.push(Finding::fail(
+                "schema public",
+                "none of the web application's tables is there",
+                "Name the web application's database in DATABASE_URL or database.url, or run \
+                 `tunemantra-worker migrate` to create the tables in this one.",
+            ));
+            return;
+        }
+        Ok(found) if found.differences.is_empty() => findings.push(Finding::ok(
+            "schema public",
+            "the web application's tables have what the worker needs",
+        )),
+        Ok(found) => findings.extend(found.differences.iter().map(|difference| {
+            Finding::fail(
+                "schema public",
+                difference.to_string(),
+                "Bring it to the documented schema, in the web application by its own push.",
+            )
+        })),
+        Err(error) => findings.push(Finding::fail(
+            "schema public",
+            error.to_string(),
+            "Let the worker's role use the schema public and temporary tables.",
+        )),
+    }
+    findings.push(match schema::require_current(pool).await {
+        Ok(()) => Finding::ok("schema worker", "is up to date"),
+        Err(error) => Finding::fail(
+            "schema worker",
+            error.to_string(),
+            "Run `tunemantra-worker migrate`; nothing of the web application's is changed.",
+        ),
+    });
+    match schema::missing_additions(pool).await {
+        Ok(missing) if missing.is_empty() => findings.push(Finding::ok(
+            "indexes",
+            "the worker's indexes on the web application's tables are there",
+        )),
+        Ok(missing) => findings.extend(missing.iter().map(|name| {
+            Finding::warn(
+                "indexes",
+                format!("{name} is missing; the worker is right without it, and slow"),
+                "Run `tunemantra-worker migrate` as the owner of the web application's tables.",
+            )
+        })),
+        Err(error) => findings.push(Finding::fail(
+            "indexes",
+            error.to_string(),
+            "Let the worker's role read PostgreSQL's catalogs.",
+        )),
+    }
+}

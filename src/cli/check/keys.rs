@@ -1,0 +1,79 @@
+//! Which keys of a platform's JSON columns are read, as the settings themselves say.
+
+use platform_adapters::settings::{
+    ApiSpecs, ArtworkRequirements, Credentials, DdexSpecs, FormatSpecs, Limits, PlatformRow,
+    ReceiptPointers, Requirements,
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Visitor, value::Error},
+    forward_to_deserialize_any,
+};
+use serde_json::Value;
+
+/// Every object of the JSON columns, by its path, with its keys.
+pub(super) fn known() -> [(&'static str, &'static [&'static str]); 8] {
+    [
+        ("api_credentials", fields::<Credentials>()),
+        ("requirements", fields::<Requirements>()),
+        ("requirements.artwork", fields::<ArtworkRequirements>()),
+        ("format_specs", fields::<FormatSpecs>()),
+        ("format_specs.limits", fields::<Limits>()),
+        ("format_specs.api", fields::<ApiSpecs>()),
+        ("format_specs.api.receipt", fields::<ReceiptPointers>()),
+        ("format_specs.ddex", fields::<DdexSpecs>()),
+    ]
+}
+
+/// The paths of keys in a row that are not read.
+pub(super) fn unknown(row: &PlatformRow) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for (path, known) in known() {
+        let mut steps = path.split('.');
+        let column = match steps.next() {
+            Some("api_credentials") => row.api_credentials.as_ref().map(|held| &held.0),
+            Some("requirements") => row.requirements.as_ref(),
+            _ => row.format_specs.as_ref(),
+        };
+        let object = steps.fold(column, |value, step| value?.get(step));
+        let keys = object.and_then(Value::as_object).into_iter().flatten();
+        unknown.extend(
+            keys.filter(|(key, _)| !known.contains(&key.as_str()))
+                .map(|(key, _)| format!("{path}.{key}")),
+        );
+    }
+    unknown
+}
+
+/// The names of a structure's fields, as it asks its deserializer for them.
+fn fields<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut fields: &'static [&'static str] = &[];
+    // It is given nothing, and so it fails; only what it asks for matters.
+    let _ = T::deserialize(Asked(&mut fields));
+    fields
+}
+
+struct Asked<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Asked<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        Err(serde::de::Error::custom("only a structure has fields"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}

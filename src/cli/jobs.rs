@@ -1,0 +1,141 @@
+//! `jobs`: those that have died, and giving them another life.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::Subcommand;
+use jobs::{
+    dead,
+    queue::{self, DeadFilter, DeadJob},
+};
+
+use crate::{
+    cli::{
+        EX_NO, Failure,
+        by::{Reason, now},
+        deliveries,
+        table::{json, table, text},
+    },
+    config::Config,
+};
+
+/// Look after jobs: list the dead ones, retry them.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Only those of this kind: deliver, confirm.
+    #[arg(long)]
+    kind: Option<String>,
+    /// Only those of this queue, such as deliver/7.
+    #[arg(long)]
+    queue: Option<String>,
+    /// At most so many, the oldest first.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: u32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List dead jobs that nobody has followed up, the oldest first.
+    Dead {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Retry dead jobs of a kind or a queue.
+    ///
+    /// A job that delivers is retried through its delivery, as `deliveries redeliver` does; any
+    /// other gets all its attempts back.
+    Retry {
+        #[command(flatten)]
+        which: Which,
+        /// Do it; without this they are only counted.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        reason: Reason,
+    },
+}
+
+pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
+    let pool = super::connect(
+        &config.database.url.0,
+        "tunemantra-worker jobs",
+        super::COMMAND_CONNECTIONS,
+    )
+    .await?;
+    let mut out = std::io::stdout().lock();
+    match arguments.command {
+        Command::Dead { which } => {
+            let listed = queue::dead(&pool, &filter(&which)).await?;
+            if which.json {
+                json(&mut out, &listed)?;
+            } else if listed.is_empty() {
+                writeln!(out, "no dead jobs")?;
+            } else {
+                print_list(&mut out, &listed)?;
+            }
+        }
+        Command::Retry { which, yes, reason } => {
+            let by = reason.by()?;
+            if which.kind.is_none() && which.queue.is_none() {
+                return Err(Failure::usage(anyhow::anyhow!("give --kind or --queue")).into());
+            }
+            let listed = queue::dead(&pool, &filter(&which)).await?;
+            if !yes {
+                if which.json {
+                    json(&mut out, &serde_json::json!({"would_change": listed.len()}))?;
+                } else {
+                    writeln!(
+                        out,
+                        "{} dead jobs fit; nothing is changed yet. With --yes they are retried.",
+                        listed.len()
+                    )?;
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
+            let tally = dead::retry(&pool, &listed, &by, now()).await?;
+            deliveries::print_tally(&mut out, &tally, which.json)?;
+            if !tally.refused.is_empty() {
+                return Ok(ExitCode::from(EX_NO));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn filter(which: &Which) -> DeadFilter {
+    DeadFilter {
+        kind: which.kind.clone(),
+        queue: which.queue.clone(),
+        limit: which.limit.into(),
+    }
+}
+
+fn print_list(out: &mut impl std::io::Write, listed: &[DeadJob]) -> anyhow::Result<()> {
+    let rows = listed.iter().map(|one| {
+        [
+            one.id.to_string(),
+            one.queue.clone(),
+            one.kind.clone(),
+            one.attempt.to_string(),
+            one.crashes.to_string(),
+            one.finished_at
+                .map(|at| at.format("%F %T UTC").to_string())
+                .unwrap_or_default(),
+            text(one.fault_code.as_ref()),
+            text(one.fault_message.as_ref()),
+        ]
+    });
+    let head = [
+        "id", "queue", "kind", "attempts", "crashes", "died", "code", "why",
+    ];
+    writeln!(out, "{}", table(head, rows))?;
+    Ok(())
+}

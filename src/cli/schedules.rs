@@ -1,0 +1,151 @@
+//! `schedules`: which there are, calling one off, running one now.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::Subcommand;
+use jobs::schedule::{self, ListFilter, Listed, Rescheduled};
+
+use crate::{
+    cli::{
+        EX_NO, Failure,
+        by::{Reason, now},
+        table::{json, table, text},
+    },
+    config::Config,
+};
+
+/// Look after schedules: list them, call one off, run one now.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List schedules, the latest due first.
+    List {
+        /// Only those in this status: pending, scheduled, processing, completed, partial, failed,
+        /// canceled.
+        #[arg(long)]
+        status: Option<String>,
+        /// Only those of this release.
+        #[arg(long, value_name = "ID")]
+        release: Option<i32>,
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Call a schedule off that has not been taken up. For one that has, see `deliveries cancel`.
+    Cancel {
+        /// The schedule's id.
+        id: i32,
+        #[command(flatten)]
+        reason: Reason,
+    },
+    /// Make a schedule due now.
+    RunNow {
+        /// The schedule's id.
+        id: i32,
+        #[command(flatten)]
+        reason: Reason,
+    },
+}
+
+pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
+    let pool = super::connect(
+        &config.database.url.0,
+        "tunemantra-worker schedules",
+        super::COMMAND_CONNECTIONS,
+    )
+    .await?;
+    let mut out = std::io::stdout().lock();
+    let (id, changed, done) = match arguments.command {
+        Command::List {
+            status,
+            release,
+            limit,
+            json: as_json,
+        } => {
+            let filter = ListFilter {
+                status,
+                release_id: release,
+                limit: limit.into(),
+            };
+            let listed = schedule::list(&pool, &filter).await?;
+            if as_json {
+                json(&mut out, &listed)?;
+            } else if listed.is_empty() {
+                writeln!(out, "no schedules")?;
+            } else {
+                print_list(&mut out, &listed)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Cancel { id, reason } => {
+            let changed = schedule::cancel(&pool, id, &reason.by()?, now()).await?;
+            (id, changed, "is called off")
+        }
+        Command::RunNow { id, reason } => {
+            let changed = schedule::run_now(&pool, id, &reason.by()?, now()).await?;
+            (id, changed, "is due now")
+        }
+    };
+    match changed {
+        Rescheduled::Done => {
+            writeln!(out, "schedule {id} {done}")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Rescheduled::TakenUp(status) => {
+            writeln!(
+                out,
+                "schedule {id} is {status}: it has been taken up or is over; nothing was changed"
+            )?;
+            Ok(ExitCode::from(EX_NO))
+        }
+        Rescheduled::Missing => Err(Failure::missing(format!(
+            "there is no schedule {id}; `schedules list` shows them"
+        ))
+        .into()),
+    }
+}
+
+fn print_list(out: &mut impl std::io::Write, listed: &[Listed]) -> anyhow::Result<()> {
+    let ids = |ids: &[i32]| {
+        let words: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        words.join(" ")
+    };
+    let rows = listed.iter().map(|one| {
+        let failed: Vec<&str> = one
+            .failed_platforms
+            .as_ref()
+            .and_then(|failed| failed.as_object())
+            .map(|failed| failed.keys().map(String::as_str).collect())
+            .unwrap_or_default();
+        [
+            one.id.to_string(),
+            one.release.clone(),
+            text(one.upc.as_ref()),
+            one.scheduled_date.format("%F %T UTC").to_string(),
+            ids(&one.platform_ids),
+            one.status.clone(),
+            ids(one.completed_platform_ids.as_deref().unwrap_or_default()),
+            failed.join(" "),
+        ]
+    });
+    let head = [
+        "id",
+        "release",
+        "upc",
+        "due",
+        "platforms",
+        "status",
+        "completed",
+        "failed",
+    ];
+    writeln!(out, "{}", table(head, rows))?;
+    Ok(())
+}

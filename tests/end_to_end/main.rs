@@ -1,0 +1,20 @@
+//! End-to-end tests of the built program: its commands and its daemon, as processes, against a real
+//! PostgreSQL (`DATABASE_URL`, from `scripts/with-postgres`), OpenSSH's server and an HTTP partner on
+//! loopback. What the crates can show by themselves is tested in the crates.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
+
+mod adopt;
+mod daemon;
+mod demo;
+mod memory;
+mod operate;
+mod processes;
+mod sandbox;
+mod site;
+mod trouble;

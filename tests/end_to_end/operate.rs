@@ -1,0 +1,116 @@
+//! What an operator does with commands while the daemon runs, and what is kept of it.
+
+use platform_adapters::sandbox::Misbehaviours;
+use serde_json::json;
+
+use super::site::Site;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_pauses_holds_releases_and_takes_down() {
+    let site = Site::new().await;
+    let partner = site.http("Fjordwave", Misbehaviours::none()).await;
+    let specs = json!({"confirmation": "status", "api": {"takedown": "/releases?upc={upc}"}});
+    let platform = site
+        .platform("Fjordwave", "api", partner.url(), site.token_file(), specs)
+        .await;
+    let id = platform.to_string();
+    let unexplained = site.cli(&["platforms", "pause", &id]).await;
+    unexplained.expect(64, &["--reason"]);
+    let paused = ["platforms", "pause", &id, "--reason", "they move house"];
+    site.cli(&paused).await.expect(0, &["is paused"]);
+
+    let release = site.scheduled(1..2, &[platform]).await[0];
+    let daemon = site.daemon("daemon.log");
+    site.until_state(release, platform, "queued").await;
+    let hold = [
+        "deliveries",
+        "hold",
+        "--platform",
+        &id,
+        "--reason",
+        "first look at it",
+    ];
+    site.cli(&hold)
+        .await
+        .expect(0, &["1 deliveries fit", "--yes"]);
+    assert_eq!(
+        site.state(release, platform).await.as_deref(),
+        Some("queued")
+    );
+    let everything = ["deliveries", "hold", "--yes", "--reason", "all of it"];
+    site.cli(&everything)
+        .await
+        .expect(64, &["give a condition"]);
+    let hold = [hold.as_slice(), &["--yes"]].concat();
+    site.cli(&hold).await.expect(0, &["done: 1"]);
+    assert_eq!(site.state(release, platform).await.as_deref(), Some("held"));
+
+    let delivery: String = sqlx::query_scalar("select id::text from worker.deliveries")
+        .fetch_one(site.pool())
+        .await
+        .unwrap();
+    let release_it = ["deliveries", "release", &delivery, "--reason", "looked at"];
+    site.cli(&release_it).await.expect(0, &["done: 1"]);
+    site.cli(&release_it)
+        .await
+        .expect(1, &["not done", "it is queued"]);
+    let resume = ["platforms", "resume", &id, "--reason", "they are back"];
+    site.cli(&resume)
+        .await
+        .expect(0, &["was paused and goes on"]);
+    site.until_state(release, platform, "accepted").await;
+    let late = ["deliveries", "cancel", &delivery, "--reason", "too late"];
+    site.cli(&late).await.expect(1, &["take it down instead"]);
+
+    let number = release.to_string();
+    let place = ["--release", &number, "--reason", "rights lost"];
+    let takedown = [["deliveries", "takedown"].as_slice(), &place].concat();
+    site.cli(&takedown).await.expect(0, &["begun"]);
+    let record = "select status::text from distribution_records";
+    while sqlx::query_scalar::<_, String>(record)
+        .fetch_one(site.pool())
+        .await
+        .unwrap()
+        != "canceled"
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    site.cli(&takedown)
+        .await
+        .expect(0, &["nothing to do: the release is not there"]);
+    site.stop(daemon).await;
+
+    let audit = site.cli(&["audit", "--json"]).await;
+    let entries = audit.json();
+    let kept: Vec<(&str, &str)> = entries
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            (
+                entry["action"].as_str().unwrap(),
+                entry["reason"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            ("release.take_down", "rights lost"),
+            ("platform.resume", "they are back"),
+            ("delivery.release", "looked at"),
+            ("delivery.hold", "first look at it"),
+            ("platform.pause", "they move house"),
+        ]
+    );
+    assert!(entries[0]["actor"].as_str().unwrap().starts_with("cli:"));
+    site.cli(&["audit"]).await.expect(0, &["rights lost"]);
+    site.cli(&["schedules", "list"])
+        .await
+        .expect(0, &["completed"]);
+    site.cli(&["jobs", "dead"])
+        .await
+        .expect(0, &["no dead jobs"]);
+    let retry = ["jobs", "retry", "--kind", "deliver", "--reason", "mended"];
+    site.cli(&retry).await.expect(0, &["0 dead jobs fit"]);
+}
