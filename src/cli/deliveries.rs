@@ -1,16 +1,14 @@
 //! `deliveries`: what is on its way, the whole story of one, and what is done to them.
 
+mod acknowledge;
 mod operate;
 mod revise;
+mod show;
 
 use std::{io::Write as _, process::ExitCode};
 
 use clap::Subcommand;
-use jobs::{
-    clock,
-    delivery::{self, Acknowledgement, Filter, Heard, Listed, Operation, State, Story, Word},
-};
-use platform_adapters::{Evidence, Receipt};
+use jobs::delivery::{self, Filter, Listed, Operation, State};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -63,25 +61,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Record what the partner said of a delivery by mail, telephone or in its portal.
-    Acknowledge {
-        /// The delivery's id.
-        id: Uuid,
-        #[command(flatten)]
-        answer: Answer,
-        /// The partner's reason, or where its word stands: it is kept with the delivery.
-        #[arg(long, value_name = "WHY")]
-        reason: String,
-        /// The partner's own id of the release, with --accepted.
-        #[arg(long, value_name = "ID", requires = "accepted")]
-        partner_id: Option<String>,
-        /// Where the release can be seen, with --accepted.
-        #[arg(long, requires = "accepted")]
-        url: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Acknowledge(acknowledge::Arguments),
     /// Print a document kept as evidence, as it was sent or received.
     Evidence {
         /// The delivery's id.
@@ -134,93 +114,6 @@ enum Change {
     },
 }
 
-/// What the partner said.
-#[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
-struct Answer {
-    /// It has taken it.
-    #[arg(long)]
-    accepted: bool,
-    /// It refuses it, for the reason given.
-    #[arg(long)]
-    rejected: bool,
-    /// It never got it: it is sent again. Only where the outcome is unknown.
-    #[arg(long)]
-    absent: bool,
-}
-
-/// Takes down the partner's word. The reason is kept as evidence beside it.
-async fn acknowledge(
-    pool: &PgPool,
-    id: Uuid,
-    answer: &Answer,
-    reason: String,
-    receipt: Receipt,
-) -> anyhow::Result<Heard> {
-    let now = clock::system()();
-    let said = match answer {
-        Answer { accepted: true, .. } => "accepted",
-        Answer { rejected: true, .. } => "rejected",
-        Answer { .. } => "absent",
-    };
-    let document = serde_json::json!({"answer": said, "reason": reason, "recorded_at": now});
-    let word = match said {
-        "accepted" => Word::Accepted(Box::new(Receipt {
-            confirmed: format!("accepted, as recorded by an operator: {reason}"),
-            ..receipt
-        })),
-        "rejected" => Word::Rejected(reason),
-        _ => Word::Absent,
-    };
-    let acknowledgement = Acknowledgement {
-        transmission: None,
-        word,
-        evidence: vec![Evidence {
-            name: "operator-acknowledgement.json".into(),
-            media_type: "application/json".into(),
-            body: serde_json::to_vec(&document)?,
-        }],
-    };
-    let mut tx = pool.begin().await?;
-    let heard = delivery::acknowledge(&mut tx, id, acknowledgement, now).await?;
-    tx.commit().await?;
-    Ok(heard)
-}
-
-fn print_heard(
-    out: &mut impl std::io::Write,
-    id: Uuid,
-    heard: Heard,
-    as_json: bool,
-) -> anyhow::Result<()> {
-    let (word, state) = match heard {
-        Heard::Changed(state) => ("changed", Some(state)),
-        Heard::Repeated => ("repeated", None),
-        Heard::Outdated => ("outdated", None),
-        Heard::OutOfPlace(state) => {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "delivery {id} is {state}: that answer means nothing there; it is kept as evidence"
-            ))
-            .into());
-        }
-        Heard::NoSuchDelivery => {
-            return Err(Failure::missing(format!("there is no delivery {id}")).into());
-        }
-    };
-    if as_json {
-        let state = state.map(State::as_str);
-        return json(
-            out,
-            &serde_json::json!({"delivery": id, "heard": word, "state": state}),
-        );
-    }
-    match state {
-        Some(state) => writeln!(out, "delivery {id} is {state}")?,
-        None => writeln!(out, "delivery {id}: nothing new ({word})")?,
-    }
-    Ok(())
-}
-
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let pool = super::connect(
         &config.database.url.0,
@@ -261,25 +154,10 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             if as_json {
                 json(&mut out, &story)?;
             } else {
-                print_story(&mut out, &story)?;
+                show::print(&mut out, &story)?;
             }
         }
-        Command::Acknowledge {
-            id,
-            answer,
-            reason,
-            partner_id,
-            url,
-            json: as_json,
-        } => {
-            let receipt = Receipt {
-                partner_release_id: partner_id,
-                url,
-                ..Receipt::default()
-            };
-            let heard = acknowledge(&pool, id, &answer, reason, receipt).await?;
-            print_heard(&mut out, id, heard, as_json)?;
-        }
+        Command::Acknowledge(arguments) => acknowledge::run(&mut out, &pool, arguments).await?,
         Command::Evidence { id, name } => {
             let Some(body) = delivery::evidence(&pool, id, &name).await? else {
                 return Err(Failure::missing(format!(
@@ -370,75 +248,5 @@ fn print_list(out: &mut impl std::io::Write, listed: &[Listed]) -> anyhow::Resul
         "last word",
     ];
     writeln!(out, "{}", table(head, rows))?;
-    Ok(())
-}
-
-fn print_story(out: &mut impl std::io::Write, story: &Story) -> anyhow::Result<()> {
-    let one = &story.delivery;
-    writeln!(
-        out,
-        "{} of {:?} (UPC {}) to {} by {}: {}",
-        one.kind,
-        one.release,
-        text(one.upc.as_ref()),
-        one.platform,
-        one.method,
-        one.state
-    )?;
-    if let Some(message) = &one.fault_message {
-        writeln!(out, "  {}: {message}", text(one.fault_code.as_ref()))?;
-        writeln!(out, "  {}", text(one.fault_remedy.as_ref()))?;
-    }
-    if let Some(at) = one.next_attempt_at {
-        writeln!(out, "  next attempt {}", at.format("%F %T UTC"))?;
-    }
-    if let Some(receipt) = &one.receipt {
-        writeln!(out, "  receipt {receipt}")?;
-    }
-    writeln!(out, "\nattempts")?;
-    let rows = story.attempts_made.iter().map(|attempt| {
-        [
-            attempt.number.to_string(),
-            attempt.started_at.format("%F %T UTC").to_string(),
-            attempt
-                .ended_at
-                .map(|at| at.format("%T").to_string())
-                .unwrap_or_default(),
-            text(attempt.outcome.as_ref()),
-            text(attempt.fault_message.as_ref()),
-            attempt.worker.clone(),
-        ]
-    });
-    writeln!(
-        out,
-        "{}",
-        table(
-            ["no", "started", "ended", "outcome", "fault", "worker"],
-            rows
-        )
-    )?;
-    writeln!(out, "\nfiles")?;
-    let rows = story.files.iter().map(|file| {
-        [
-            file.name.clone(),
-            file.size.to_string(),
-            file.sha256.clone(),
-        ]
-    });
-    writeln!(out, "{}", table(["name", "bytes", "sha256"], rows))?;
-    writeln!(
-        out,
-        "\nevidence (print one with `deliveries evidence {} NAME`)",
-        one.id
-    )?;
-    let rows = story.evidence.iter().map(|kept| {
-        [
-            kept.name.clone(),
-            kept.media_type.clone(),
-            kept.bytes.to_string(),
-            kept.created_at.format("%F %T UTC").to_string(),
-        ]
-    });
-    writeln!(out, "{}", table(["name", "type", "bytes", "kept"], rows))?;
     Ok(())
 }

@@ -3,15 +3,18 @@
 
 use chrono::{DateTime, Utc};
 use platform_adapters::{Code, Evidence, Fault, Receipt};
-use sqlx::PgConnection;
+use serde_json::json;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
     Event, State,
     confirm::merged,
+    job, operate,
     outcome::{self, Happened, OutcomeError},
     row,
 };
+use crate::audit::{self, By, Change};
 
 /// What a partner says of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +23,8 @@ pub enum Word {
     Accepted(Box<Receipt>),
     /// Its no, with the reason as it gave it.
     Rejected(String),
-    /// It never got it. Only an outcome that is unknown can be settled so.
+    /// It never got it: it is sent again, or called off where that was asked for. Only an outcome
+    /// that is unknown can be settled so.
     Absent,
 }
 
@@ -66,6 +70,8 @@ pub async fn acknowledge(
         word,
         evidence,
     } = acknowledgement;
+    // The job before the delivery, as an attempt locks them.
+    job::lock(conn, id).await?;
     let Some(mut delivery) = row::lock(conn, id).await? else {
         return Ok(Heard::NoSuchDelivery);
     };
@@ -80,7 +86,8 @@ pub async fn acknowledge(
         Word::Accepted(_) if state == State::Accepted => return Ok(Heard::Repeated),
         Word::Rejected(_) if state == State::Rejected => return Ok(Heard::Repeated),
         Word::Absent if state != State::Unknown => return Ok(Heard::OutOfPlace(state)),
-        Word::Absent => (Event::Release, None, None),
+        Word::Absent if delivery.is_called_off => (Event::Cancel, None, None),
+        Word::Absent => (Event::RetryNow, None, None),
         Word::Accepted(said) => (
             Event::Accepted,
             Some(merged(delivery.receipt.clone(), *said)),
@@ -99,7 +106,9 @@ pub async fn acknowledge(
     };
     match outcome::apply(conn, &mut delivery, event, &happened, None, now).await {
         Ok(state) => {
-            follow_with_jobs(conn, id, state, now).await?;
+            if state == State::Queued {
+                operate::begin_anew(conn, id).await?;
+            }
             Ok(Heard::Changed(state))
         }
         Err(OutcomeError::Refused(_) | OutcomeError::LeaseLost) => Ok(Heard::OutOfPlace(state)),
@@ -107,29 +116,57 @@ pub async fn acknowledge(
     }
 }
 
-/// The delivery's waiting jobs have nothing left to do, or deliver now. A running one notices by
-/// itself when it writes its outcome.
-async fn follow_with_jobs(
-    conn: &mut PgConnection,
+/// Hears an operator who has asked the partner, with a row of the audit. The reason is kept as
+/// evidence.
+///
+/// # Errors
+/// The database's; then nothing has changed.
+pub async fn acknowledge_by_operator(
+    pool: &PgPool,
     id: Uuid,
-    state: State,
+    word: Word,
+    by: &By,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let keys = [format!("deliver/{id}"), format!("confirm/{id}")];
-    sqlx::query!(
-        r#"update worker.jobs set
-               state = case when $2 then 'completed' else 'available' end,
-               finished_at = case when $2 then $3::timestamptz end,
-               run_at = case when $2 then run_at else $3 end
-           where unique_key = any($1) and state in ('available', 'held')"#,
-        &keys,
-        state.is_decided(),
-        now,
-    )
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query!("select pg_notify('worker_jobs', '')")
-        .execute(conn)
-        .await?;
-    Ok(())
+) -> Result<Heard, sqlx::Error> {
+    let said = match &word {
+        Word::Accepted(_) => "accepted",
+        Word::Rejected(_) => "rejected",
+        Word::Absent => "absent",
+    };
+    let document =
+        json!({"answer": said, "reason": by.reason(), "actor": by.actor(), "recorded_at": now});
+    let acknowledgement = Acknowledgement {
+        transmission: None,
+        word,
+        evidence: vec![Evidence {
+            name: "operator-acknowledgement.json".into(),
+            media_type: "application/json".into(),
+            body: document.to_string().into_bytes(),
+        }],
+    };
+    let mut tx = pool.begin().await?;
+    job::lock(&mut tx, id).await?;
+    let Some(before) = row::lock(&mut tx, id).await? else {
+        return Ok(Heard::NoSuchDelivery);
+    };
+    let heard = acknowledge(&mut tx, id, acknowledgement, now).await?;
+    let after = match heard {
+        Heard::Changed(state) => state,
+        _ => before.state,
+    };
+    let change = Change {
+        action: "delivery.acknowledge",
+        object_kind: "delivery",
+        object_id: id.to_string(),
+        before: Some(json!({
+            "state": before.state.as_str(), "transmission": before.transmission,
+            "unknown_since": before.unknown.map(|unknown| unknown.since),
+        })),
+        after: Some(json!({
+            "state": after.as_str(), "transmission": before.transmission, "answer": said,
+        })),
+    };
+    audit::record(&mut tx, by, &change, now).await?;
+    tx.commit().await?;
+    Ok(heard)
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use platform_adapters::package::AssetStore;
 use sqlx::PgPool;
 
-pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge};
+pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge, acknowledge_by_operator};
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
@@ -38,7 +38,7 @@ pub use operate::{
     take_down_territory, update,
 };
 pub use policy::RetryPolicy;
-pub use read::{Attempt, Document, File, Filter, Listed, Story, evidence, list, story};
+pub use read::{Attempt, Document, File, Filter, InDoubt, Listed, Story, evidence, list, story};
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
 pub use updates::{UpdateSettings, start_changed, watch_changes};
 

@@ -120,7 +120,8 @@ pub(crate) async fn lock(
     }))
 }
 
-fn kind(word: &str) -> Result<Kind, sqlx::Error> {
+/// The kind that stands under this word in the column.
+pub(super) fn kind(word: &str) -> Result<Kind, sqlx::Error> {
     [Kind::Insert, Kind::Update, Kind::Takedown]
         .into_iter()
         .find(|kind| kind.as_str() == word)

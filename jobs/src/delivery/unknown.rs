@@ -63,10 +63,16 @@ pub(super) fn laid_out(delivery: &Delivery, package: Option<&Package>, fault: Fa
         at(delivery.started_at),
     );
     let upc = delivery.upc.as_deref().unwrap_or("unknown");
+    let then = if delivery.is_called_off {
+        "--rejected, or --absent to call it off; what is there and must not be is taken down after \
+         --accepted with `deliveries takedown`"
+    } else {
+        "--rejected, or --absent to send it again"
+    };
     let remedy = format!(
         "Ask {} whether it has UPC {upc} under the key {} or in the folder {}, complete. Then record \
          its answer: `tunemantra-worker deliveries acknowledge {} --reason WHY` with --accepted, \
-         --rejected, or --absent to send it again.",
+         {then}.",
         delivery.platform_name,
         handover.key(),
         handover.timestamp(),
