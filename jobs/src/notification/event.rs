@@ -46,6 +46,8 @@ events! {
     DeliverySilent, "delivery.silent";
     /// Nothing is sent to a platform until an operator resumes it.
     PlatformPaused, "platform.paused";
+    /// An operator tries the channels.
+    WorkerTest, "worker.test";
 }
 
 impl Event {

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{Event, notify::Told};
+use super::{Event, digest::Gathered, notify::Told};
+
+/// Gathered notifications that a mail names; of the others it gives the number.
+const NAMED: usize = 50;
 
 /// The subject, one line.
 pub(super) fn subject(told: &Told) -> String {
@@ -23,6 +26,7 @@ pub(super) fn subject(told: &Told) -> String {
         Event::DeliveryContradicted => format!("{platform} contradicts itself about {release}"),
         Event::DeliverySilent => format!("{platform} is silent about {release}"),
         Event::PlatformPaused => format!("Nothing is sent to {platform} any more"),
+        Event::WorkerTest => "A test of tunemantra-worker".to_owned(),
     };
     line.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -30,7 +34,7 @@ pub(super) fn subject(told: &Told) -> String {
 }
 
 /// The text below the subject.
-pub(super) fn body(told: &Told) -> String {
+pub(super) fn body(told: &Told, others: &[Gathered]) -> String {
     let mut lines = subject(told);
     lines.push_str(".\n\n");
     if told.event.is_of_schedule() {
@@ -38,9 +42,33 @@ pub(super) fn body(told: &Told) -> String {
     } else {
         delivery(&mut lines, &told.payload);
     }
+    gathered(&mut lines, others);
     // Writing to a String cannot fail.
     let _ = write!(lines, "\n{} {}\n", told.event.as_str(), told.subject);
     lines
+}
+
+/// What else of the kind has come since the last mail.
+fn gathered(lines: &mut String, others: &[Gathered]) {
+    if others.is_empty() {
+        return;
+    }
+    let _ = writeln!(lines, "\n{} more of the same kind:", others.len());
+    for one in others.iter().take(NAMED) {
+        let release = quoted(one.payload.pointer("/release/title"));
+        let upc = one.payload.pointer("/release/upc").and_then(Value::as_str);
+        let _ = write!(lines, "- {release} (UPC {})", upc.unwrap_or("unknown"));
+        let _ = match one.payload.get("delivery").and_then(Value::as_str) {
+            Some(id) => writeln!(lines, ", delivery {id}"),
+            None => writeln!(lines),
+        };
+    }
+    if let Some(unnamed) = others.len().checked_sub(NAMED).filter(|left| *left > 0) {
+        let _ = writeln!(
+            lines,
+            "- and {unnamed} others: tunemantra-worker notifications list"
+        );
+    }
 }
 
 fn schedule(lines: &mut String, payload: &Value) {

@@ -11,8 +11,10 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use super::{
-    Event, MailSettings, letter,
-    notify::{Problem, Told},
+    Event, MailSettings,
+    digest::Gathered,
+    letter,
+    notify::{Again, Problem, Told},
     webhook::chain,
 };
 
@@ -82,15 +84,25 @@ impl Mail {
             recipients.push(To::Owner);
         }
         if self.settings.operator_events.contains(&event) {
-            recipients.extend(self.operators.iter().cloned().map(To::Operator));
+            recipients.extend(self.operators());
         }
         recipients
     }
 
-    /// Sends a mail. `owner` is the address of the schedule's user.
+    pub(super) fn operators(&self) -> impl Iterator<Item = To> {
+        self.operators.iter().cloned().map(To::Operator)
+    }
+
+    /// Seconds in which an operator gets one mail of a topic.
+    pub(super) fn gather_s(&self) -> u32 {
+        self.settings.gather_s
+    }
+
+    /// Sends a mail that tells of `others` too. `owner` is the address of the release's owner.
     pub(super) async fn send(
         &self,
         told: &Told,
+        others: &[Gathered],
         to: &To,
         owner: Option<&str>,
     ) -> Result<(), Problem> {
@@ -98,25 +110,33 @@ impl Mail {
             To::Operator(mailbox) => mailbox.clone(),
             To::Owner => {
                 let address =
-                    owner.ok_or_else(|| Problem::lasting("the user is not there any more"))?;
+                    owner.ok_or_else(|| Problem::lasting("the owner is not there any more"))?;
                 let address: Address = address
                     .parse()
-                    .map_err(|error| Problem::lasting(format!("the user's address: {error}")))?;
+                    .map_err(|error| Problem::lasting(format!("the owner's address: {error}")))?;
                 Mailbox::new(None, address)
             }
         };
-        let message = self.message(told, recipient)?;
+        let message = self.message(told, others, recipient)?;
         self.transport()?
             .send(message)
             .await
             .map(drop)
             .map_err(|error| Problem {
-                is_lasting: error.is_permanent(),
+                again: match error.is_permanent() {
+                    true => Again::Never,
+                    false => Again::Later,
+                },
                 text: chain(&error),
             })
     }
 
-    fn message(&self, told: &Told, recipient: Mailbox) -> Result<Message, Problem> {
+    fn message(
+        &self,
+        told: &Told,
+        others: &[Gathered],
+        recipient: Mailbox,
+    ) -> Result<Message, Problem> {
         // The same at every try, so that a mail server can tell a repetition.
         let id = format!("<{}@{}>", told.id, self.from.email.domain());
         Message::builder()
@@ -126,7 +146,7 @@ impl Mail {
             .message_id(Some(id))
             .date(told.created_at.into())
             .header(ContentType::TEXT_PLAIN)
-            .body(letter::body(told))
+            .body(letter::body(told, others))
             .map_err(|error| Problem::lasting(format!("the mail cannot be written: {error}")))
     }
 

@@ -3,18 +3,23 @@
 //! webhook, by mail, or as a support ticket. What happened, and whether it is worth telling, is the
 //! business of whoever raises it.
 
+mod channels;
+mod digest;
 mod event;
 mod letter;
 mod mail;
 mod notify;
+mod operate;
 mod outbox;
 mod settings;
 mod ticket;
 mod webhook;
 
+pub use channels::Channels;
 pub use event::Event;
 pub use mail::Security;
-pub use notify::{Channels, Notify, Services};
+pub use notify::{Notify, Services};
+pub use operate::{Filter, Listed, Remedied, Remedy, Send, Story, list, remedy, story};
 pub(crate) use outbox::schedules_decided;
 pub use outbox::{Notice, raise};
 pub use settings::{InvalidSettings, MailSettings, Secret, Settings, WebhookSettings};

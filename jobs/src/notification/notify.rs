@@ -1,6 +1,6 @@
 //! The job that sends a notification to every channel that wants it, each until it has been taken.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
@@ -10,13 +10,15 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    Event, Settings,
-    mail::{Mail, To},
+    Channels, Event,
+    channels::Channel,
+    digest,
+    mail::To,
     ticket,
-    webhook::Webhook,
 };
 use crate::{
     clock::Clock,
+    database::storable,
     queue::{Done, Job, JobFault, Lease, Outcome},
 };
 
@@ -33,77 +35,12 @@ pub struct Services {
     pub channels: Channels,
 }
 
-/// Who is told what, as configured.
-pub struct Channels {
-    webhooks: Vec<Webhook>,
-    mail: Option<Mail>,
-    tickets: bool,
-}
-
-impl Channels {
-    /// The channels of the configuration.
-    ///
-    /// # Errors
-    /// A sentence that names the channel that cannot be used.
-    pub fn new(settings: &Settings) -> Result<Self, String> {
-        settings.validate().map_err(|error| error.to_string())?;
-        let timeout = Duration::from_secs(settings.timeout_s);
-        let webhook = |webhook: &super::WebhookSettings| {
-            Webhook::new(webhook.clone(), settings.allow_private_addresses, timeout)
-        };
-        Ok(Self {
-            webhooks: settings
-                .webhooks
-                .iter()
-                .map(webhook)
-                .collect::<Result<_, _>>()?,
-            mail: Mail::new(&settings.mail, timeout)?,
-            tickets: settings.support_tickets,
-        })
-    }
-
-    fn of(&self, event: Event) -> Vec<Channel<'_>> {
-        let mut channels: Vec<_> = self
-            .webhooks
-            .iter()
-            .filter(|webhook| webhook.wants(event))
-            .map(Channel::Webhook)
-            .collect();
-        if let Some(mail) = &self.mail {
-            channels.extend(
-                mail.recipients_of(event)
-                    .into_iter()
-                    .map(|to| Channel::Mail(mail, to)),
-            );
-        }
-        if self.tickets && ticket::wants(event) {
-            channels.push(Channel::Ticket);
-        }
-        channels
-    }
-}
-
-enum Channel<'a> {
-    Webhook(&'a Webhook),
-    Mail(&'a Mail, To),
-    Ticket,
-}
-
-impl Channel<'_> {
-    fn name(&self) -> String {
-        match self {
-            Self::Webhook(webhook) => webhook.channel(),
-            Self::Mail(_, to) => to.channel(),
-            Self::Ticket => ticket::CHANNEL.to_owned(),
-        }
-    }
-}
-
 /// A notification as it stands in the outbox.
 pub(super) struct Told {
     pub(super) id: Uuid,
     pub(super) event: Event,
     pub(super) subject: String,
+    pub(super) topic: String,
     pub(super) payload: Value,
     pub(super) created_at: DateTime<Utc>,
 }
@@ -118,32 +55,42 @@ impl Told {
         })
     }
 
-    /// The schedule that it tells of, and its user.
+    /// The schedule that it tells of, and the owner of its release.
     pub(super) fn schedule(&self) -> Option<(i32, i32)> {
         let number = |key: &str| i32::try_from(self.payload.get(key)?.as_i64()?).ok();
-        Some((number("schedule")?, number("user")?))
+        Some((number("schedule")?, number("owner")?))
     }
 }
 
-/// Why a channel did not take a notification.
+/// Why a channel has not taken a notification.
 pub(super) struct Problem {
     pub(super) text: String,
+    pub(super) again: Again,
+}
+
+/// What follows from a problem.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It may pass: the notification is sent again after a while.
+    Later,
+    /// It is no fault: the channel gathers what comes until then.
+    At(DateTime<Utc>),
     /// Trying again would change nothing.
-    pub(super) is_lasting: bool,
+    Never,
 }
 
 impl Problem {
     pub(super) fn passing(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
-            is_lasting: false,
+            again: Again::Later,
         }
     }
 
     pub(super) fn lasting(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
-            is_lasting: true,
+            again: Again::Never,
         }
     }
 }
@@ -179,35 +126,34 @@ impl Job for Notify {
             settle(&mut conn, told.id, "unaddressed", (services.clock)()).await?;
             return Ok(Done::Complete);
         }
-        let taken = sqlx::query_scalar!(
-            r#"select channel from worker.notification_sends
-               where notification_id = $1 and delivered_at is not null"#,
-            told.id
-        )
-        .fetch_all(&services.pool)
-        .await?;
-        let waiting = channels
-            .iter()
-            .filter(|channel| !taken.contains(&channel.name()));
-        let sends = waiting.map(|channel| send(&services, &told, channel));
-        let problems: Vec<Problem> = join_all(sends)
-            .await
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
-        if problems.is_empty() {
-            delivered(&services, &told).await?;
-            return Ok(Done::Complete);
+        let known = known(&services.pool, told.id).await?;
+        let mut problems = Vec::new();
+        let mut waiting = Vec::new();
+        for channel in &channels {
+            match known.get(&channel.name()) {
+                Some(Known::Taken) => {}
+                Some(Known::GivenUp(problem)) => problems.push(Problem::lasting(problem.clone())),
+                None => waiting.push(channel),
+            }
         }
-        let message = problems
-            .iter()
-            .map(|problem| problem.text.as_str())
-            .collect::<Vec<_>>();
-        let (code, message) = ("notification_undelivered", message.join("; "));
-        Err(match problems.iter().all(|problem| problem.is_lasting) {
-            true => JobFault::dead(code, message),
-            false => JobFault::retry(code, message),
-        })
+        let sends = waiting
+            .into_iter()
+            .map(|channel| send(&services, &told, channel));
+        problems.extend(join_all(sends).await.into_iter().filter_map(Result::err));
+        // Mail to operators that is gathered keeps nobody else from having been told.
+        let is_gathered = |problem: &Problem| matches!(problem.again, Again::At(_));
+        if problems.len() < channels.len() && problems.iter().all(is_gathered) {
+            let mut conn = services.pool.acquire().await?;
+            mark_schedule(&mut conn, &told, (services.clock)()).await?;
+        }
+        match fault(&problems) {
+            Some(fault) => Err(fault),
+            None => {
+                let mut conn = services.pool.acquire().await?;
+                settle(&mut conn, told.id, "delivered", (services.clock)()).await?;
+                Ok(Done::Complete)
+            }
+        }
     }
 
     async fn decided_by_queue(
@@ -226,10 +172,70 @@ impl Job for Notify {
     }
 }
 
+/// What follows for the job from what the channels said; `None`: they have all taken it.
+fn fault(problems: &[Problem]) -> Option<JobFault> {
+    let texts = |again: fn(Again) -> bool| {
+        let texts = problems.iter().filter(|problem| again(problem.again));
+        let texts: Vec<&str> = texts.map(|problem| problem.text.as_str()).collect();
+        texts.join("; ")
+    };
+    let soonest = problems.iter().filter_map(|problem| match problem.again {
+        Again::At(at) => Some(at),
+        Again::Later | Again::Never => None,
+    });
+    let is_passing = problems.iter().any(|one| one.again == Again::Later);
+    match (is_passing, soonest.min()) {
+        (true, _) => {
+            let message = texts(|again| again == Again::Later);
+            Some(JobFault::retry("notification_undelivered", message))
+        }
+        (false, Some(at)) => Some(JobFault::Snooze {
+            at,
+            code: "notification_gathered".into(),
+            message: texts(|again| matches!(again, Again::At(_))),
+        }),
+        (false, None) if problems.is_empty() => None,
+        (false, None) => {
+            let message = texts(|again| again == Again::Never);
+            Some(JobFault::dead("notification_undelivered", message))
+        }
+    }
+}
+
+/// What a channel has made of a notification.
+enum Known {
+    Taken,
+    GivenUp(String),
+}
+
+/// The channels that are through with a notification.
+async fn known(pool: &PgPool, id: Uuid) -> Result<HashMap<String, Known>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select channel, delivered_at is not null as "is_taken!",
+               coalesce(problem, '') as "problem!"
+           from worker.notification_sends
+           where notification_id = $1 and (delivered_at is not null or given_up_at is not null)"#,
+        id
+    )
+    .fetch_all(pool)
+    .await?;
+    let known = |is_taken: bool, channel: &str, problem: &str| match is_taken {
+        true => Known::Taken,
+        false => Known::GivenUp(format!("{channel}: {problem}")),
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let known = known(row.is_taken, &row.channel, &row.problem);
+            (row.channel, known)
+        })
+        .collect())
+}
+
 /// `None`: it is settled, gone, or of an event that only a newer version of the worker knows.
 async fn load(pool: &PgPool, id: Uuid) -> Result<Option<Told>, JobFault> {
     let row = sqlx::query!(
-        r#"select id, event, subject, payload, created_at from worker.notifications
+        r#"select id, event, subject, topic, payload, created_at from worker.notifications
            where id = $1 and state = 'pending'"#,
         id
     )
@@ -244,6 +250,7 @@ async fn load(pool: &PgPool, id: Uuid) -> Result<Option<Told>, JobFault> {
             id: row.id,
             event,
             subject: row.subject,
+            topic: row.topic,
             payload: row.payload,
             created_at: row.created_at,
         })
@@ -258,21 +265,26 @@ async fn send(services: &Services, told: &Told, channel: &Channel<'_>) -> Result
     let name = channel.name();
     let sent = match channel {
         Channel::Webhook(webhook) => webhook.send(told, now).await,
-        Channel::Mail(mail, to) => {
+        Channel::Mail(mail, to @ To::Owner) => {
             let owner = owner_address(&services.pool, told).await?;
-            mail.send(told, to, owner.as_deref()).await
+            mail.send(told, &[], to, owner.as_deref()).await
         }
-        // In one transaction with its record: a ticket is opened once.
-        Channel::Ticket => return open_ticket(services, told, &name, now).await,
+        // These two are written down together with what is done.
+        Channel::Mail(mail, to) => digest::send(services, told, mail, to, now).await,
+        Channel::Ticket => open_ticket(services, told, &name, now).await,
     };
-    let problem = sent.as_ref().err().map(|problem| problem.text.as_str());
-    let mut conn = services.pool.acquire().await?;
-    record(&mut conn, told.id, &name, problem, now).await?;
+    let problem = sent.as_ref().err();
+    if problem.is_none_or(|problem| !matches!(problem.again, Again::At(_))) {
+        let mut conn = services.pool.acquire().await?;
+        record(&mut conn, told.id, &name, problem, now).await?;
+    }
     sent.map_err(|problem| {
-        tracing::warn!(
-            notification.id = %told.id, notification.event = told.event.as_str(), channel = name,
-            "not told: {}", problem.text
-        );
+        if !matches!(problem.again, Again::At(_)) {
+            tracing::warn!(
+                notification.id = %told.id, notification.event = told.event.as_str(),
+                channel = name, "not told: {}", problem.text
+            );
+        }
         Problem {
             text: format!("{name}: {}", problem.text),
             ..problem
@@ -289,32 +301,35 @@ async fn open_ticket(
     let mut tx = services.pool.begin().await?;
     let is_new = record(&mut tx, told.id, channel, None, now).await?;
     if is_new && !ticket::open(&mut tx, told, now).await? {
-        return Err(Problem::lasting("ticket: the user is not there any more"));
+        return Err(Problem::lasting("the owner is not there any more"));
     }
     tx.commit().await?;
     Ok(())
 }
 
-/// False: the channel had taken it before.
-async fn record(
+/// Writes down what a channel said. False: it had taken it before.
+pub(super) async fn record(
     conn: &mut PgConnection,
     notification: Uuid,
     channel: &str,
-    problem: Option<&str>,
+    problem: Option<&Problem>,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
+    let text = problem.map(|problem| storable(&problem.text));
     let written = sqlx::query!(
         r#"insert into worker.notification_sends as known
-               (notification_id, channel, delivered_at, problem)
-           values ($1, $2, case when $3::text is null then $4::timestamptz end, $3)
+               (notification_id, channel, delivered_at, given_up_at, problem)
+           values ($1, $2, case when $3::text is null then $4::timestamptz end,
+                   case when $5 then $4 end, $3)
            on conflict (notification_id, channel) do update
                set tries = known.tries + 1, delivered_at = excluded.delivered_at,
-                   problem = excluded.problem
+                   given_up_at = excluded.given_up_at, problem = excluded.problem
                where known.delivered_at is null"#,
         notification,
         channel,
-        problem.map(|text| text.replace('\0', "\u{fffd}")),
+        text.as_deref(),
         now,
+        problem.is_some_and(|problem| problem.again == Again::Never),
     )
     .execute(conn)
     .await?;
@@ -322,30 +337,32 @@ async fn record(
 }
 
 async fn owner_address(pool: &PgPool, told: &Told) -> Result<Option<String>, sqlx::Error> {
-    let Some((_, user)) = told.schedule() else {
+    let Some((_, owner)) = told.schedule() else {
         return Ok(None);
     };
-    sqlx::query_scalar!("select email from public.users where id = $1", user)
+    sqlx::query_scalar!("select email from public.users where id = $1", owner)
         .fetch_optional(pool)
         .await
 }
 
-/// Every channel has it: the schedule's `notification_sent` says so.
-async fn delivered(services: &Services, told: &Told) -> Result<(), sqlx::Error> {
-    let now = (services.clock)();
-    let mut tx = services.pool.begin().await?;
-    settle(&mut tx, told.id, "delivered", now).await?;
-    if let Some((schedule, _)) = told.schedule() {
-        sqlx::query!(
-            r#"update public.scheduled_distributions set notification_sent = true, updated_at = $2
-               where id = $1"#,
-            schedule,
-            now.naive_utc(),
-        )
-        .execute(&mut *tx)
-        .await?;
-    }
-    tx.commit().await
+/// The schedule's `notification_sent` says that people were told of it.
+async fn mark_schedule(
+    conn: &mut PgConnection,
+    told: &Told,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let Some((schedule, _)) = told.schedule() else {
+        return Ok(());
+    };
+    sqlx::query!(
+        r#"update public.scheduled_distributions set notification_sent = true, updated_at = $2
+           where id = $1 and notification_sent is distinct from true"#,
+        schedule,
+        now.naive_utc(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 async fn settle(

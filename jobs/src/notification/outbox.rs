@@ -21,6 +21,16 @@ pub struct Notice {
     pub once: Option<String>,
 }
 
+impl Notice {
+    /// What it is gathered with.
+    fn topic(&self) -> String {
+        match self.payload.pointer("/platform/id") {
+            Some(platform) => format!("{}/{platform}", self.event.as_str()),
+            None => self.event.as_str().to_owned(),
+        }
+    }
+}
+
 /// Puts notices into the outbox.
 ///
 /// # Errors
@@ -35,15 +45,17 @@ pub async fn raise(
     }
     let events: Vec<&str> = notices.iter().map(|n| n.event.as_str()).collect();
     let subjects: Vec<&str> = notices.iter().map(|n| n.subject.as_str()).collect();
+    let topics: Vec<String> = notices.iter().map(Notice::topic).collect();
     let payloads: Vec<&Value> = notices.iter().map(|n| &n.payload).collect();
     let keys: Vec<Option<&str>> = notices.iter().map(|n| n.once.as_deref()).collect();
     let raised = sqlx::query_scalar!(
-        r#"insert into worker.notifications (event, subject, payload, once_key, created_at)
-           select *, $5 from unnest($1::text[], $2::text[], $3::jsonb[], $4::text[])
+        r#"insert into worker.notifications (event, subject, topic, payload, once_key, created_at)
+           select *, $6 from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[])
            on conflict (once_key) do nothing
            returning id"#,
         &events as _,
         &subjects as _,
+        &topics as _,
         &payloads as _,
         &keys as _,
         now,
@@ -63,10 +75,11 @@ pub(crate) async fn schedules_decided(
         return Ok(());
     }
     let raised = sqlx::query_scalar!(
-        r#"insert into worker.notifications (event, subject, payload, created_at)
-           select 'schedule.' || s.status, 'schedule/' || s.id,
+        r#"insert into worker.notifications (event, subject, topic, payload, created_at)
+           select 'schedule.' || s.status, 'schedule/' || s.id, 'schedule.' || s.status,
                jsonb_build_object(
-                   'schedule', s.id, 'user', s.user_id, 'status', s.status,
+                   'schedule', s.id, 'owner', r.user_id, 'scheduled_by', s.user_id,
+                   'status', s.status,
                    'due', to_char(s.scheduled_date, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                    'release', jsonb_build_object('id', r.id, 'title', r.title, 'upc', r.upc),
                    'completed', coalesce((
@@ -93,15 +106,19 @@ pub(crate) async fn schedules_decided(
     enqueue(conn, &raised, now).await
 }
 
-async fn enqueue(
+/// A job for each. One that has an unfinished job keeps it.
+pub(super) async fn enqueue(
     conn: &mut PgConnection,
     raised: &[Uuid],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let jobs: Vec<NewJob> = raised
         .iter()
-        .map(|&notification| NewJob::new(QUEUE, &Notify { notification }, now))
-        .collect::<Result<_, _>>()
+        .map(|&notification| {
+            let job = NewJob::new(QUEUE, &Notify { notification }, now)?;
+            Ok(job.unique(format!("notify/{notification}")))
+        })
+        .collect::<Result<_, serde_json::Error>>()
         .map_err(|error| sqlx::Error::Encode(error.into()))?;
     queue::enqueue(conn, &jobs).await?;
     Ok(())

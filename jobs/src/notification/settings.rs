@@ -11,11 +11,14 @@ use url::Url;
 
 use super::{Event, Security};
 
+/// Seconds: what a receiver may take at most, so that a round ends before the job is stopped.
+const LONGEST_TIMEOUT_S: u64 = 120;
+
 /// `[notifications]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// A schedule that ends with platforms failed opens a support ticket for its user.
+    /// A schedule that ends with platforms failed opens a support ticket for the release's owner.
     pub support_tickets: bool,
     /// Seconds that a receiver may take to answer.
     pub timeout_s: u64,
@@ -108,7 +111,10 @@ pub struct MailSettings {
     pub operators: Vec<String>,
     /// What operators get.
     pub operator_events: Vec<Event>,
-    /// What a schedule's user gets; events of schedules only.
+    /// Seconds in which an operator gets one mail of an event and a platform; what comes in that time
+    /// is told together in the next one. 0: a mail for each.
+    pub gather_s: u32,
+    /// What the owner of a schedule's release gets; events of schedules only.
     pub owner_events: Vec<Event>,
 }
 
@@ -123,6 +129,8 @@ impl Default for MailSettings {
             from: String::new(),
             operators: Vec::new(),
             operator_events: vec![
+                Event::SchedulePartial,
+                Event::ScheduleFailed,
                 Event::DeliveryHeld,
                 Event::DeliveryUnknown,
                 Event::DeliveryLate,
@@ -130,6 +138,7 @@ impl Default for MailSettings {
                 Event::DeliverySilent,
                 Event::PlatformPaused,
             ],
+            gather_s: 3600,
             owner_events: vec![
                 Event::ScheduleCompleted,
                 Event::SchedulePartial,
@@ -151,8 +160,8 @@ impl Settings {
     /// The first thing that is wrong.
     pub fn validate(&self) -> Result<(), InvalidSettings> {
         let wrong = |problem: String| Err(InvalidSettings(problem));
-        if self.timeout_s == 0 {
-            return wrong("timeout_s must be at least 1".into());
+        if !(1..=LONGEST_TIMEOUT_S).contains(&self.timeout_s) {
+            return wrong(format!("timeout_s must be from 1 to {LONGEST_TIMEOUT_S}"));
         }
         let mut names = HashSet::new();
         for webhook in &self.webhooks {

@@ -1,4 +1,4 @@
-//! Support tickets: a schedule that ends with platforms failed opens one for its user, with an
+//! Support tickets: a schedule that ends with platforms failed opens one for the release's owner, with an
 //! internal message that holds the evidence for whoever takes it up.
 
 use std::fmt::Write as _;
@@ -22,13 +22,13 @@ pub(super) fn wants(event: Event) -> bool {
     matches!(event, Event::SchedulePartial | Event::ScheduleFailed)
 }
 
-/// Opens the ticket. False: there is no user to open it for any more.
+/// Opens the ticket. False: there is no owner to open it for any more.
 pub(super) async fn open(
     conn: &mut PgConnection,
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
-    let Some((schedule, user)) = told.schedule() else {
+    let Some((schedule, owner)) = told.schedule() else {
         return Ok(false);
     };
     let subject: String = letter::subject(told).chars().take(SUBJECT_CHARS).collect();
@@ -41,9 +41,9 @@ pub(super) async fn open(
                (user_id, subject, description, priority, category, created_at, updated_at)
            select id, $2, $3, $4, 'distribution', $5, $5 from public.users where id = $1
            returning id"#,
-        user,
+        owner,
         subject,
-        letter::body(told),
+        letter::body(told, &[]),
         priority,
         now.naive_utc(),
     )
@@ -58,7 +58,7 @@ pub(super) async fn open(
                (ticket_id, user_id, message, attachments, is_internal, created_at)
            values ($1, $2, $3, $4, true, $5)"#,
         ticket,
-        user,
+        owner,
         evidence.text,
         json!(evidence.documents),
         now.naive_utc(),
