@@ -11,12 +11,13 @@ use anyhow::{Context as _, bail, ensure};
 use jobs::{
     catalog::Withholding,
     delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy, UpdateSettings},
+    notification,
     queue::{
         self,
         circuit::CircuitPolicy,
         cron::{Entry, Schedule},
     },
-    notification, retention,
+    retention,
     schedule::PollSettings,
 };
 use serde::Deserialize;

@@ -57,11 +57,13 @@ async fn retry_one(
     if job.kind == Notify::KIND
         && let Ok(Notify { notification: id }) = serde_json::from_value(job.arguments.clone())
     {
-        return Ok(match notification::remedy(pool, id, Remedy::Retry, by, now).await? {
-            Remedied::Done => Ok(()),
-            Remedied::Refused(state) => Err(format!("its notification {id} is {state}")),
-            Remedied::Missing => Err(format!("its notification {id} is not there any more")),
-        });
+        return Ok(
+            match notification::remedy(pool, id, Remedy::Retry, by, now).await? {
+                Remedied::Done => Ok(()),
+                Remedied::Refused(state) => Err(format!("its notification {id} is {state}")),
+                Remedied::Missing => Err(format!("its notification {id} is not there any more")),
+            },
+        );
     }
     let mut tx = pool.begin().await?;
     let is_retried = queue::retry_dead(&mut tx, job.id, by, now).await?;

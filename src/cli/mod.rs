@@ -8,6 +8,7 @@ mod deliveries;
 mod demo;
 mod jobs;
 mod migrate;
+mod notifications;
 mod platforms;
 mod retention;
 mod run;
@@ -73,6 +74,7 @@ enum Command {
     Schedules(schedules::Arguments),
     Jobs(jobs::Arguments),
     Audit(audit::Arguments),
+    Notifications(notifications::Arguments),
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
@@ -268,6 +270,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
+            Command::Notifications(arguments) => notifications::run(arguments, &config).await,
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.

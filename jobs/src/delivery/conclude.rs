@@ -13,8 +13,7 @@ use super::{
     attempt::{Begun, Made, Progress},
     job,
     outcome::{self, Happened, Late, OutcomeError, after},
-    partner,
-    row, unknown,
+    partner, row, unknown,
 };
 use crate::{
     catalog::Withheld,

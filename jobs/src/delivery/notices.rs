@@ -41,7 +41,9 @@ fn worth_telling(
         (State::Rejected, _) => Some(Told::DeliveryRejected),
         (State::Held, Event::Faulted { .. }) => Some(Told::DeliveryHeld),
         (State::Unknown, _) if next == Next::Hold => Some(Told::DeliveryUnknown),
-        (State::Retrying | State::Unknown, _) if happened.late.is_some() => Some(Told::DeliveryLate),
+        (State::Retrying | State::Unknown, _) if happened.late.is_some() => {
+            Some(Told::DeliveryLate)
+        }
         _ => None,
     };
     let silent = (state == State::Sent && happened.is_silent).then_some(Told::DeliverySilent);

@@ -212,11 +212,7 @@ pub async fn story(pool: &PgPool, id: Uuid) -> Result<Option<Story>, sqlx::Error
     }))
 }
 
-async fn in_doubt(
-    pool: &PgPool,
-    id: Uuid,
-    files: &[File],
-) -> Result<Option<InDoubt>, sqlx::Error> {
+async fn in_doubt(pool: &PgPool, id: Uuid, files: &[File]) -> Result<Option<InDoubt>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select kind, revision, transmission, started_at, unknown_since as "since!",
                coalesce(unknown_reason, '') as "last_step!",

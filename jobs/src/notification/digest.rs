@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -37,13 +37,25 @@ pub(super) async fn send(
         return mail.send(told, &[], to, None).await;
     }
     let channel = to.channel();
+    // One connection at a time: with two, many at once would wait for each other's.
+    sqlx::query!(
+        r#"insert into worker.notification_digests (channel, topic) values ($1, $2)
+           on conflict (channel, topic) do nothing"#,
+        channel,
+        told.topic,
+    )
+    .execute(&services.pool)
+    .await?;
     let mut tx = services.pool.begin().await?;
-    let until = match last(&services.pool, &mut tx, &channel, &told.topic).await? {
+    let until = match last(&mut tx, &channel, &told.topic).await? {
         Last::At(told_at) => told_at + TimeDelta::seconds(mail.gather_s().into()),
         Last::Never => now,
         Last::UnderWay => now + UNDER_WAY,
     };
     if now < until {
+        if is_told(&mut tx, told.id, &channel).await? {
+            return Ok(());
+        }
         return Err(Problem {
             text: format!("gathered until {}", until.format("%F %T UTC")),
             again: Again::At(until),
@@ -85,20 +97,7 @@ enum Last {
 
 /// Locks the topic until the transaction ends. Nobody waits for the lock: a mail may take long, and
 /// connections are few.
-async fn last(
-    pool: &PgPool,
-    conn: &mut PgConnection,
-    channel: &str,
-    topic: &str,
-) -> Result<Last, sqlx::Error> {
-    sqlx::query!(
-        r#"insert into worker.notification_digests (channel, topic) values ($1, $2)
-           on conflict (channel, topic) do nothing"#,
-        channel,
-        topic,
-    )
-    .execute(pool)
-    .await?;
+async fn last(conn: &mut PgConnection, channel: &str, topic: &str) -> Result<Last, sqlx::Error> {
     let locked = sqlx::query_scalar!(
         r#"select told_at from worker.notification_digests
            where channel = $1 and topic = $2 for update skip locked"#,
@@ -112,6 +111,23 @@ async fn last(
         Some(None) => Last::Never,
         None => Last::UnderWay,
     })
+}
+
+/// Whether a mail that has gone out meanwhile told of it.
+async fn is_told(
+    conn: &mut PgConnection,
+    notification: Uuid,
+    channel: &str,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from worker.notification_sends
+                          where notification_id = $1 and channel = $2
+                            and delivered_at is not null) as "is_told!""#,
+        notification,
+        channel,
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// What else of the topic waits for the channel, the oldest first.

@@ -9,13 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{
-    Channels, Event,
-    channels::Channel,
-    digest,
-    mail::To,
-    ticket,
-};
+use super::{Channels, Event, channels::Channel, digest, mail::To, ticket};
 use crate::{
     clock::Clock,
     database::storable,

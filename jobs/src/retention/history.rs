@@ -174,7 +174,11 @@ pub(super) async fn notifications(work: &Work<'_>) -> Result<u64, sqlx::Error> {
             return Ok(rows);
         };
         after = last.id;
-        let gone: Vec<Uuid> = visited.iter().filter(|row| row.goes).map(|row| row.id).collect();
+        let gone: Vec<Uuid> = visited
+            .iter()
+            .filter(|row| row.goes)
+            .map(|row| row.id)
+            .collect();
         rows += match work.mode {
             Mode::Count => length(&gone),
             // One of them may have been sent again in the meantime.

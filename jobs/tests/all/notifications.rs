@@ -2,6 +2,7 @@
 //! loopback.
 
 mod mail;
+mod operating;
 mod outbox;
 mod servers;
 mod tickets;

@@ -38,15 +38,25 @@ pub(super) fn print(out: &mut impl Write, story: &Story) -> anyhow::Result<()> {
 /// What is known of a hand-over whose outcome is not.
 fn in_doubt(out: &mut impl Write, unknown: &InDoubt) -> anyhow::Result<()> {
     let time = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T UTC").to_string();
-    writeln!(out, "\nnot known whether it arrived, since {}", time(unknown.since))?;
+    writeln!(
+        out,
+        "\nnot known whether it arrived, since {}",
+        time(unknown.since)
+    )?;
     writeln!(out, "  last certain step: {}", unknown.last_step)?;
     writeln!(out, "  key at the partner: {}", unknown.key)?;
     writeln!(out, "  folder at the partner: {}", unknown.folder)?;
-    let first = unknown.first_sent_at.map_or_else(|| "never".to_owned(), time);
+    let first = unknown
+        .first_sent_at
+        .map_or_else(|| "never".to_owned(), time);
     writeln!(out, "  first sent: {first}")?;
     match unknown.files {
         0 => writeln!(out, "  files: not recorded, no attempt came to its end")?,
-        files => writeln!(out, "  files: {files} of {} bytes, listed below", unknown.bytes)?,
+        files => writeln!(
+            out,
+            "  files: {files} of {} bytes, listed below",
+            unknown.bytes
+        )?,
     }
     let absent = match unknown.is_called_off {
         true => "it is called off",

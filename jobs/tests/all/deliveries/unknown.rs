@@ -2,7 +2,13 @@
 //! answer.
 
 use chrono::Utc;
-use jobs::delivery::{Acknowledgement, Heard, State, Word, acknowledge};
+use jobs::{
+    audit::{self, By},
+    delivery::{
+        self, Acknowledgement, Heard, Operated, Operation, State, Word, acknowledge,
+        acknowledge_by_operator,
+    },
+};
 use platform_adapters::{Code, Fault, Located};
 use test_support::catalogue;
 use uuid::Uuid;
@@ -212,4 +218,77 @@ async fn what_failed_for_certain_is_sent_again_without_an_answer() {
             Asked::Deliver { .. }
         ]
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_asks_for_patience_leaves_the_question_open_and_counts_nothing() {
+    let mut world = World::new().await;
+    {
+        let mut unreachable = world.partner.unreachable.lock().unwrap();
+        unreachable.extend((0..2).map(|_| Fault::new(Code::Throttled, "slow down")));
+    }
+    let (_, id) = waiting(&mut world).await;
+    assert_eq!(world.partner.deliveries(), 1);
+    // The one that was lost, and the one that found out that nobody can tell.
+    assert_eq!(world.delivery("attempts").await.as_deref(), Some("2"));
+    let story = jobs::delivery::story(world.pool(), id).await.unwrap();
+    let unknown = story.unwrap().unknown.unwrap();
+    assert_eq!(unknown.last_step, "no answer after the last byte");
+    assert_eq!((unknown.files, unknown.is_called_off), (2, false));
+    assert!(unknown.key.ends_with("-r1-t1"), "{}", unknown.key);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_found_out_is_audited_and_kept() {
+    let mut world = World::new().await;
+    let (schedule, id) = waiting(&mut world).await;
+    let by = By::new("cli:ada", "mail of their support, 4 May").unwrap();
+    let no = Word::Rejected("mail of their support, 4 May".into());
+    let heard = acknowledge_by_operator(world.pool(), id, no, &by, Utc::now()).await;
+    assert_eq!(heard.unwrap(), Heard::Changed(State::Rejected));
+    assert_eq!(world.decided(schedule).await, "failed");
+    world.stop().await;
+    let entries = audit::list(world.pool(), Some(("delivery", &id.to_string())), 10).await;
+    let entries = entries.unwrap();
+    let [entry] = entries.as_slice() else {
+        panic!("{entries:?}");
+    };
+    assert_eq!(entry.action, "delivery.acknowledge");
+    assert_eq!(entry.before.as_ref().unwrap()["state"], "unknown");
+    assert_eq!(entry.after.as_ref().unwrap()["state"], "rejected");
+    let kept = jobs::delivery::evidence(world.pool(), id, "operator-acknowledgement.json").await;
+    let kept = String::from_utf8(kept.unwrap().unwrap()).unwrap();
+    assert!(
+        kept.contains("mail of their support") && kept.contains("cli:ada"),
+        "{kept}"
+    );
+    let nobody = Uuid::now_v7();
+    let missing = acknowledge_by_operator(world.pool(), nobody, Word::Absent, &by, Utc::now());
+    assert_eq!(missing.await.unwrap(), Heard::NoSuchDelivery);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_transmission_does_not_inherit_the_question() {
+    let mut world = World::new().await;
+    let (_, id) = waiting(&mut world).await;
+    // As after three daemons that died of it.
+    sqlx::query("update worker.deliveries set state = 'failed'")
+        .execute(world.pool())
+        .await
+        .unwrap();
+    sqlx::query("update worker.jobs set state = 'dead', finished_at = now() where state = 'held'")
+        .execute(world.pool())
+        .await
+        .unwrap();
+    assert!(world.delivery("unknown_since").await.is_some());
+    let by = By::new("test", "it is not there").unwrap();
+    let again = delivery::operate(world.pool(), id, Operation::Redeliver, &by, Utc::now()).await;
+    assert_eq!(again.unwrap(), Some(Operated::Changed("queued")));
+    world.until_delivery("accepted").await;
+    world.stop().await;
+    assert_eq!(world.partner.deliveries(), 2);
+    assert_eq!(world.delivery("transmission").await.as_deref(), Some("2"));
+    assert_eq!(world.delivery("unknown_since").await, None);
+    assert_eq!(world.delivery("unknown_reason").await, None);
 }

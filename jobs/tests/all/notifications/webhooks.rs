@@ -60,7 +60,7 @@ async fn a_completed_schedule_is_told_and_signed() {
     let sent_at: i64 = request.headers["webhook-timestamp"].parse().unwrap();
     assert!(sent_at > 1_700_000_000, "seconds since 1970: {sent_at}");
     assert_eq!(request.headers["content-type"], "application/json");
-    assert_snapshot!(steady(&request.body), @r#"{"data":{"completed":[{"id":1,"name":"Nordlys"}],"due":"[time]","failed":[],"release":{"id":1,"title":"Single 1","upc":"842000000013"},"schedule":1,"status":"completed","user":1},"timestamp":"[time]","type":"schedule.completed"}"#);
+    assert_snapshot!(steady(&request.body), @r#"{"data":{"completed":[{"id":1,"name":"Nordlys"}],"due":"[time]","failed":[],"owner":1,"release":{"id":1,"title":"Single 1","upc":"842000000013"},"schedule":1,"scheduled_by":1,"status":"completed"},"timestamp":"[time]","type":"schedule.completed"}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +98,7 @@ async fn a_rejected_delivery_is_told_with_its_reason() {
     catalogue::schedule(world.pool(), other, &[platform]).await;
     assert_eq!(settled(world.pool(), "platform.paused").await, "delivered");
     assert_eq!(settled(world.pool(), "delivery.held").await, "unaddressed");
-    assert_snapshot!(steady(&receiver.requests()[1].body), @r#"{"data":{"message":"credentials_refused: login refused","platform":{"id":1,"name":"Nordlys"},"remedy":"Put the right credentials into api_credentials, then release the platform's deliveries."},"timestamp":"[time]","type":"platform.paused"}"#);
+    assert_snapshot!(steady(&receiver.requests()[1].body), @r#"{"data":{"message":"credentials_refused: login refused","platform":{"id":1,"name":"Nordlys"},"remedy":"Put the right credentials into api_credentials, then let the platform go on with `platforms resume`."},"timestamp":"[time]","type":"platform.paused"}"#);
     world.stop().await;
 }
 
