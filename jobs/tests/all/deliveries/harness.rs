@@ -218,6 +218,7 @@ impl World {
                 pool.clone(),
                 settings,
                 Arc::clone(&clock),
+                jobs::vitals::Vitals::default(),
                 stop.clone(),
             ));
             let registry = Registry::new()
@@ -227,9 +228,17 @@ impl World {
                 .unwrap()
                 .with::<Notify>(told)
                 .unwrap();
-            queue::run(pool, registry, queue_settings, clock, stop)
-                .await
-                .unwrap();
+            let vitals = jobs::vitals::Vitals::default();
+            queue::run(
+                pool,
+                registry,
+                queue_settings,
+                clock,
+                vitals,
+                stop,
+            )
+            .await
+            .unwrap();
             schedules.await.unwrap();
         });
         self.daemon = Some((task, shutdown));
