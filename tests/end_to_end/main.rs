@@ -13,6 +13,7 @@ mod adopt;
 mod daemon;
 mod demo;
 mod memory;
+mod notifications;
 mod operate;
 mod processes;
 mod sandbox;

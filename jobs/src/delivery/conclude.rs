@@ -71,29 +71,8 @@ async fn write(
     let now = (services.clock)();
     let mut delivery = begun.delivery.clone();
     let mut tx = services.pool.begin().await?;
-    // Called off since the attempt began: what it came to still counts, but there is no waiting for
-    // the look at the partner that decides it.
-    let is_hurried = !delivery.is_called_off
-        && sqlx::query_scalar!(
-            r#"select cancel_requested_at is not null as "is_called_off!" from worker.deliveries
-               where id = $1"#,
-            delivery.id
-        )
-        .fetch_optional(&mut *tx)
-        .await?
-        .unwrap_or(false);
-    let fault = match made {
-        Made::Faulted(fault) => Some(fault),
-        _ => None,
-    };
-    let recorded = match made {
-        // The partner was not asked, or has no way to answer.
-        Made::Unchanged { .. } | Made::CalledOff => Recorded::default(),
-        Made::Faulted(_) if progress.is_unanswerable => Recorded::default(),
-        Made::HandedOver { .. } | Made::Faulted(_) => {
-            partner::record(&mut tx, services, &delivery, fault, now).await?
-        }
-    };
+    let is_hurried = was_just_called_off(&mut tx, &delivery).await?;
+    let recorded = record_partner(&mut tx, services, &delivery, made, progress, now).await?;
     let ended = Happened {
         ends_attempt: true,
         is_answered: progress.is_answered,
@@ -107,16 +86,14 @@ async fn write(
             receipt,
             fingerprint,
         } => {
-            let event = Event::HandedOver {
-                is_final: receipt.is_final,
-            };
             let happened = Happened {
                 receipt: Some(receipt),
                 package,
                 fingerprint: Some(fingerprint),
                 ..ended
             };
-            (event, happened)
+            let is_final = receipt.is_final;
+            (Event::HandedOver { is_final }, happened)
         }
         Made::Unchanged {
             receipt,
@@ -147,6 +124,44 @@ async fn write(
     tx.commit().await?;
     partner::log(&recorded, &delivery);
     Ok(state)
+}
+
+/// Called off since the attempt began: what it came to still counts, but there is no waiting for the
+/// look at the partner that decides it.
+async fn was_just_called_off(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+) -> Result<bool, sqlx::Error> {
+    if delivery.is_called_off {
+        return Ok(false);
+    }
+    let is_called_off = sqlx::query_scalar!(
+        r#"select cancel_requested_at is not null as "is_called_off!" from worker.deliveries
+           where id = $1"#,
+        delivery.id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(is_called_off.unwrap_or(false))
+}
+
+/// What the attempt showed of the partner.
+async fn record_partner(
+    conn: &mut PgConnection,
+    services: &Services,
+    delivery: &Delivery,
+    made: &Made,
+    progress: &Progress,
+    now: DateTime<Utc>,
+) -> Result<Recorded, sqlx::Error> {
+    let fault = match made {
+        // The partner was not asked, or has no way to answer.
+        Made::Unchanged { .. } | Made::CalledOff => return Ok(Recorded::default()),
+        Made::Faulted(_) if progress.is_unanswerable => return Ok(Recorded::default()),
+        Made::Faulted(fault) => Some(fault),
+        Made::HandedOver { .. } => None,
+    };
+    partner::record(conn, services, delivery, fault, now).await
 }
 
 /// A fault with the policy's word on what follows from it.

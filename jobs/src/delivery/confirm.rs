@@ -148,13 +148,13 @@ async fn record_answer(
         // The end of the partner's time is a moment to ask, too.
         wait = wait.min((patience - since_sent).max(Duration::from_secs(1)));
     }
-    let (event, receipt, fault) = match answer {
-        Ok(Status::Pending(words)) => {
-            let at = after(now, wait);
+    let (event, receipt, fault) = match word(services, &delivery, answer, wait) {
+        Ok(said) => said,
+        Err(pending) => {
             let outcome = Outcome::Snooze {
-                at,
+                at: after(now, wait),
                 code: "pending".into(),
-                message: words,
+                message: pending,
             };
             if queue::settle(&mut tx, lease, &outcome, now).await? {
                 if is_silent {
@@ -164,6 +164,37 @@ async fn record_answer(
             }
             return Ok(Done::Settled);
         }
+    };
+    let happened = Happened {
+        receipt: receipt.as_ref(),
+        fault: fault.as_ref(),
+        is_silent,
+        ..Happened::default()
+    };
+    match outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await {
+        Ok(state) => {
+            tx.commit().await?;
+            tracing::info!(delivery.id = %id, "{}: {state}", delivery.name());
+            Ok(Done::Settled)
+        }
+        Err(OutcomeError::LeaseLost) => Ok(Done::Settled),
+        Err(OutcomeError::Refused(refused)) => {
+            Err(JobFault::dead("delivery_state", refused.to_string()))
+        }
+        Err(OutcomeError::Database(error)) => Err(error.into()),
+    }
+}
+
+/// What an answer means for the delivery: an event with what came with it. `Err`: nothing yet, in
+/// these words.
+fn word(
+    services: &Services,
+    delivery: &Delivery,
+    answer: Result<Status, Fault>,
+    wait: Duration,
+) -> Result<(Event, Option<Receipt>, Option<Fault>), String> {
+    let (event, receipt, fault) = match answer {
+        Ok(Status::Pending(words)) => return Err(words),
         Ok(Status::Accepted(said)) => (
             Event::Accepted,
             Some(merged(delivery.receipt.clone(), *said)),
@@ -187,32 +218,15 @@ async fn record_answer(
     };
     if let Some(fault) = &fault {
         tracing::warn!(
-            delivery.id = %id,
+            delivery.id = %delivery.id,
             release.id = delivery.release_id,
             platform.id = delivery.platform_id,
             fault.code = fault.code.as_str(),
             "{}",
-            record::sentence(&delivery, fault),
+            record::sentence(delivery, fault),
         );
     }
-    let happened = Happened {
-        receipt: receipt.as_ref(),
-        fault: fault.as_ref(),
-        is_silent,
-        ..Happened::default()
-    };
-    match outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await {
-        Ok(state) => {
-            tx.commit().await?;
-            tracing::info!(delivery.id = %id, "{}: {state}", delivery.name());
-            Ok(Done::Settled)
-        }
-        Err(OutcomeError::LeaseLost) => Ok(Done::Settled),
-        Err(OutcomeError::Refused(refused)) => {
-            Err(JobFault::dead("delivery_state", refused.to_string()))
-        }
-        Err(OutcomeError::Database(error)) => Err(error.into()),
-    }
+    Ok((event, receipt, fault))
 }
 
 fn since_sent(delivery: &Delivery, now: DateTime<Utc>) -> Duration {

@@ -123,9 +123,15 @@ pub(super) async fn follow(
                 State::Canceled => "canceled",
                 _ => "completed",
             };
+            // One that has just been begun finds that there is nothing left to do.
             sqlx::query!(
-                r#"update worker.jobs set state = $2, finished_at = $3
-                   where unique_key = any($1) and state in ('available', 'held')"#,
+                r#"with waiting as (
+                       select id from worker.jobs
+                       where unique_key = any($1) and state in ('available', 'held')
+                       for update skip locked
+                   )
+                   update worker.jobs j set state = $2, finished_at = $3
+                   from waiting where j.id = waiting.id"#,
                 &[deliver_key(delivery.id), confirm_key(delivery.id)],
                 word,
                 now,

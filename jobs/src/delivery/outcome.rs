@@ -130,7 +130,26 @@ pub(super) async fn apply(
         keep_files(conn, delivery, package).await?;
     }
     keep_evidence(conn, delivery, happened.evidence(), now).await?;
-    if lease.is_none() {
+    follow_with_jobs(conn, delivery, next, happened, lease.is_some(), now).await?;
+    notices::raise(conn, delivery, before, event, next, happened, now).await?;
+    if state.is_decided() {
+        decide_schedules(conn, delivery, happened.fault, now).await?;
+    }
+    Ok(state)
+}
+
+/// The delivery's jobs go where it has gone, and deliveries that waited for it go on. `is_leased`:
+/// its own job has been settled.
+async fn follow_with_jobs(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+    next: Next,
+    happened: &Happened<'_>,
+    is_leased: bool,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let state = delivery.state;
+    if !is_leased {
         job::follow(conn, delivery, state, next, now).await?;
     }
     if next == Next::Confirm {
@@ -139,11 +158,7 @@ pub(super) async fn apply(
     if state.is_decided() || state == State::Sent {
         job::wake_later(conn, delivery, now).await?;
     }
-    notices::raise(conn, delivery, before, event, next, happened, now).await?;
-    if state.is_decided() {
-        decide_schedules(conn, delivery, happened.fault, now).await?;
-    }
-    Ok(state)
+    Ok(())
 }
 
 /// Tells the schedules that wait for the delivery, which is decided.

@@ -22,4 +22,6 @@ pub use notify::{Notify, Services};
 pub use operate::{Filter, Listed, Remedied, Remedy, Send, Story, list, remedy, story};
 pub(crate) use outbox::schedules_decided;
 pub use outbox::{Notice, raise};
-pub use settings::{InvalidSettings, MailSettings, Secret, Settings, WebhookSettings};
+pub use settings::{
+    ExaminedSecret, InvalidSettings, MailSettings, Secret, Settings, WebhookSettings,
+};

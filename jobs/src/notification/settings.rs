@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, de::IgnoredAny};
 use url::Url;
 
-use super::{Event, Security};
+use super::{Event, Security, webhook::signing_key};
 
 /// Seconds: what a receiver may take at most, so that a round ends before the job is stopped.
 const LONGEST_TIMEOUT_S: u64 = 120;
@@ -184,6 +184,48 @@ impl Settings {
         }
         self.mail.validate()
     }
+
+    /// Nobody would be told of anything.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.webhooks.is_empty() && self.mail.host.is_empty()
+    }
+
+    /// Every secret that the channels need, read once to see that it is there.
+    #[must_use]
+    pub fn examine_secrets(&self) -> Vec<ExaminedSecret<'_>> {
+        let webhooks = self.webhooks.iter().map(|webhook| {
+            let channel = format!("webhook/{}", webhook.name);
+            (channel, &webhook.secret, signing_key(webhook).err())
+        });
+        let mail = self.mail.password.iter().map(|password| {
+            let revealed = password.reveal("notifications.mail.password");
+            let channel = format!("mail by {}", self.mail.host);
+            (channel, password, revealed.err().map(|fault| fault.message))
+        });
+        let mut examined = Vec::new();
+        for (channel, secret, problem) in webhooks.chain(mail) {
+            if let Secret::Reference(reference) = secret {
+                examined.push(ExaminedSecret {
+                    channel,
+                    reference,
+                    problem,
+                });
+            }
+        }
+        examined
+    }
+}
+
+/// A secret that a channel needs.
+#[derive(Debug)]
+pub struct ExaminedSecret<'a> {
+    /// The channel.
+    pub channel: String,
+    /// Where the secret is said to be.
+    pub reference: &'a SecretReference,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
 }
 
 impl MailSettings {

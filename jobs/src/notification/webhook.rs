@@ -76,28 +76,32 @@ impl Webhook {
     }
 
     fn signature(&self, content: &str) -> Result<String, Problem> {
-        let name = &self.settings.name;
-        let secret = self
-            .settings
-            .secret
-            .reveal(&format!("secret of webhook {name}"))
-            .map_err(|fault| Problem::passing(fault.message))?;
-        let key = secret
-            .expose_secret()
-            .strip_prefix("whsec_")
-            .and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
-            .filter(|key| key.len() >= SHORTEST_SECRET_BYTES)
-            .ok_or_else(|| {
-                Problem::passing(format!(
-                    "the secret of webhook {name} must be whsec_ and the base64 of at least \
-                     {SHORTEST_SECRET_BYTES} bytes; make one of `openssl rand -base64 32`"
-                ))
-            })?;
+        let key = signing_key(&self.settings).map_err(Problem::passing)?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&key)
             .map_err(|error| Problem::passing(error.to_string()))?;
         mac.update(content.as_bytes());
         Ok(BASE64_STANDARD.encode(mac.finalize().into_bytes()))
     }
+}
+
+/// The key behind a webhook's secret.
+pub(super) fn signing_key(settings: &WebhookSettings) -> Result<Vec<u8>, String> {
+    let name = &settings.name;
+    let secret = settings
+        .secret
+        .reveal(&format!("secret of webhook {name}"))
+        .map_err(|fault| fault.message)?;
+    secret
+        .expose_secret()
+        .strip_prefix("whsec_")
+        .and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
+        .filter(|key| key.len() >= SHORTEST_SECRET_BYTES)
+        .ok_or_else(|| {
+            format!(
+                "the secret of webhook {name} must be whsec_ and the base64 of at least \
+                 {SHORTEST_SECRET_BYTES} bytes; make one: echo whsec_$(openssl rand -base64 32)"
+            )
+        })
 }
 
 /// An error with all that stands behind it, as one line.

@@ -58,7 +58,17 @@ pub(crate) async fn decide(
     if schedules.is_empty() {
         return Ok(());
     }
-    let statuses = sqlx::query!(
+    let done = bring_up_to_date(conn, &schedules, now).await?;
+    notification::schedules_decided(conn, &done, now).await
+}
+
+/// Writes into schedules what became of their platforms, and says which of them are through.
+async fn bring_up_to_date(
+    conn: &mut PgConnection,
+    schedules: &[i32],
+    now: DateTime<Utc>,
+) -> Result<Vec<i32>, sqlx::Error> {
+    let schedules = sqlx::query!(
         r#"update public.scheduled_distributions s
            set completed_platform_ids = tally.completed,
                failed_platforms = tally.failed,
@@ -80,15 +90,11 @@ pub(crate) async fn decide(
            ) tally
            where s.id = tally.schedule_id
            returning s.id, tally.open = 0 as "is_done!""#,
-        &schedules,
+        schedules,
         now.naive_utc(),
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(conn)
     .await?;
-    let done: Vec<i32> = statuses
-        .iter()
-        .filter(|one| one.is_done)
-        .map(|one| one.id)
-        .collect();
-    notification::schedules_decided(conn, &done, now).await
+    let done = schedules.iter().filter(|one| one.is_done);
+    Ok(done.map(|one| one.id).collect())
 }

@@ -229,16 +229,9 @@ impl World {
                 .with::<Notify>(told)
                 .unwrap();
             let vitals = jobs::vitals::Vitals::default();
-            queue::run(
-                pool,
-                registry,
-                queue_settings,
-                clock,
-                vitals,
-                stop,
-            )
-            .await
-            .unwrap();
+            queue::run(pool, registry, queue_settings, clock, vitals, stop)
+                .await
+                .unwrap();
             schedules.await.unwrap();
         });
         self.daemon = Some((task, shutdown));
