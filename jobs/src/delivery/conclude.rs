@@ -13,7 +13,9 @@ use super::{
     attempt::{Begun, Made, Progress},
     job,
     outcome::{self, Happened, Late, OutcomeError, after},
-    partner, row, unknown,
+    partner,
+    row::{self, Delivery},
+    unknown,
 };
 use crate::{
     catalog::Withheld,
