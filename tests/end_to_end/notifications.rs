@@ -34,7 +34,8 @@ impl Receiver {
         let (is_up, taken) = (Arc::clone(&receiver.is_up), Arc::clone(&receiver.taken));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let body = answer(stream, *is_up.lock().unwrap()).await;
+                let is_up = *is_up.lock().unwrap();
+                let body = answer(stream, is_up).await;
                 taken.lock().unwrap().extend(body);
             }
         });
@@ -111,7 +112,8 @@ async fn an_unknown_outcome_is_told_laid_out_and_settled() {
 
     let lost = Misbehaviours::none().then(1, Misbehaviour::CutBeforeAnswer);
     let partner = site.http("Fjordwave", lost).await;
-    let specs = json!({"confirmation": "none"});
+    // A partner that can neither be asked nor tell a repetition.
+    let specs = json!({"confirmation": "none", "api": {"idempotent": false}});
     let platform = site
         .platform("Fjordwave", "api", partner.url(), site.token_file(), specs)
         .await;
