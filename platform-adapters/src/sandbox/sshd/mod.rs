@@ -107,6 +107,14 @@ impl Sshd {
     /// # Errors
     /// [`SshdError`], with the server's own words where it said any.
     pub async fn start(options: SshdOptions) -> Result<Self, SshdError> {
+        Self::start_with(options, &[]).await
+    }
+
+    /// Starts a server whose configuration begins with these lines: they count before all others.
+    ///
+    /// # Errors
+    /// [`SshdError`], with the server's own words where it said any.
+    pub async fn start_with(options: SshdOptions, directives: &[&str]) -> Result<Self, SshdError> {
         let program = PROGRAMS
             .iter()
             .find(|program| Path::new(program).exists())
@@ -121,7 +129,7 @@ impl Sshd {
                 Some(port) => port,
                 None => free_port().await?,
             };
-            write_config(&options, program, &user, port)?;
+            write_config(&options, program, &user, port, directives)?;
             let child = spawn(&options, program, &user)?;
             let mut server = Self {
                 child,

@@ -19,9 +19,10 @@ use super::{SshdError, SshdOptions, config_file, doing, log_file, pid_file};
 const SERVICE_USER: &str = "daemon";
 
 /// The keys and their kinds. Servers have host keys of several kinds, and so has this one.
-const KEYS: [(&str, &str); 3] = [
+const KEYS: [(&str, &str); 4] = [
     ("host_key", "ed25519"),
     ("host_key_ecdsa", "ecdsa"),
+    ("host_key_rsa", "rsa"),
     ("client_key", "ed25519"),
 ];
 
@@ -133,6 +134,7 @@ pub(super) fn write_config(
     program: &str,
     user: &User,
     port: u16,
+    directives: &[&str],
 ) -> Result<(), SshdError> {
     let state = options.state.display();
     // Tokens that begin with a percent sign are replaced in this one.
@@ -144,10 +146,12 @@ pub(super) fn write_config(
         .replace('%', "%%");
     let config = format!(
         "# Written anew at every start.\n\
+         {directives}\n\
          Port {port}\n\
          ListenAddress 127.0.0.1\n\
          HostKey \"{state}/host_key\"\n\
          HostKey \"{state}/host_key_ecdsa\"\n\
+         HostKey \"{state}/host_key_rsa\"\n\
          PidFile none\n\
          AuthorizedKeysFile \"{authorized_keys}\"\n\
          # The directories above are checked by the worker; those of systems differ.\n\
@@ -163,6 +167,7 @@ pub(super) fn write_config(
          DisableForwarding yes\n\
          MaxStartups 100\n\
          LogLevel INFO\n",
+        directives = directives.join("\n"),
         user = user.name,
     );
     let path = config_file(options);
