@@ -16,7 +16,11 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use self::{misbehave::Wish, news::News, troupe::Troupe};
+use self::{
+    misbehave::{Way, Wish},
+    news::News,
+    troupe::Troupe,
+};
 use crate::{
     cli::Failure,
     config::Config,
@@ -65,15 +69,20 @@ pub(super) struct Arguments {
 
 const AFTER_HELP: &str = "\
 What --misbehave can ask for:
-  unavailable[=RETRY-AFTER]    503                                            HTTP partner
-  throttle[=RETRY-AFTER]       429                                            HTTP partner
-  refuse-credentials           401, whatever the token                        HTTP partner
+  unavailable[=RETRY-AFTER]    503; SFTP: closes the connection at once       all partners
+  throttle[=RETRY-AFTER]       429; SFTP: closes the connection at once       all partners
+  refuse-credentials           401, whatever the token; SFTP: whatever key    all partners
   refuse=REASON                422 with this reason                           HTTP partner
-  garbage                      200 with a page that is no answer              HTTP partner
-  cut-after=BYTES              the connection breaks after so many bytes      HTTP partner
+  garbage                      200 with a page; SFTP: a page instead of SSH   all partners
+  cut-after=BYTES              the connection breaks after so many bytes      all partners
   cut-before-answer            takes the delivery, then breaks the connection HTTP partner
-  slow=SECONDS                 waits so long, then takes the delivery         HTTP partner
+  slow=SECONDS                 waits so long, then all goes well              all partners
+  stall[=BYTES]                is silent for ever, after so many bytes        SFTP partners
+  full                         has no room for a single byte                  SFTP partners
+  read-only                    lets nothing be written                        SFTP partners
+  other-host-key               shows another host key than the pinned one     SFTP partners
   reject-later=REASON          takes the delivery, then says no to it         all partners
+TIMES counts deliveries; at SFTP partners connections, but for reject-later.
 
 An example, in two terminals:
   tunemantra-worker sandbox --root /tmp/sandbox --misbehave 2:unavailable=5
@@ -83,12 +92,18 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let stop = signals::stop()?;
     let (root, _lock) = open(&arguments.root).map_err(Failure::unavailable)?;
     let all = !(arguments.api || arguments.sftp || arguments.ddex);
-    if !(all || arguments.api)
-        && let Some(wish) = arguments.misbehave.iter().find(|wish| !wish.by_all())
-    {
+    let has_http = all || arguments.api;
+    let has_sftp = all || arguments.sftp || arguments.ddex;
+    let is_met =
+        |wish: &&Wish| has_http && wish.suits(Way::Http) || has_sftp && wish.suits(Way::Sftp);
+    if let Some(wish) = arguments.misbehave.iter().find(|wish| !is_met(wish)) {
         return Err(Failure::usage(anyhow::anyhow!(
-            "--misbehave {wish} is for the HTTP partner, which is not started: add --api, or ask \
-             for reject-later, which all partners can do"
+            "--misbehave {wish} is for a partner that is not started: add {}",
+            if has_http {
+                "--sftp or --ddex"
+            } else {
+                "--api"
+            }
         ))
         .into());
     }

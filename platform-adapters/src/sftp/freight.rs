@@ -31,7 +31,7 @@ use crate::{
 const BYTES_FOR_A_CONNECTION: u64 = 8 * 1024 * 1024;
 
 /// A file of this size is worth being split.
-const SPLIT_FROM_BYTES: u64 = 4 * RANGE_BYTES;
+const SPLIT_FROM_BYTES: u64 = 2 * RANGE_BYTES;
 
 /// What one connection takes at once of a file that is split.
 const RANGE_BYTES: u64 = 32 * 1024 * 1024;

@@ -4,7 +4,7 @@
 use std::{cell::Cell, io, path::Path, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
-use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt, Sftp};
+use ssh2::{ErrorCode, File, KeyboardInteractivePrompt, Prompt, Sftp};
 
 use super::{
     endpoint::{Endpoint, Site},
@@ -155,6 +155,27 @@ impl Session {
     }
 }
 
+impl Session {
+    /// What a write that failed means. A full disk is a mere "failure" in the version of SFTP that
+    /// everybody speaks; many servers say what is free when asked.
+    pub(super) fn write_fault(&self, file: &mut File, doing: &str, error: &io::Error) -> Fault {
+        let fault = self.io_fault(doing, error);
+        if fault.code != Code::PartnerError {
+            return fault;
+        }
+        if file.statvfs().is_ok_and(|volume| volume.f_bavail == 0) {
+            return Fault::new(
+                Code::PartnerFull,
+                format!("{}; its disk is full", fault.message),
+            );
+        }
+        fault.with_remedy(
+            "The server opened the file, took nothing into it and gives no reason. Most often its \
+             disk or our quota there is full: ask the partner. The worker tries again by itself.",
+        )
+    }
+}
+
 /// The server answered that there is no such file or directory.
 pub(super) fn is_absent(error: &ssh2::Error) -> bool {
     matches!(
@@ -192,7 +213,19 @@ pub(super) fn fault(site: &Site, doing: &str, error: &ssh2::Error) -> Fault {
         ErrorCode::SFTP(sftp_status::NO_SPACE | sftp_status::QUOTA_EXCEEDED) => Code::PartnerFull,
         _ => Code::PartnerError,
     };
-    Fault::new(code, sentence(site, doing, error.message()))
+    let fault = Fault::new(code, sentence(site, doing, error.message()));
+    match code {
+        Code::TimedOut => fault.with_remedy(
+            "The worker tries again by itself. If it lasts, ask the partner whether its SFTP server \
+             works; one that is merely slow needs a larger format_specs.sftp.answer_timeout_s.",
+        ),
+        Code::ConnectionLost => fault.with_remedy(
+            "The worker tries again by itself and goes on where it stopped. If it lasts, ask the \
+             partner what ends connections on the way: its server or a firewall, after a time, a \
+             number of bytes, or more connections than it allows (format_specs.sftp.connections).",
+        ),
+        _ => fault,
+    }
 }
 
 /// Logs in by key where there is one, else by password. Answers with what it used.

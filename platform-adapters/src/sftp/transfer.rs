@@ -146,7 +146,8 @@ fn write_part(session: &Session, path: &str, body: &[u8]) -> Result<String, Faul
         created => created,
     }
     .map_err(|error| session.fault(&doing, &error))?;
-    io::Write::write_all(&mut file, body).map_err(|error| session.io_fault(&doing, &error))?;
+    io::Write::write_all(&mut file, body)
+        .map_err(|error| session.write_fault(&mut file, &doing, &error))?;
     file.close()
         .map_err(|error| session.fault(&doing, &error))?;
     let arrived = stat(session, &part)?.and_then(|found| found.size);

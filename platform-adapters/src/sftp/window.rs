@@ -2,7 +2,7 @@
 //! distance to the partner nor the size of single writes sets the pace.
 
 use std::{
-    io::{self, Seek, SeekFrom, Write},
+    io::{Seek, SeekFrom, Write},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ssh2::File;
 
 use super::{feed::Feed, session::Session};
-use crate::{Code, Fault};
+use crate::Fault;
 
 /// Bytes under way at once. OpenSSH takes no more on one connection before it acknowledges some.
 const WINDOW_BYTES: usize = 2 * 1024 * 1024;
@@ -47,7 +47,7 @@ pub(super) fn write_all(
             // others are under way, and libssh2 wants to see them again at the next call.
             let count = file
                 .write(window.unacknowledged())
-                .map_err(|error| write_fault(session, &mut file, doing, &error))?;
+                .map_err(|error| session.write_fault(&mut file, doing, &error))?;
             window.acknowledge(count);
             acknowledged.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
         } else if feed.is_ended() {
@@ -55,21 +55,6 @@ pub(super) fn write_all(
         }
     }
     file.close().map_err(|error| session.fault(doing, &error))
-}
-
-/// A full disk is a mere "failure" in the version of SFTP that everybody speaks; many servers say
-/// what is free when asked.
-fn write_fault(session: &Session, file: &mut File, doing: &str, error: &io::Error) -> Fault {
-    let fault = session.io_fault(doing, error);
-    let is_full =
-        fault.code == Code::PartnerError && file.statvfs().is_ok_and(|volume| volume.f_bavail == 0);
-    if is_full {
-        return Fault::new(
-            Code::PartnerFull,
-            format!("{}; its disk is full", fault.message),
-        );
-    }
-    fault
 }
 
 /// Bytes that were given to libssh2 and not acknowledged yet, and those to follow.

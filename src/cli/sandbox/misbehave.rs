@@ -13,17 +13,27 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    /// Whether a partner behind SFTP can do it as well.
-    pub(super) fn by_all(&self) -> bool {
-        self.what.is_rejection()
+    /// Whether a partner of this kind can do it.
+    pub(super) fn suits(&self, way: Way) -> bool {
+        match way {
+            Way::Http => self.what.is_for_http(),
+            Way::Sftp => self.what.is_for_sftp(),
+        }
     }
 }
 
+/// How a partner is delivered to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    Http,
+    Sftp,
+}
+
 /// All wishes that a partner can fulfil, in their order.
-pub(super) fn plan(wishes: &[Wish], only_rejections: bool, for_each: bool) -> Misbehaviours {
+pub(super) fn plan(wishes: &[Wish], way: Way, for_each: bool) -> Misbehaviours {
     let plan = wishes
         .iter()
-        .filter(|wish| !only_rejections || wish.by_all())
+        .filter(|wish| wish.suits(way))
         .fold(Misbehaviours::none(), |plan, wish| {
             plan.then(wish.times, wish.what.clone())
         });
@@ -62,7 +72,17 @@ impl FromStr for Wish {
             ("refuse-credentials", None) => Misbehaviour::RefuseCredentials,
             ("garbage", None) => Misbehaviour::Garbage,
             ("cut-before-answer", None) => Misbehaviour::CutBeforeAnswer,
-            ("refuse-credentials" | "garbage" | "cut-before-answer", Some(_)) => {
+            ("full", None) => Misbehaviour::Full,
+            ("read-only", None) => Misbehaviour::ReadOnly,
+            ("other-host-key", None) => Misbehaviour::OtherHostKey,
+            ("stall", after) => Misbehaviour::Stall {
+                after: after.map_or(Ok(0), |bytes| number(name, &bytes, "bytes"))?,
+            },
+            (
+                "refuse-credentials" | "garbage" | "cut-before-answer" | "full" | "read-only"
+                | "other-host-key",
+                Some(_),
+            ) => {
                 return Err(format!("{name} takes no value"));
             }
             ("refuse", Some(reason)) => Misbehaviour::Refuse { reason },
@@ -81,7 +101,8 @@ impl FromStr for Wish {
             _ => {
                 return Err(format!(
                     "there is no {name:?}; there are unavailable, throttle, refuse-credentials, \
-                     refuse, garbage, cut-after, cut-before-answer, slow, reject-later"
+                     refuse, garbage, cut-after, cut-before-answer, slow, stall, full, read-only, \
+                     other-host-key, reject-later"
                 ));
             }
         };
