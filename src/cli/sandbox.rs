@@ -69,20 +69,25 @@ pub(super) struct Arguments {
 
 const AFTER_HELP: &str = "\
 What --misbehave can ask for:
-  unavailable[=RETRY-AFTER]    503; SFTP: closes the connection at once       all partners
-  throttle[=RETRY-AFTER]       429; SFTP: closes the connection at once       all partners
-  refuse-credentials           401, whatever the token; SFTP: whatever key    all partners
+  unavailable[=RETRY-AFTER]    503                                            HTTP partner
+  throttle[=RETRY-AFTER]       429                                            HTTP partner
+  refuse-credentials           401, whatever the token                        HTTP partner
   refuse=REASON                422 with this reason                           HTTP partner
-  garbage                      200 with a page; SFTP: a page instead of SSH   all partners
-  cut-after=BYTES              the connection breaks after so many bytes      all partners
+  garbage                      200 with a page that is no answer              HTTP partner
+  cut-after=BYTES              the connection breaks after so many bytes      HTTP partner
   cut-before-answer            takes the delivery, then breaks the connection HTTP partner
-  slow=SECONDS                 waits so long, then all goes well              all partners
-  stall[=BYTES]                is silent for ever, after so many bytes        SFTP partners
-  full                         has no room for a single byte                  SFTP partners
-  read-only                    lets nothing be written                        SFTP partners
-  other-host-key               shows another host key than the pinned one     SFTP partners
+  slow=SECONDS                 waits so long, then takes the delivery         HTTP partner
+  sftp-busy                    closes the connection at once                  SFTP partners
+  sftp-garbage                 answers with a page of HTTP                    SFTP partners
+  sftp-slow=SECONDS            waits so long, then all goes well              SFTP partners
+  sftp-stall[=BYTES]           is silent for ever after so many bytes         SFTP partners
+  sftp-cut-after=BYTES         the connection breaks after so many bytes      SFTP partners
+  sftp-refuse-credentials      lets nobody in                                 SFTP partners
+  sftp-other-host-key          shows another host key than the pinned one     SFTP partners
+  sftp-full                    has no room for a single byte                  SFTP partners
+  sftp-read-only               lets nothing be written                        SFTP partners
   reject-later=REASON          takes the delivery, then says no to it         all partners
-TIMES counts deliveries; at SFTP partners connections, but for reject-later.
+TIMES counts deliveries, and with sftp-… connections.
 
 An example, in two terminals:
   tunemantra-worker sandbox --root /tmp/sandbox --misbehave 2:unavailable=5

@@ -137,18 +137,8 @@ impl Misbehaviours {
 }
 
 impl Misbehaviour {
-    /// Whether a partner behind HTTP can do it.
-    #[must_use]
-    pub fn is_for_http(&self) -> bool {
-        !matches!(
-            self,
-            Self::Stall { .. } | Self::Full | Self::ReadOnly | Self::OtherHostKey
-        )
-    }
-
     /// Whether a partner behind SFTP can do it.
-    #[must_use]
-    pub fn is_for_sftp(&self) -> bool {
+    fn is_for_sftp(&self) -> bool {
         !matches!(self, Self::CutBeforeAnswer | Self::Refuse { .. })
     }
 

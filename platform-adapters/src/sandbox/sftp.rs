@@ -29,8 +29,9 @@ pub struct SftpPartnerOptions {
     pub kind: SftpKind,
     /// A directory with DDEX's schemas; messages are not validated where it is `None`.
     pub ddex_dir: Option<PathBuf>,
-    /// What it does wrong, as far as [`super::Misbehaviour::is_for_sftp`]. Rejections go by
-    /// hand-overs, all else by connections.
+    /// What it does wrong: [`super::Misbehaviour::CutBeforeAnswer`] and
+    /// [`super::Misbehaviour::Refuse`] cannot be done by SFTP. Rejections go by hand-overs, all else
+    /// by connections.
     pub misbehaviours: Misbehaviours,
 }
 

@@ -18,6 +18,11 @@ use crate::{Code, Fault};
 /// How long one address of the host is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+const CLOSED_REMEDY: &str = "The worker tries again by itself. If it lasts: the partner may allow \
+                             fewer connections (format_specs.sftp.connections), not know this \
+                             machine's address, or have no SFTP server at the port in \
+                             api_endpoint. Ask it which.";
+
 /// A server's host key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostKey {
@@ -156,17 +161,14 @@ fn refusal(server: &Server, ssh: &ssh2::Session, error: &ssh2::Error) -> Fault {
                 Code::ConnectionFailed,
                 format!("{site} closed the connection before the SSH handshake was done"),
             )
-            .with_remedy(
-                "The worker tries again by itself. If it lasts: the partner may allow fewer \
-             connections (format_specs.sftp.connections), not know this machine's address, or have \
-             no SFTP server at the port in api_endpoint. Ask it which.",
-            )
+            .with_remedy(CLOSED_REMEDY)
         }
         _ => offer::explain(server, ssh).unwrap_or_else(|| {
             Fault::new(
                 Code::ConnectionFailed,
                 format!("the SSH handshake with {site} failed: {}", error.message()),
             )
+            .with_remedy(CLOSED_REMEDY)
         }),
     }
 }

@@ -539,7 +539,7 @@ async fn a_check_says_of_every_misbehaviour_what_is_wrong_and_what_to_do() {
         (
             Misbehaviour::CutAfter { bytes: 500 },
             Code::ConnectionFailed,
-            too_soon,
+            "SSH handshake",
             "not know this machine's address",
         ),
         (
