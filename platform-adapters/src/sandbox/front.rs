@@ -13,7 +13,7 @@ use tokio::{
 use super::{Misbehaviour, Misbehaviours, Sshd, SshdError, misbehave::Course, sshd::Manner};
 
 /// The keys that make a server the same for those who come to it.
-const HOST_KEYS: [&str; 3] = ["host_key", "host_key_ecdsa", "host_key_rsa"];
+const HOST_KEYS: [&str; 2] = ["host_key", "host_key_ecdsa"];
 const CLIENT_KEY: &str = "client_key";
 
 /// All connections go through one plan, whatever they are for.

@@ -19,10 +19,9 @@ use super::{SshdError, SshdOptions, config_file, doing, log_file, pid_file};
 const SERVICE_USER: &str = "daemon";
 
 /// The keys and their kinds. Servers have host keys of several kinds, and so has this one.
-const KEYS: [(&str, &str); 4] = [
+const KEYS: [(&str, &str); 3] = [
     ("host_key", "ed25519"),
     ("host_key_ecdsa", "ecdsa"),
-    ("host_key_rsa", "rsa"),
     ("client_key", "ed25519"),
 ];
 
@@ -154,7 +153,6 @@ pub(super) fn write_config(
          ListenAddress 127.0.0.1\n\
          HostKey \"{state}/host_key\"\n\
          HostKey \"{state}/host_key_ecdsa\"\n\
-         HostKey \"{state}/host_key_rsa\"\n\
          PidFile none\n\
          AuthorizedKeysFile \"{authorized_keys}\"\n\
          # The directories above are checked by the worker; those of systems differ.\n\

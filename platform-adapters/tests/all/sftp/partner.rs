@@ -11,6 +11,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -78,8 +79,28 @@ impl Partner {
 
     /// One whose configuration begins with these lines.
     pub(super) async fn start_with(directives: &[&str]) -> Self {
+        Self::start_in(Self::directory(), directives).await
+    }
+
+    /// One that has a host key of RSA in the place of one of ECDSA.
+    pub(super) async fn start_with_rsa(directives: &[&str]) -> Self {
+        let directory = Self::directory();
+        let state = directory.path().join("state");
+        fs::create_dir(&state).unwrap();
+        keygen(
+            &["-t", "rsa", "-b", "2048", "-N", ""],
+            &state.join("host_key_ecdsa"),
+        );
+        Self::start_in(directory, directives).await
+    }
+
+    fn directory() -> TempDir {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        directory
+    }
+
+    async fn start_in(directory: TempDir, directives: &[&str]) -> Self {
         let options = options(directory.path(), None);
         let sshd = Sshd::start_with(options, directives).await.unwrap();
         sshd.make_directory("incoming").unwrap();
@@ -147,6 +168,18 @@ impl Partner {
     pub(super) async fn proxy(&self) -> Proxy {
         Proxy::start(self.sshd.port()).await
     }
+}
+
+/// Makes or changes a key.
+pub(super) fn keygen(arguments: &[&str], path: &Path) {
+    let made = Command::new("ssh-keygen")
+        .arg("-q")
+        .args(arguments)
+        .arg("-f")
+        .arg(path)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
 }
 
 fn options(directory: &Path, port: Option<u16>) -> SshdOptions {
