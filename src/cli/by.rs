@@ -14,6 +14,12 @@ pub(super) struct Reason {
     reason: String,
 }
 
+impl From<String> for Reason {
+    fn from(reason: String) -> Self {
+        Self { reason }
+    }
+}
+
 impl Reason {
     /// A reason that was given in another way.
     pub(super) fn new(reason: String) -> Self {

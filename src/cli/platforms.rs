@@ -1,6 +1,7 @@
 //! `platforms`: how they and their partners stand, whether they can be connected to, going on after a
 //! pause, their secrets and the schemas of their settings.
 
+mod host_key;
 mod sealing;
 
 use std::{io::Write as _, process::ExitCode};
@@ -94,6 +95,11 @@ enum Command {
         /// The column.
         column: Column,
     },
+    /// Show the host keys of a platform's SFTP server, or pin one.
+    ///
+    /// Exit code: 0 if the pinned key is one of them, 1 otherwise. Needs no credentials, and sends
+    /// nothing.
+    HostKey(host_key::Arguments),
     /// Hold a platform: no new attempts from now on; those under way finish.
     Pause {
         /// The platform's id.
@@ -241,6 +247,12 @@ async fn with_database(arguments: Arguments, config: &Config) -> anyhow::Result<
             let by = Reason::new(reason.unwrap_or_default()).by()?;
             let keyring = config.secrets.keyring();
             sealing::seal_platform(&mut out, &pool, &keyring, id, &by, json).await?;
+        }
+        Command::HostKey(arguments) => {
+            let id = arguments.id();
+            let row = catalog::platform_row(&mut *pool.acquire().await?, id).await?;
+            let row = row.ok_or_else(|| missing(id))?;
+            return host_key::run(arguments, &row, &pool, &mut out).await;
         }
         Command::Pause { id, reason, json } => {
             let by = reason.by()?;

@@ -36,21 +36,33 @@ async fn a_sealed_secret_is_delivered_with_and_outlives_its_key() {
         .platform("Fjordwave", "api", partner.url(), plain, specs)
         .await;
     let id = platform.to_string();
-    let seal = ["platforms", "seal", &id, "--reason", "no secrets in backups"];
+    let seal = [
+        "platforms",
+        "seal",
+        &id,
+        "--reason",
+        "no secrets in backups",
+    ];
 
     site.cli(&["check"])
         .await
         .expect(0, &["stands in the database in plain", "platforms seal"]);
-    site.cli(&seal).await.expect(78, &["worker.key", "platforms key"]);
+    site.cli(&seal)
+        .await
+        .expect(78, &["worker.key", "platforms key"]);
     site.cli(&["platforms", "key"]).await.expect(0, &["age1"]);
     let mode = fs::metadata(&key).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let first = fs::read_to_string(&key).unwrap();
     site.keep_secret(first.lines().last().unwrap());
-    site.cli(&["platforms", "key"]).await.expect(64, &["--rotate"]);
+    site.cli(&["platforms", "key"])
+        .await
+        .expect(64, &["--rotate"]);
     assert_eq!(fs::read_to_string(&key).unwrap(), first);
 
-    site.cli(&["platforms", "seal", &id]).await.expect(64, &["--reason"]);
+    site.cli(&["platforms", "seal", &id])
+        .await
+        .expect(64, &["--reason"]);
     site.cli(&seal).await.expect(0, &["sealed bearer_token"]);
     let sealed = credentials(&site, platform).await;
     site.assert_no_secret(&sealed.to_string());
@@ -64,7 +76,9 @@ async fn a_sealed_secret_is_delivered_with_and_outlives_its_key() {
     let daemon = site.daemon("daemon.log");
     site.until_state(release, platform, "accepted").await;
     // Another key, while the daemon runs.
-    site.cli(&["platforms", "key", "--rotate"]).await.expect(0, &["age1"]);
+    site.cli(&["platforms", "key", "--rotate"])
+        .await
+        .expect(0, &["age1"]);
     site.cli(&seal).await.expect(0, &["sealed bearer_token"]);
     assert_ne!(credentials(&site, platform).await, sealed);
     let newest: Vec<_> = fs::read_to_string(&key)
@@ -84,7 +98,9 @@ async fn one_secret_is_sealed_from_standard_input() {
     let site = Site::new().await;
     let key = site.path("worker.key");
     site.configure("secrets", "key", key.to_str().unwrap());
-    site.cli(&["platforms", "key", "--json"]).await.expect(0, &["public_key"]);
+    site.cli(&["platforms", "key", "--json"])
+        .await
+        .expect(0, &["public_key"]);
     let mut command = program();
     command
         .args(["platforms", "seal", "--config"])
@@ -122,8 +138,13 @@ async fn assets_in_a_store_of_the_kind_of_s3() {
                 head.push(line);
             }
             let is_known = head.iter().any(|line| line.contains("Credential=known/"));
-            let status = if is_known { "404 Not Found" } else { "403 Forbidden" };
-            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let status = if is_known {
+                "404 Not Found"
+            } else {
+                "403 Forbidden"
+            };
+            let answer =
+                format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             let mut stream = lines.into_inner().into_inner();
             stream.write_all(answer.as_bytes()).await.unwrap();
             stream.shutdown().await.unwrap();
@@ -152,7 +173,13 @@ async fn assets_in_a_store_of_the_kind_of_s3() {
     }
     let heads = serving.await.unwrap();
     for head in heads {
-        assert_eq!(head[0], "HEAD /masters/2026/tunemantra-worker-check HTTP/1.1");
-        assert!(head.iter().any(|line| line.contains("AWS4-HMAC-SHA256")), "{head:?}");
+        assert_eq!(
+            head[0],
+            "HEAD /masters/2026/tunemantra-worker-check HTTP/1.1"
+        );
+        assert!(
+            head.iter().any(|line| line.contains("AWS4-HMAC-SHA256")),
+            "{head:?}"
+        );
     }
 }

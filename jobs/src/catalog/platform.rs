@@ -60,11 +60,12 @@ pub async fn replace_credentials(
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
-        "update public.distribution_platforms set api_credentials = $3
+        "update public.distribution_platforms set api_credentials = $3, updated_at = $4
          where id = $1 and api_credentials = $2",
         platform_id,
         seen,
         sealed,
+        now.naive_utc(),
     )
     .execute(&mut *conn)
     .await?;
@@ -80,6 +81,46 @@ pub async fn replace_credentials(
     };
     audit::record(conn, by, &change, now).await?;
     Ok(true)
+}
+
+/// Pins a host key for a platform (`api_credentials.host_key`), with its row of the audit. Nothing
+/// happens where the platform is gone.
+///
+/// # Errors
+/// The database's.
+pub async fn pin_host_key(
+    conn: &mut PgConnection,
+    platform_id: i32,
+    fingerprint: &str,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let Some(before) = sqlx::query_scalar!(
+        r#"update public.distribution_platforms p
+           set api_credentials = case jsonb_typeof(p.api_credentials)
+                   when 'object' then p.api_credentials else '{}' end
+                   || jsonb_build_object('host_key', $2::text),
+               updated_at = $3
+           from public.distribution_platforms before
+           where p.id = $1 and before.id = p.id
+           returning before.api_credentials ->> 'host_key' as host_key"#,
+        platform_id,
+        fingerprint,
+        now.naive_utc(),
+    )
+    .fetch_optional(&mut *conn)
+    .await?
+    else {
+        return Ok(());
+    };
+    let change = Change {
+        action: "platform.host-key",
+        object_kind: "platform",
+        object_id: platform_id.to_string(),
+        before: before.map(|key| json!({"host_key": key})),
+        after: Some(json!({"host_key": fingerprint})),
+    };
+    audit::record(conn, by, &change, now).await
 }
 
 /// The columns, before what may be secret in them is guarded.

@@ -14,12 +14,13 @@ async fn the_newest_version_of_a_file_is_kept() {
         flaws,
     };
     let (store, path) = ("/srv/assets", "releases/1/01.wav");
-    let recalled = async |version: &str, kind: &str| {
-        kept.recall(store, path, version, kind).await.unwrap()
-    };
+    let recalled =
+        async |version: &str, kind: &str| kept.recall(store, path, version, kind).await.unwrap();
     assert_eq!(recalled("\"a\"", "samples").await, None);
     let first = found("1", vec![Flaw::Silent]);
-    kept.keep(store, path, "\"a\"", "samples", &first).await.unwrap();
+    kept.keep(store, path, "\"a\"", "samples", &first)
+        .await
+        .unwrap();
     assert_eq!(recalled("\"a\"", "samples").await, Some(first));
     assert_eq!(recalled("\"b\"", "samples").await, None, "another version");
     assert_eq!(recalled("\"a\"", "flac").await, None, "looked at otherwise");
@@ -28,11 +29,17 @@ async fn the_newest_version_of_a_file_is_kept() {
         reason: "CRC".into(),
     };
     let second = found("2", vec![damaged]);
-    kept.keep(store, path, "\"b\"", "samples", &second).await.unwrap();
+    kept.keep(store, path, "\"b\"", "samples", &second)
+        .await
+        .unwrap();
     assert_eq!(recalled("\"a\"", "samples").await, None);
     assert_eq!(recalled("\"b\"", "samples").await, Some(second.clone()));
     let elsewhere = kept.recall("s3://other", path, "\"b\"", "samples").await;
     assert_eq!(elsewhere.unwrap(), None);
     let not_a_sum = Inspection::default();
-    assert!(kept.keep(store, path, "\"c\"", "samples", &not_a_sum).await.is_err());
+    assert!(
+        kept.keep(store, path, "\"c\"", "samples", &not_a_sum)
+            .await
+            .is_err()
+    );
 }

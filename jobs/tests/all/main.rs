@@ -11,6 +11,7 @@
 mod assets;
 mod cron;
 mod deliveries;
+mod notifications;
 mod operate;
 mod queue;
 mod retention;

@@ -6,14 +6,14 @@ use chrono::Utc;
 use reqwest::{
     Client, RequestBuilder,
     header::{HeaderMap, HeaderValue},
-    redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::{
-    address::{self, PrivateAddress, PublicOnly},
+    address::{self, PrivateAddress},
     answer::{self, Answer},
+    client::{ClientError, guarded_client},
     request::Sending,
 };
 use crate::{
@@ -77,28 +77,18 @@ impl Connection {
         named: String,
         timeouts: Timeouts,
     ) -> Result<Self, Fault> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("tunemantra-worker/", env!("CARGO_PKG_VERSION")))
-            // Another host must not get what is meant for this one, credentials above all.
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            // A proxy from the environment would resolve names behind the check of addresses.
-            .no_proxy()
-            .connect_timeout(timeouts.connect)
-            // Shorter than common servers keep an idle connection: a request on a connection that
-            // the partner has just closed is lost.
-            .pool_idle_timeout(Duration::from_secs(10));
         let allows_private = platform.format_specs.allow_private_addresses;
-        if !allows_private {
-            builder = builder.dns_resolver(Arc::new(PublicOnly) as Arc<dyn reqwest::dns::Resolve>);
-        }
-        let client = builder.build().map_err(|error| {
-            Fault::new(
-                Code::WorkerFault,
-                format!("no HTTP client for {named}: {}", chain(&error)),
-            )
-        })?;
+        let client = guarded_client(&platform.endpoint, allows_private, timeouts.connect).map_err(
+            |error| match error {
+                ClientError::Private(_) => {
+                    private(&format!("api_endpoint of {named}"), &error.to_string())
+                }
+                ClientError::Setup(error) => Fault::new(
+                    Code::WorkerFault,
+                    format!("no HTTP client for {named}: {}", chain(&error)),
+                ),
+            },
+        )?;
         let connection = Self {
             client,
             timeouts,

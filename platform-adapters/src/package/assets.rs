@@ -307,7 +307,9 @@ impl AssetStore {
             GetResultPayload::File(file, path) => {
                 let path = path.display().to_string();
                 let bytes = read_ahead(file, range.start..range.end);
-                Ok(bytes.map_err(move |error| io_trouble(&path, &error)).boxed())
+                Ok(bytes
+                    .map_err(move |error| io_trouble(&path, &error))
+                    .boxed())
             }
             GetResultPayload::Stream(bytes) => Ok(bytes.map_err(trouble).boxed()),
         }

@@ -30,6 +30,9 @@ pub struct ApiSpecs {
     /// Where a hand-over is found by its idempotency key, `{key}` (`GET`). Where it is absent, the
     /// partner offers no such thing, and what it has cannot be looked up.
     pub lookup: Option<String>,
+    /// The partner honours the idempotency key: the same request sent again is taken once. Without
+    /// it, and without `lookup`, a hand-over whose outcome is unknown waits for an operator.
+    pub idempotent: bool,
     /// How document and files travel.
     pub body: BodyKind,
     /// The document that is sent, where it is not our own `metadata.json`: any JSON value, in which
@@ -63,6 +66,7 @@ impl Default for ApiSpecs {
             takedown: None,
             status: "/releases/{id}".into(),
             lookup: None,
+            idempotent: true,
             body: BodyKind::default(),
             document: None,
             parts: PartNames::default(),

@@ -4,6 +4,8 @@
 mod api;
 mod credentials;
 mod limits;
+mod sftp;
+mod template;
 
 use chrono::Duration;
 use schemars::JsonSchema;
@@ -20,6 +22,8 @@ pub use credentials::{
     SecretSource, TimestampForm,
 };
 pub use limits::{Limits, Window, Windows};
+pub use sftp::{AlgorithmKind, LayoutSpecs, OldAlgorithm, SftpSpecs};
+pub use template::Template;
 
 use crate::{Code, Fault, release::Dpid};
 
@@ -181,10 +185,14 @@ pub struct FormatSpecs {
     pub confirmation: Option<Confirmation>,
     /// How hard the partner may be used.
     pub limits: Limits,
+    /// Clocks of this platform's deliveries, where they differ from the configuration's.
+    pub retry: RetrySpecs,
     /// Paths and field names of an HTTP partner.
     pub api: ApiSpecs,
     /// Version, profile and parties of a DDEX partner.
     pub ddex: Option<DdexSpecs>,
+    /// Connections, algorithms and names of an SFTP partner.
+    pub sftp: SftpSpecs,
     /// Private and loopback addresses are allowed as endpoint.
     pub allow_private_addresses: bool,
 }
@@ -195,8 +203,10 @@ impl Default for FormatSpecs {
             audio: vec!["flac".into(), "wav".into()],
             confirmation: None,
             limits: Limits::default(),
+            retry: RetrySpecs::default(),
             api: ApiSpecs::default(),
             ddex: None,
+            sftp: SftpSpecs::default(),
             allow_private_addresses: false,
         }
     }
@@ -212,6 +222,21 @@ pub enum Confirmation {
     Status,
     /// The partner puts acknowledgement files into a folder.
     Folder,
+}
+
+/// Clocks of a platform's deliveries (`format_specs.retry`); what is absent is the configuration's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RetrySpecs {
+    /// Seconds: the longest wait after the first fault.
+    pub base_s: Option<u64>,
+    /// Seconds: the longest wait between two attempts.
+    pub max_s: Option<u64>,
+    /// Seconds from the first attempt on after which a delivery is given up.
+    pub give_up_after_s: Option<u64>,
+    /// Seconds from the first attempt on after which a delivery that still fails is told to
+    /// operators.
+    pub notify_after_s: Option<u64>,
 }
 
 /// Version, profile and parties of a DDEX partner (`format_specs.ddex`).

@@ -2,8 +2,8 @@
 
 use platform_adapters::settings::{
     ApiSpecs, ArtworkRequirements, AudioRequirements, Credentials, DdexSpecs, FileSpecs,
-    FormatSpecs, Hmac, Limits, OAuth2, PartNames, PlatformRow, ReceiptPointers, Requirements,
-    StateWords, TimeoutSpecs, WebhookSpecs,
+    FormatSpecs, Hmac, LayoutSpecs, Limits, OAuth2, PartNames, PlatformRow, ReceiptPointers,
+    Requirements, RetrySpecs, SftpSpecs, StateWords, TimeoutSpecs, WebhookSpecs,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -13,7 +13,7 @@ use serde::{
 use serde_json::Value;
 
 /// Every object of the JSON columns, by its path, with its keys.
-pub(super) fn known() -> [(&'static str, &'static [&'static str]); 16] {
+pub(super) fn known() -> [(&'static str, &'static [&'static str]); 19] {
     [
         ("api_credentials", fields::<Credentials>()),
         ("api_credentials.oauth2", fields::<OAuth2>()),
@@ -23,6 +23,7 @@ pub(super) fn known() -> [(&'static str, &'static [&'static str]); 16] {
         ("requirements.audio", fields::<AudioRequirements>()),
         ("format_specs", fields::<FormatSpecs>()),
         ("format_specs.limits", fields::<Limits>()),
+        ("format_specs.retry", fields::<RetrySpecs>()),
         ("format_specs.api", fields::<ApiSpecs>()),
         ("format_specs.api.parts", fields::<PartNames>()),
         ("format_specs.api.files", fields::<FileSpecs>()),
@@ -31,6 +32,8 @@ pub(super) fn known() -> [(&'static str, &'static [&'static str]); 16] {
         ("format_specs.api.timeouts", fields::<TimeoutSpecs>()),
         ("format_specs.api.webhook", fields::<WebhookSpecs>()),
         ("format_specs.ddex", fields::<DdexSpecs>()),
+        ("format_specs.sftp", fields::<SftpSpecs>()),
+        ("format_specs.sftp.layout", fields::<LayoutSpecs>()),
     ]
 }
 
