@@ -73,7 +73,6 @@ async fn write(
     let now = (services.clock)();
     let mut delivery = begun.delivery.clone();
     let mut tx = services.pool.begin().await?;
-    let is_hurried = was_just_called_off(&mut tx, &delivery).await?;
     let recorded = record_partner(&mut tx, services, &delivery, made, progress, now).await?;
     let ended = Happened {
         ends_attempt: true,
@@ -110,6 +109,7 @@ async fn write(
         }
         Made::CalledOff => (Event::CalledOff, ended),
         Made::Faulted(fault) => {
+            let is_hurried = was_just_called_off(&mut tx, &delivery).await?;
             judged = judge(services, begun, progress, is_hurried, fault, &recorded, now);
             let happened = Happened {
                 fault: Some(&judged.fault),

@@ -5,6 +5,7 @@ mod after_sending;
 mod bad_input;
 mod circuit;
 mod clocks;
+mod fairness;
 mod faults;
 mod flow;
 pub(super) mod harness;
