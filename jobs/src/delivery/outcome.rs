@@ -132,6 +132,9 @@ pub(super) async fn apply(
     }
     keep_evidence(conn, delivery, happened.evidence(), now).await?;
     follow_with_jobs(conn, delivery, next, happened, lease.is_some(), now).await?;
+    if !is_newest && (state.is_decided() || state == State::Sent) {
+        job::wake_later(conn, delivery, now).await?;
+    }
     notices::raise(conn, delivery, before, event, next, happened, now).await?;
     if state.is_decided() {
         decide_schedules(conn, delivery, happened.fault, now).await?;
@@ -139,8 +142,7 @@ pub(super) async fn apply(
     Ok(state)
 }
 
-/// The delivery's jobs go where it has gone, and deliveries that waited for it go on. `is_leased`:
-/// its own job has been settled.
+/// The delivery's jobs go where it has gone. `is_leased`: its own has been settled.
 async fn follow_with_jobs(
     conn: &mut PgConnection,
     delivery: &Delivery,
@@ -155,9 +157,6 @@ async fn follow_with_jobs(
     }
     if next == Next::Confirm {
         job::enqueue_confirm(conn, delivery, after(now, happened.ask_after)).await?;
-    }
-    if !is_newest && (state.is_decided() || state == State::Sent) {
-        job::wake_later(conn, delivery, now).await?;
     }
     Ok(())
 }
