@@ -76,7 +76,8 @@ async fn operators_get_what_needs_a_person() {
     Nothing is sent to Nordlys any more.
 
     credentials_refused: login refused
-    Put the right credentials into api_credentials, then let the platform go on with `platforms resume`.
+
+    What to do: Put the right credentials into api_credentials, then let the platform go on with `platforms resume`.
 
     platform.paused platform/1
     "#);
@@ -84,7 +85,8 @@ async fn operators_get_what_needs_a_person() {
     "Single 1" to Nordlys is held.
 
     login refused
-    Put the right credentials into api_credentials, then let the platform go on with `platforms resume`.
+
+    What to do: Put the right credentials into api_credentials, then let the platform go on with `platforms resume`.
 
     The whole story: tunemantra-worker deliveries show [uuid]
 
