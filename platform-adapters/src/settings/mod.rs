@@ -3,6 +3,8 @@
 
 mod credentials;
 mod limits;
+mod sftp;
+mod template;
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -11,6 +13,8 @@ use url::Url;
 
 pub use credentials::{Credentials, SecretReference, SecretSource};
 pub use limits::{Limits, Window, Windows};
+pub use sftp::{AlgorithmKind, LayoutSpecs, OldAlgorithm, SftpSpecs};
+pub use template::Template;
 
 use crate::{Code, Fault, release::Dpid};
 
@@ -158,6 +162,8 @@ pub struct FormatSpecs {
     pub api: ApiSpecs,
     /// Version, profile and parties of a DDEX partner.
     pub ddex: Option<DdexSpecs>,
+    /// Connections, algorithms and names of an SFTP partner.
+    pub sftp: SftpSpecs,
     /// Private and loopback addresses are allowed as endpoint.
     pub allow_private_addresses: bool,
 }
@@ -171,6 +177,7 @@ impl Default for FormatSpecs {
             retry: RetrySpecs::default(),
             api: ApiSpecs::default(),
             ddex: None,
+            sftp: SftpSpecs::default(),
             allow_private_addresses: false,
         }
     }
