@@ -9,3 +9,27 @@ create index if not exists worker_rights_management_release
     on public.rights_management (release_id) where release_id is not null;
 create index if not exists worker_rights_management_track
     on public.rights_management (track_id) where track_id is not null;
+create index if not exists worker_daily_stats_user_date
+    on public.daily_stats (user_id, date);
+create index if not exists worker_users_parent_label
+    on public.users (parent_label_id) where parent_label_id is not null;
+-- Triggers tell which days of the statistics changed. The importer records its own, and says so.
+create or replace trigger worker_analytics_inserted after insert on public.analytics
+    referencing new table as inserted for each statement
+    when (current_setting('tunemantra.records_days', true) is distinct from 'yes')
+    execute function worker.mark_usage();
+create or replace trigger worker_analytics_updated after update on public.analytics
+    referencing old table as deleted new table as inserted for each statement
+    execute function worker.mark_usage();
+create or replace trigger worker_analytics_deleted after delete on public.analytics
+    referencing old table as deleted for each statement
+    when (current_setting('tunemantra.records_days', true) is distinct from 'yes')
+    execute function worker.mark_usage();
+create or replace trigger worker_analytics_truncated after truncate on public.analytics
+    for each statement execute function worker.mark_all_usage();
+create or replace trigger worker_tracks_updated after update on public.tracks
+    referencing old table as deleted new table as inserted for each statement
+    execute function worker.mark_tracks();
+create or replace trigger worker_users_updated after update on public.users
+    referencing old table as deleted new table as inserted for each statement
+    execute function worker.mark_labels();
