@@ -16,6 +16,7 @@ use jobs::{
     },
     retention, royalty,
     schedule::PollSettings,
+    statistics,
 };
 use serde::Deserialize;
 use toml::Value;
@@ -39,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) cron: Cron,
     pub(crate) retention: retention::Policy,
     pub(crate) royalties: royalty::Settings,
+    pub(crate) statistics: statistics::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
 }
@@ -135,12 +137,16 @@ impl Queue {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Cron {
     retention: String,
+    statistics: String,
+    statistics_scan: String,
 }
 
 impl Default for Cron {
     fn default() -> Self {
         Self {
             retention: "40 3 * * *".into(),
+            statistics: "* * * * *".into(),
+            statistics_scan: "10 4 * * *".into(),
         }
     }
 }
@@ -149,7 +155,15 @@ impl Cron {
     /// All entries that run; one with an empty expression does not.
     pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         type Make = fn(Schedule) -> Entry;
-        let all: [(&str, &str, Make); 1] = [("retention", &self.retention, retention::entry)];
+        let all: [(&str, &str, Make); 3] = [
+            ("retention", &self.retention, retention::entry),
+            ("statistics", &self.statistics, statistics::entry),
+            (
+                "statistics_scan",
+                &self.statistics_scan,
+                statistics::scan_entry,
+            ),
+        ];
         all.into_iter()
             .filter(|(_, expression, _)| !expression.trim().is_empty())
             .map(|(key, expression, make)| {
@@ -334,9 +348,12 @@ mod tests {
 
     #[test]
     fn an_entry_without_an_expression_does_not_run() {
-        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "")]).unwrap();
-        assert!(config.cron.entries().unwrap().is_empty());
-        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "5 4 * * 0")]).unwrap();
-        assert_eq!(config.cron.entries().unwrap().len(), 1);
+        let has_retention = |expression: &str| {
+            let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", expression)]).unwrap();
+            let entries = config.cron.entries().unwrap();
+            entries.iter().any(|entry| entry.name == "retention")
+        };
+        assert!(!has_retention(""));
+        assert!(has_retention("5 4 * * 0"));
     }
 }

@@ -13,4 +13,5 @@ pub mod retention;
 pub mod royalty;
 pub mod schedule;
 pub mod schema;
+pub mod statistics;
 pub mod vitals;

@@ -1,5 +1,6 @@
--- What the worker adds to the web application's tables: for speed only. Run at every `migrate`,
--- since the web application's next schema push may drop it. Correctness never depends on it.
+-- What the worker adds to the web application's tables, so that it is fast and hears of changes at
+-- once. Run by a `migrate` that finds any of it missing, since the web application's next schema push
+-- may drop it. Correctness never depends on it.
 create index if not exists worker_scheduled_distributions_due
     on public.scheduled_distributions (scheduled_date, id)
     where status in ('pending', 'scheduled');

@@ -160,7 +160,8 @@ begin
     -- it was, so the whole day is looked at.
     execute 'insert into worker.dirty_days (date, user_id, source)
         select distinct c.date, coalesce(t.user_id, 0), ''trigger''
-        from (' || changed || ') c left join public.tracks t on t.id = c.track_id';
+        from (' || changed || ') c left join public.tracks t on t.id = c.track_id
+        where c.date between ''0001-01-01'' and ''9999-12-31''';
     return null;
 exception when others then
     raise warning 'worker: changed days of usage were not marked: %', sqlerrm;
@@ -187,7 +188,8 @@ begin
     from deleted b join inserted n on n.id = b.id
     cross join lateral (values (b.user_id), (n.user_id)) o (user_id)
     join public.analytics a on a.track_id = n.id
-    where (b.user_id, b.release_id, b.title) is distinct from (n.user_id, n.release_id, n.title);
+    where (b.user_id, b.release_id, b.title) is distinct from (n.user_id, n.release_id, n.title)
+      and a.date between '0001-01-01' and '9999-12-31';
     return null;
 exception when others then
     raise warning 'worker: days of tracks with another owner were not marked: %', sqlerrm;

@@ -15,6 +15,7 @@ mod retention;
 mod run;
 mod sandbox;
 mod schedules;
+mod stats;
 mod table;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
@@ -85,6 +86,7 @@ enum Command {
     Completions(pages::Completions),
     Man(pages::Man),
     Rates(rates::Arguments),
+    Stats(stats::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -307,6 +309,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
+            Command::Stats(arguments) => stats::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,

@@ -23,4 +23,6 @@ reach as (
 delete from worker.dirty_days d
 using reach r
 where (d.date, d.user_id) <= (r.date, r.user_id)
-returning d.date, d.user_id, d.is_forced, d.run_id
+returning nullif(d.date, '-infinity') as date, d.user_id, d.source, d.is_forced, d.run_id,
+    coalesce((select s.is_pruning from worker.statistics_runs s where s.id = d.run_id), false)
+        as "is_pruning!"

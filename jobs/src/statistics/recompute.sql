@@ -17,6 +17,7 @@ usage as (
             a.track_id, a.platform_id, a.territory, a.streams, a.downloads, a.revenue
         ) as fingerprint
     from unnest($1::integer[], $2::date[]) as p (user_id, date)
+    join public.users u on u.id = p.user_id
     join public.tracks t on t.user_id = p.user_id
     join public.analytics a on a.track_id = t.id and a.date = p.date and a.date between $3 and $4
     order by p.user_id, p.date

@@ -17,3 +17,4 @@ mod rights;
 mod royalties;
 mod schedules;
 mod schema;
+mod statistics;
