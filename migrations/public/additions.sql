@@ -1,6 +1,6 @@
 -- What the worker adds to the web application's tables, so that it is fast and hears of changes at
 -- once. Run by a `migrate` that finds any of it missing, since the web application's next schema push
--- may drop it. Correctness never depends on it.
+-- may drop it; what is changed here needs another name to be noticed. Correctness never depends on it.
 create index if not exists worker_scheduled_distributions_due
     on public.scheduled_distributions (scheduled_date, id)
     where status in ('pending', 'scheduled');
@@ -34,3 +34,17 @@ create or replace trigger worker_tracks_updated after update on public.tracks
 create or replace trigger worker_users_updated after update on public.users
     referencing old table as deleted new table as inserted for each statement
     execute function worker.mark_labels();
+
+-- A schedule that is due at once does not wait for the next look.
+create or replace function worker.announce_schedule() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as
+$$
+begin
+    perform pg_notify('worker_schedules', '');
+    return null;
+end
+$$;
+create or replace trigger worker_scheduled_distributions_announce
+    after insert or update of status, scheduled_date on public.scheduled_distributions
+    for each row when (new.status in ('pending', 'scheduled'))
+    execute function worker.announce_schedule();

@@ -48,6 +48,15 @@ pub(super) struct Ask {
     pub(super) lanes: Vec<(String, i16)>,
 }
 
+/// How a claim holds.
+pub(super) struct Terms {
+    /// Seconds without a heartbeat until it is lost.
+    pub(super) lease_s: f64,
+    /// It need not survive the end of the database server: the completion, which does, makes it
+    /// durable too, and what was under way then runs again. That is for jobs that may run twice.
+    pub(super) is_forgettable: bool,
+}
+
 /// A claimed job, with what it takes to run it.
 pub(super) struct Claimed {
     pub(super) lease: Lease,
@@ -119,7 +128,7 @@ pub(super) async fn claim(
     registry: &Registry,
     asks: &[Ask],
     worker: &str,
-    lease_s: f64,
+    terms: &Terms,
     now: DateTime<Utc>,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     let names = |wanted: fn(&&Ask) -> bool| -> Vec<String> {
@@ -130,17 +139,17 @@ pub(super) async fn claim(
     let rated = names(|ask| ask.is_rated);
     let mut rows = if limited.is_empty() {
         let mut conn = pool.acquire().await?;
-        claim_rows(&mut conn, asks, worker, lease_s, now).await?
+        claim_rows(&mut conn, asks, worker, terms, now).await?
     } else {
         let mut transaction = pool.begin().await?;
         let rows = if rated.is_empty() {
             lock_queues(&mut transaction, &limited).await?;
             // A statement of its own: its snapshot must see what the last holder of the lock claimed.
-            claim_rows(&mut transaction, asks, worker, lease_s, now).await?
+            claim_rows(&mut transaction, asks, worker, terms, now).await?
         } else {
             let spent = lock_rated(&mut transaction, &limited, &rated).await?;
             let asks = within_rates(asks, &spent, now);
-            let rows = claim_rows(&mut transaction, &asks, worker, lease_s, now).await?;
+            let rows = claim_rows(&mut transaction, &asks, worker, terms, now).await?;
             spend(&mut transaction, spent, &rows, now).await?;
             rows
         };
@@ -256,7 +265,7 @@ async fn claim_rows(
     conn: &mut PgConnection,
     asks: &[Ask],
     worker: &str,
-    lease_s: f64,
+    terms: &Terms,
     now: DateTime<Utc>,
 ) -> Result<Vec<Row>, sqlx::Error> {
     let queues: Vec<&str> = asks.iter().map(|ask| ask.queue.as_str()).collect();
@@ -294,11 +303,11 @@ async fn claim_rows(
                                   where r.queue = ruled.queue and r.state = 'running')) end) as jobs
                from ruled
            ), picked as materialized (
-               select c.id
+               select c.place
                from budget b cross join lateral (
-                   select d.id
+                   select d.place
                    from lane l cross join lateral (
-                       select j.id, j.priority, j.run_at
+                       select j.ctid as place, j.id, j.priority, j.run_at
                        from worker.jobs j
                        where j.state = 'available' and j.queue = l.queue and j.kind = l.kind
                          and j.priority = l.priority and j.run_at <= $7
@@ -310,12 +319,16 @@ async fn claim_rows(
                    order by d.priority, d.run_at, d.id
                    limit b.jobs
                ) c
-               where b.jobs > 0
+               -- The setting ends with the transaction.
+               where b.jobs > 0 and (select not $10::boolean
+                   or set_config('synchronous_commit', 'off', true) is not null)
            )
            update worker.jobs j
            set state = 'running', lease_token = gen_random_uuid(), attempt_id = null, worker = $8,
                lease_expires_at = clock_timestamp() + make_interval(secs => $9)
-           from picked where j.id = picked.id
+           -- By their places, which the locks hold fast: no index is searched again, and no plan can
+           -- choose to read the whole table. A row that moved since the snapshot is for the next claim.
+           where j.ctid = any(array(select place from picked))
            returning j.id, j.lease_token as "token!", j.queue, j.kind, j.priority, j.run_at,
                      j.attempt, j.max_attempts, j.crashes, j.arguments::text as "arguments!""#,
         &queues as _,
@@ -326,7 +339,8 @@ async fn claim_rows(
         &lane_priorities,
         now,
         worker,
-        lease_s,
+        terms.lease_s,
+        terms.is_forgettable,
     )
     .fetch_all(conn)
     .await

@@ -159,10 +159,10 @@ async fn missing_of_additions(connection: &mut PgConnection) -> Result<Vec<Strin
          WHERE index.indisvalid AND class.relnamespace = to_regnamespace('public')
            AND class.relname = ANY($1)
          UNION ALL
-         SELECT trigger.tgname::text FROM pg_trigger AS trigger
-         JOIN pg_class AS class ON class.oid = trigger.tgrelid
-         WHERE trigger.tgenabled <> 'D' AND class.relnamespace = to_regnamespace('public')
-           AND trigger.tgname = ANY($1)",
+         SELECT tgname::text FROM pg_trigger
+         JOIN pg_class AS class ON class.oid = tgrelid
+         WHERE tgenabled <> 'D' AND class.relnamespace = to_regnamespace('public')
+           AND tgname = ANY($1)",
     )
     .bind(&named)
     .fetch_all(connection)
@@ -179,7 +179,7 @@ async fn missing_of_additions(connection: &mut PgConnection) -> Result<Vec<Strin
 fn additions() -> impl Iterator<Item = &'static str> {
     ["create index if not exists ", "create or replace trigger "]
         .into_iter()
-        .flat_map(|verb| ADDITIONS.split(verb).skip(1))
+        .flat_map(|made| ADDITIONS.split(made).skip(1))
         .filter_map(|rest| rest.split_whitespace().next())
 }
 
