@@ -188,8 +188,7 @@ fn name(migration: &Migration) -> String {
 }
 
 /// Adds what makes the worker's questions to the web application's tables fast, and tells it of
-/// changes. A role that does
-/// not own those tables may not; the worker is right without it.
+/// changes. A role that does not own those tables may not; the worker is right without it.
 async fn add_to_public(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let refused = |error: &sqlx::Error| {
         error
