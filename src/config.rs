@@ -16,7 +16,7 @@ use jobs::{
     },
     retention, royalty,
     schedule::PollSettings,
-    statistics,
+    statistics, usage,
 };
 use serde::Deserialize;
 use toml::Value;
@@ -41,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) retention: retention::Policy,
     pub(crate) royalties: royalty::Settings,
     pub(crate) statistics: statistics::Settings,
+    pub(crate) usage: usage::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
 }
@@ -253,6 +254,15 @@ impl Config {
             ("retry.base_s", i64::try_from(self.retry.base_s)?, 1),
             ("retry.max_attempts", self.retry.max_attempts.into(), 1),
             ("confirm.first_s", i64::try_from(self.confirm.first_s)?, 1),
+            (
+                "statistics.batch_user_days",
+                self.statistics.batch_user_days.into(),
+                1,
+            ),
+            ("statistics.work_mem_mb", self.statistics.work_mem_mb.into(), 1),
+            ("usage.batch_lines", self.usage.batch_lines.into(), 1),
+            ("usage.max_line_bytes", self.usage.max_line_bytes.into(), 1000),
+            ("usage.max_ratio", self.usage.max_ratio.into(), 1),
         ];
         for (key, value, least) in at_least {
             ensure!(value >= least, "{key} must be at least {least}");
@@ -265,6 +275,11 @@ impl Config {
             self.confirm.max_s >= self.confirm.first_s,
             "confirm.max_s must not be shorter than confirm.first_s"
         );
+        for (name, layout) in &self.usage.layouts {
+            if let Err(problem) = layout.validate() {
+                anyhow::bail!("usage.layouts.{name}: {problem}");
+            }
+        }
         Ok(self.queue.settings().validate()?)
     }
 }

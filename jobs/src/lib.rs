@@ -14,4 +14,5 @@ pub mod royalty;
 pub mod schedule;
 pub mod schema;
 pub mod statistics;
+pub mod usage;
 pub mod vitals;

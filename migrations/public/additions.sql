@@ -48,3 +48,8 @@ create or replace trigger worker_scheduled_distributions_announce
     after insert or update of status, scheduled_date on public.scheduled_distributions
     for each row when (new.status in ('pending', 'scheduled'))
     execute function worker.announce_schedule();
+-- Identifiers as they are compared: without hyphens, in upper case, of bar codes without leading zeros.
+create index if not exists worker_tracks_isrc
+    on public.tracks (upper(replace(isrc, '-', '')));
+create index if not exists worker_releases_upc
+    on public.releases (ltrim(replace(upc, '-', ''), '0'));

@@ -17,6 +17,7 @@ mod sandbox;
 mod schedules;
 mod stats;
 mod table;
+mod usage;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -87,6 +88,7 @@ enum Command {
     Man(pages::Man),
     Rates(rates::Arguments),
     Stats(stats::Arguments),
+    Usage(usage::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -310,6 +312,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Retention(arguments) => retention::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
             Command::Stats(arguments) => stats::run(arguments, &config).await,
+            Command::Usage(arguments) => usage::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,

@@ -204,7 +204,6 @@ fn of_run(error: RunError) -> anyhow::Error {
     match error {
         RunError::Missing(_) => Failure::missing(error.to_string()).into(),
         RunError::Database(error) => error.into(),
-        error @ RunError::Job(_) => error.into(),
     }
 }
 
@@ -256,9 +255,7 @@ async fn duplicates(
         None => 0,
         Some(reason) => {
             let by = super::by::because(reason)?;
-            statistics::merge_duplicates(pool, &config.statistics, &found, &by, now())
-                .await
-                .map_err(of_run)?
+            statistics::merge_duplicates(pool, &config.statistics, &found, &by, now()).await?
         }
     };
     if as_json {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
 
-use super::{Mark, RunError, Settings, job, mark, recompute::begin};
+use super::{Mark, Settings, Source, job, mark, recompute::begin};
 use crate::audit::{self, By, Change};
 
 /// A user's day with more than one row.
@@ -46,14 +46,14 @@ pub async fn duplicates(pool: &PgPool, limit: i64) -> Result<Vec<Duplicate>, sql
 /// what was deleted. The answer is the days that had more than one row still.
 ///
 /// # Errors
-/// [`RunError`].
+/// The database's.
 pub async fn merge_duplicates(
     pool: &PgPool,
     settings: &Settings,
     found: &[Duplicate],
     by: &By,
     now: DateTime<Utc>,
-) -> Result<u64, RunError> {
+) -> Result<u64, sqlx::Error> {
     let mut tx = begin(pool, settings).await?;
     let mut merged = 0;
     for one in found {
@@ -84,9 +84,9 @@ pub async fn merge_duplicates(
             date: one.date,
             user: Some(one.user_id),
         };
-        mark(&mut tx, &[marked], now).await?;
+        mark(&mut tx, &[marked], Source::Operator, now).await?;
     }
-    job::enqueue(&mut tx, now).await?;
+    job::wake(&mut tx, now).await?;
     tx.commit().await?;
     Ok(merged)
 }

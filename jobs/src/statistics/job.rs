@@ -80,7 +80,9 @@ impl Job for Scan {
                 Ok(Done::Complete)
             }
             Err(RunError::Database(error)) => Err(error.into()),
-            Err(error) => Err(JobFault::retry("statistics_scan", error.to_string())),
+            Err(error @ RunError::Missing(_)) => {
+                Err(JobFault::retry("statistics_run_missing", error.to_string()))
+            }
         }
     }
 }
@@ -107,8 +109,10 @@ pub fn scan_entry(schedule: Schedule) -> Entry {
 
 /// Has marked days recomputed at once, and not only with the next tick. Where a job is at it already
 /// that one, or that of the next tick, finds the marks.
-pub(crate) async fn enqueue(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), RunError> {
-    let job = NewJob::new(QUEUE, &Statistics {}, now)?.unique("cron/statistics");
+pub(crate) async fn wake(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let job = NewJob::new(QUEUE, &Statistics {}, now)
+        .map_err(|error| sqlx::Error::Encode(error.into()))?
+        .unique("cron/statistics");
     queue::enqueue(conn, &[job]).await?;
     Ok(())
 }

@@ -69,9 +69,6 @@ pub enum RunError {
     /// The database's.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// A job could not be described.
-    #[error("the job that recomputes statistics cannot be made: {0}")]
-    Job(#[from] serde_json::Error),
 }
 
 /// Begins to rebuild all days of a range, whatever they were made of. With `prunes`, rows that the
@@ -93,7 +90,7 @@ pub async fn rebuild(
         "first": range.first, "last": range.last, "days": run.days_total, "prunes": prunes,
     });
     audit_run(&mut tx, by, "statistics.rebuild", &run, after, now).await?;
-    job::enqueue(&mut tx, now).await?;
+    job::wake(&mut tx, now).await?;
     tx.commit().await?;
     Ok(run)
 }
@@ -120,7 +117,7 @@ pub async fn scan(pool: &PgPool, now: DateTime<Utc>) -> Result<Run, RunError> {
         .execute(&mut *tx)
         .await?;
     let run = begin(&mut tx, RunKind::Scan, Range::ALL, false, now).await?;
-    job::enqueue(&mut tx, now).await?;
+    job::wake(&mut tx, now).await?;
     tx.commit().await?;
     Ok(run)
 }

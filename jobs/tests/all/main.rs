@@ -18,3 +18,4 @@ mod royalties;
 mod schedules;
 mod schema;
 mod statistics;
+mod usage;

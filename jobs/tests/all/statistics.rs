@@ -2,7 +2,7 @@
 
 mod days;
 mod duplicates;
-mod expected;
+pub(crate) mod expected;
 mod random;
 mod runs;
-mod site;
+pub(crate) mod site;

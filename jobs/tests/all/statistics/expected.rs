@@ -191,7 +191,7 @@ fn average(sum: &Figures, days: i64) -> Average {
 }
 
 /// What the columns should be, for each user and day that should have a row. Ids are 0.
-pub(super) async fn expected(pool: &PgPool) -> BTreeMap<(i32, NaiveDate), Day> {
+pub(crate) async fn expected(pool: &PgPool) -> BTreeMap<(i32, NaiveDate), Day> {
     let lines = lines(pool).await;
     let (names, below) = below(pool).await;
     let mut sums = sums(&lines);
@@ -261,7 +261,7 @@ pub(super) async fn expected(pool: &PgPool) -> BTreeMap<(i32, NaiveDate), Day> {
 }
 
 /// What `daily_stats` does say; a panic where a day has two rows. Ids are 0.
-pub(super) async fn found(pool: &PgPool) -> BTreeMap<(i32, NaiveDate), Day> {
+pub(crate) async fn found(pool: &PgPool) -> BTreeMap<(i32, NaiveDate), Day> {
     let users: Vec<i32> = sqlx::query_scalar("select distinct user_id from daily_stats")
         .fetch_all(pool)
         .await
@@ -278,7 +278,7 @@ pub(super) async fn found(pool: &PgPool) -> BTreeMap<(i32, NaiveDate), Day> {
 }
 
 /// Fails where `daily_stats` differ from what they should be.
-pub(super) async fn assert_right(pool: &PgPool) {
+pub(crate) async fn assert_right(pool: &PgPool) {
     let (expected, found) = (expected(pool).await, found(pool).await);
     let keys: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
     for key in keys {

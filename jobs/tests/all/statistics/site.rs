@@ -5,24 +5,24 @@ use jobs::statistics::{self, Settings, Written};
 use sqlx::{AssertSqlSafe, PgPool};
 use test_support::TestDatabase;
 
-pub(super) fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     "2026-06-01T08:00:00Z".parse().unwrap()
 }
 
 /// A day of 2026, by its number from 1 January on.
-pub(super) fn day(number: u32) -> NaiveDate {
+pub(crate) fn day(number: u32) -> NaiveDate {
     NaiveDate::from_yo_opt(2026, number + 1).unwrap()
 }
 
-pub(super) struct Site {
-    pub(super) database: TestDatabase,
+pub(crate) struct Site {
+    pub(crate) database: TestDatabase,
 }
 
 impl Site {
     /// Users 1 to 4, where 2 is a sub-label of 1 and 3 of 2; releases 1 to 3 of the first users;
     /// tracks 1 to 6: two of user 1, two of user 2 of which the second has no release, one each of
     /// users 3 and 4; platforms 1 to 3.
-    pub(super) async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         let site = Self {
             database: TestDatabase::create().await,
         };
@@ -44,11 +44,11 @@ impl Site {
         site
     }
 
-    pub(super) fn pool(&self) -> &PgPool {
+    pub(crate) fn pool(&self) -> &PgPool {
         self.database.pool()
     }
 
-    pub(super) async fn sql(&self, statements: &str) {
+    pub(crate) async fn sql(&self, statements: &str) {
         sqlx::raw_sql(AssertSqlSafe(statements.to_owned()))
             .execute(self.pool())
             .await
@@ -56,7 +56,7 @@ impl Site {
     }
 
     /// As if the web application's schema push had dropped the triggers.
-    pub(super) async fn without_triggers(&self) {
+    pub(crate) async fn without_triggers(&self) {
         self.sql(
             "drop trigger worker_analytics_inserted on analytics;
              drop trigger worker_analytics_updated on analytics;
@@ -69,7 +69,7 @@ impl Site {
     }
 
     /// A row of usage on platform 1.
-    pub(super) async fn usage(&self, track: i32, day_number: u32, streams: i32, revenue: &str) {
+    pub(crate) async fn usage(&self, track: i32, day_number: u32, streams: i32, revenue: &str) {
         self.sql(&format!(
             "insert into analytics (track_id, platform_id, date, streams, downloads, revenue, territory)
              values ({track}, 1, '{}', {streams}, 1, {revenue}, 'DE')",
@@ -78,13 +78,13 @@ impl Site {
         .await;
     }
 
-    pub(super) async fn recompute(&self) -> Written {
+    pub(crate) async fn recompute(&self) -> Written {
         statistics::recompute(self.pool(), &Settings::default(), now())
             .await
             .unwrap()
     }
 
-    pub(super) async fn scan(&self) -> Written {
+    pub(crate) async fn scan(&self) -> Written {
         statistics::scan(self.pool(), now()).await.unwrap();
         self.recompute().await
     }
