@@ -10,6 +10,7 @@ use jobs::{
     queue::{self, Registry, cron},
     retention::{self, Retention},
     schedule,
+    statistics::{self, Scan, Statistics},
     vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
@@ -74,6 +75,11 @@ pub(crate) async fn run(
             .map_err(anyhow::Error::msg)
             .context("notifications")?,
     });
+    let statistics = statistics::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(config.statistics.clone()),
+    };
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
@@ -85,6 +91,8 @@ pub(crate) async fn run(
                 policy: Arc::new(config.retention.clone()),
             })
         })
+        .and_then(|registry| registry.with::<Statistics>(statistics.clone()))
+        .and_then(|registry| registry.with::<Scan>(statistics))
         .context("job kinds")?;
     let mut connection = pool.acquire().await.context("the database")?;
     delivery::set_default_limits(&mut connection, &config.limits, clock())

@@ -16,7 +16,9 @@ mod retention;
 mod run;
 mod sandbox;
 mod schedules;
+mod stats;
 mod table;
+mod usage;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -87,6 +89,8 @@ enum Command {
     Completions(pages::Completions),
     Man(pages::Man),
     Rates(rates::Arguments),
+    Stats(stats::Arguments),
+    Usage(usage::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -309,6 +313,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
+            Command::Stats(arguments) => stats::run(arguments, &config).await,
+            Command::Usage(arguments) => usage::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
