@@ -6,15 +6,18 @@ use anyhow::Context as _;
 use jobs::{
     clock,
     delivery::{self, Adapters, Confirm, Deliver, Services},
+    notification::{self, Channels, Notify},
     queue::{self, Registry, cron},
     retention::{self, Retention},
     schedule,
+    statistics::{self, Scan, Statistics},
+    vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::{config::Config, service};
 
 /// What the configuration names and the daemon needs, found.
 pub(crate) struct Provisions {
@@ -44,6 +47,7 @@ pub(crate) async fn run(
     config: &Config,
     provisions: Provisions,
     pool: PgPool,
+    vitals: Vitals,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let clock = clock::system();
@@ -64,9 +68,22 @@ pub(crate) async fn run(
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
     });
+    let notifications = Arc::new(notification::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        channels: Channels::new(&config.notifications)
+            .map_err(anyhow::Error::msg)
+            .context("notifications")?,
+    });
+    let statistics = statistics::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(config.statistics.clone()),
+    };
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
+        .and_then(|registry| registry.with::<Notify>(notifications))
         .and_then(|registry| {
             registry.with::<Retention>(retention::Services {
                 pool: pool.clone(),
@@ -74,6 +91,8 @@ pub(crate) async fn run(
                 policy: Arc::new(config.retention.clone()),
             })
         })
+        .and_then(|registry| registry.with::<Statistics>(statistics.clone()))
+        .and_then(|registry| registry.with::<Scan>(statistics))
         .context("job kinds")?;
     let mut connection = pool.acquire().await.context("the database")?;
     delivery::set_default_limits(&mut connection, &config.limits, clock())
@@ -81,28 +100,33 @@ pub(crate) async fn run(
         .context("the platforms' limits")?;
     drop(connection);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    let service = tokio::spawn(service::keep(vitals.clone(), shutdown.clone()));
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
         config.schedules.clone(),
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let limits = tokio::spawn(delivery::keep_limits(
         pool.clone(),
         config.limits.refresh(),
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let changes = tokio::spawn(delivery::watch_changes(
         pool.clone(),
         config.deliveries.clone(),
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let cron = tokio::spawn(cron::run(
         pool.clone(),
         config.cron.entries()?,
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let ended = queue::run(
@@ -110,6 +134,7 @@ pub(crate) async fn run(
         registry,
         config.queue.settings(),
         clock,
+        vitals,
         shutdown.clone(),
     )
     .await;
@@ -120,6 +145,7 @@ pub(crate) async fn run(
     changes.await.context("the look for changed releases")?;
     pool.close().await;
     ended.context("the queue")?;
+    service.abort();
     tracing::info!("stopped");
     Ok(())
 }

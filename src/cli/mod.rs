@@ -8,12 +8,17 @@ mod deliveries;
 mod demo;
 mod jobs;
 mod migrate;
+mod notifications;
+mod pages;
 mod platforms;
+mod rates;
 mod retention;
 mod run;
 mod sandbox;
 mod schedules;
+mod stats;
 mod table;
+mod usage;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -21,7 +26,10 @@ use ::jobs::schema::SchemaError;
 use clap::{Parser, Subcommand};
 use sqlx::PgPool;
 
-use crate::{config::Config, telemetry};
+use crate::{
+    config::{Config, Layers, PACKAGED},
+    telemetry,
+};
 
 /// It ran, and the answer is no.
 const EX_NO: u8 = 1;
@@ -41,8 +49,9 @@ const EX_CONFIG: u8 = 78;
 #[derive(Debug, Parser)]
 #[command(name = "tunemantra-worker", version, after_help = AFTER_HELP)]
 struct Arguments {
-    /// A configuration file; may be given several times in one place, later ones win. All keys and their
-    /// defaults: config/default.toml.
+    /// A configuration file; may be given several times in one place, later ones win. Each is
+    /// followed by the *.toml in FILE.d. Without it: /etc/tunemantra-worker/worker.toml, if that
+    /// is there. All keys and their defaults: config/default.toml.
     #[arg(long, global = true, value_name = "FILE")]
     config: Vec<PathBuf>,
     #[command(subcommand)]
@@ -73,9 +82,15 @@ enum Command {
     Schedules(schedules::Arguments),
     Jobs(jobs::Arguments),
     Audit(audit::Arguments),
+    Notifications(notifications::Arguments),
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
+    Completions(pages::Completions),
+    Man(pages::Man),
+    Rates(rates::Arguments),
+    Stats(stats::Arguments),
+    Usage(usage::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -259,9 +274,19 @@ fn is_unread(error: &anyhow::Error) -> bool {
     written.or(serialized) == Some(std::io::ErrorKind::BrokenPipe)
 }
 
+/// The configuration files to read.
+fn files(given: Vec<PathBuf>) -> Vec<PathBuf> {
+    let packaged = PathBuf::from(PACKAGED);
+    match given.is_empty() && packaged.exists() {
+        true => vec![packaged],
+        false => given,
+    }
+}
+
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let mut config =
-        Config::load(&arguments.config, std::env::vars()).map_err(Failure::configuration)?;
+    let layers =
+        Layers::read(&files(arguments.config), std::env::vars()).map_err(Failure::configuration)?;
+    let mut config = Config::of(&layers).map_err(Failure::configuration)?;
     let filter = match arguments.command {
         Command::Demo(_) => Some(demo::LOG_FILTER),
         Command::Sandbox(_) => Some(sandbox::LOG_FILTER),
@@ -281,15 +306,21 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Run(arguments) => run::run(arguments, &config).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Migrate(arguments) => migrate::run(arguments, &config).await,
-            Command::Check(arguments) => check::run(arguments, &config).await,
+            Command::Check(arguments) => check::run(arguments, &config, &layers).await,
             Command::Sandbox(arguments) => sandbox::run(arguments, &config).await,
             Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
+            Command::Rates(arguments) => rates::run(arguments, &config).await,
+            Command::Stats(arguments) => stats::run(arguments, &config).await,
+            Command::Usage(arguments) => usage::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
+            Command::Notifications(arguments) => notifications::run(arguments, &config).await,
+            Command::Completions(arguments) => pages::completions(&arguments),
+            Command::Man(arguments) => pages::man(&arguments),
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.

@@ -107,11 +107,16 @@ impl Leases {
         waiting
     }
 
+    /// In the order in which `complete` locks them.
     fn all(&self) -> (Vec<Uuid>, Vec<Uuid>) {
-        self.held()
+        let held = self.held();
+        let mut all: Vec<(Uuid, Uuid)> = held
             .iter()
             .map(|(token, lease)| (lease.job, *token))
-            .unzip()
+            .collect();
+        drop(held);
+        all.sort_unstable();
+        all.into_iter().unzip()
     }
 
     /// Stops the handlers of leases that the database no longer knows. Those that wait never start.
@@ -146,12 +151,14 @@ pub(super) async fn heartbeat(daemon: &Daemon, options: PgConnectOptions) {
     // The leases hold at least for `lease` from here.
     let mut sure_since = Instant::now();
     let mut failures = 0_u32;
+    let pulse = daemon.vitals.watch("heartbeat", settings.lease);
     loop {
         let pause = match failures {
             0 => settings.heartbeat,
             n => settings.reconnect.delay(n, (daemon.random)()),
         };
         tokio::time::sleep(pause).await;
+        pulse.beat();
         let (jobs, tokens) = daemon.leases.all();
         let before = Instant::now();
         if tokens.is_empty() {

@@ -10,9 +10,13 @@
 
 mod cron;
 mod deliveries;
+mod notifications;
 mod operate;
 mod queue;
 mod retention;
 mod rights;
+mod royalties;
 mod schedules;
 mod schema;
+mod statistics;
+mod usage;

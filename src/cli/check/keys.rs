@@ -2,7 +2,7 @@
 
 use platform_adapters::settings::{
     ApiSpecs, ArtworkRequirements, Credentials, DdexSpecs, FormatSpecs, LayoutSpecs, Limits,
-    PlatformRow, ReceiptPointers, Requirements, SftpSpecs,
+    PlatformRow, ReceiptPointers, Requirements, RetrySpecs, SftpSpecs,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -12,13 +12,14 @@ use serde::{
 use serde_json::Value;
 
 /// Every object of the JSON columns, by its path, with its keys.
-pub(super) fn known() -> [(&'static str, &'static [&'static str]); 10] {
+pub(super) fn known() -> [(&'static str, &'static [&'static str]); 11] {
     [
         ("api_credentials", fields::<Credentials>()),
         ("requirements", fields::<Requirements>()),
         ("requirements.artwork", fields::<ArtworkRequirements>()),
         ("format_specs", fields::<FormatSpecs>()),
         ("format_specs.limits", fields::<Limits>()),
+        ("format_specs.retry", fields::<RetrySpecs>()),
         ("format_specs.api", fields::<ApiSpecs>()),
         ("format_specs.api.receipt", fields::<ReceiptPointers>()),
         ("format_specs.ddex", fields::<DdexSpecs>()),
