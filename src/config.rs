@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use jobs::{
     catalog::Withholding,
     delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy, UpdateSettings},
+    notification,
     queue::{
         self,
         circuit::CircuitPolicy,
@@ -39,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) catalog: Withholding,
     pub(crate) cron: Cron,
     pub(crate) retention: retention::Policy,
+    pub(crate) notifications: notification::Settings,
     pub(crate) royalties: royalty::Settings,
     pub(crate) statistics: statistics::Settings,
     pub(crate) usage: usage::Settings,
@@ -283,6 +285,9 @@ impl Config {
             self.confirm.max_s >= self.confirm.first_s,
             "confirm.max_s must not be shorter than confirm.first_s"
         );
+        self.notifications
+            .validate()
+            .context("section notifications")?;
         for (name, layout) in &self.usage.layouts {
             if let Err(problem) = layout.validate() {
                 anyhow::bail!("usage.layouts.{name}: {problem}");

@@ -31,8 +31,8 @@ create unique index usage_files_sha256 on worker.usage_files (sha256) where stat
 -- Where a row of public.analytics came from, and its amount before it was converted.
 create table worker.usage_lines (
     file_id      integer not null,
-    -- In the file, from 1, without the names of the columns.
-    record       bigint  not null,
+    -- In the file, from 1.
+    line         bigint  not null,
     -- The row of public.analytics; that may have been deleted since.
     analytics_id integer not null,
     -- As reported; NULL: the line has none.
@@ -42,7 +42,7 @@ create table worker.usage_lines (
     rate         numeric,
     rate_date    date,
     rate_source  text,
-    primary key (file_id, record)
+    primary key (file_id, line)
 );
 -- Both rise together, so this small index finds the line of a row.
 create index usage_lines_analytics on worker.usage_lines using brin (analytics_id);
@@ -50,8 +50,6 @@ create index usage_lines_analytics on worker.usage_lines using brin (analytics_i
 -- Lines that were not imported.
 create table worker.usage_unmatched (
     file_id integer  not null,
-    record  bigint   not null,
-    -- The line that it begins in, as an editor counts them.
     line    bigint   not null,
     reason  text     collate "C" not null check (reason in (
         'unreadable', 'unknown_recording', 'ambiguous_recording', 'no_rate', 'out_of_range')),
@@ -60,5 +58,5 @@ create table worker.usage_unmatched (
     upc     text     collate "C",
     -- The fields as they stand there, as far as they can be kept.
     fields  text[]   not null,
-    primary key (file_id, record)
+    primary key (file_id, line)
 );

@@ -48,15 +48,6 @@ pub(super) struct Ask {
     pub(super) lanes: Vec<(String, i16)>,
 }
 
-/// How a claim holds.
-pub(super) struct Terms {
-    /// Seconds without a heartbeat until it is lost.
-    pub(super) lease_s: f64,
-    /// It need not survive the end of the database server: the completion, which does, makes it
-    /// durable too, and what was under way then runs again. That is for jobs that may run twice.
-    pub(super) is_forgettable: bool,
-}
-
 /// A claimed job, with what it takes to run it.
 pub(super) struct Claimed {
     pub(super) lease: Lease,
@@ -128,7 +119,7 @@ pub(super) async fn claim(
     registry: &Registry,
     asks: &[Ask],
     worker: &str,
-    terms: &Terms,
+    lease_s: f64,
     now: DateTime<Utc>,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     let names = |wanted: fn(&&Ask) -> bool| -> Vec<String> {
@@ -139,17 +130,17 @@ pub(super) async fn claim(
     let rated = names(|ask| ask.is_rated);
     let mut rows = if limited.is_empty() {
         let mut conn = pool.acquire().await?;
-        claim_rows(&mut conn, asks, worker, terms, now).await?
+        claim_rows(&mut conn, asks, worker, lease_s, now).await?
     } else {
         let mut transaction = pool.begin().await?;
         let rows = if rated.is_empty() {
             lock_queues(&mut transaction, &limited).await?;
             // A statement of its own: its snapshot must see what the last holder of the lock claimed.
-            claim_rows(&mut transaction, asks, worker, terms, now).await?
+            claim_rows(&mut transaction, asks, worker, lease_s, now).await?
         } else {
             let spent = lock_rated(&mut transaction, &limited, &rated).await?;
             let asks = within_rates(asks, &spent, now);
-            let rows = claim_rows(&mut transaction, &asks, worker, terms, now).await?;
+            let rows = claim_rows(&mut transaction, &asks, worker, lease_s, now).await?;
             spend(&mut transaction, spent, &rows, now).await?;
             rows
         };
@@ -265,7 +256,7 @@ async fn claim_rows(
     conn: &mut PgConnection,
     asks: &[Ask],
     worker: &str,
-    terms: &Terms,
+    lease_s: f64,
     now: DateTime<Utc>,
 ) -> Result<Vec<Row>, sqlx::Error> {
     let queues: Vec<&str> = asks.iter().map(|ask| ask.queue.as_str()).collect();
@@ -319,9 +310,10 @@ async fn claim_rows(
                    order by d.priority, d.run_at, d.id
                    limit b.jobs
                ) c
-               -- The setting ends with the transaction.
-               where b.jobs > 0 and (select not $10::boolean
-                   or set_config('synchronous_commit', 'off', true) is not null)
+               -- No claim waits for the disk. What follows from it does, be it the attempt's begin or
+               -- the completion, and makes it durable too; a claim that was lost with the server is
+               -- made again. The setting ends with the transaction.
+               where b.jobs > 0 and (select set_config('synchronous_commit', 'off', true) is not null)
            )
            update worker.jobs j
            set state = 'running', lease_token = gen_random_uuid(), attempt_id = null, worker = $8,
@@ -339,8 +331,7 @@ async fn claim_rows(
         &lane_priorities,
         now,
         worker,
-        terms.lease_s,
-        terms.is_forgettable,
+        lease_s,
     )
     .fetch_all(conn)
     .await

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use super::{
-    claim::{Ask, Claimed, Lane, Terms, claim, survey},
+    claim::{Ask, Claimed, Lane, claim, survey},
     crew::Crew,
     run::Daemon,
 };
@@ -87,16 +87,13 @@ async fn step(
     let default_limit = settings.default_concurrency.filter(|_| !crew.prefetch);
     let asks = share(&agenda.lanes, room, agenda.turn, default_limit);
     agenda.turn = agenda.turn.wrapping_add(1);
-    let terms = Terms {
-        lease_s: settings.lease.as_secs_f64(),
-        is_forgettable: crew.prefetch,
-    };
+    let lease_s = settings.lease.as_secs_f64();
     let jobs = claim(
         &daemon.pool,
         &daemon.registry,
         &asks,
         &daemon.worker,
-        &terms,
+        lease_s,
         now,
     )
     .await?;
