@@ -13,3 +13,4 @@ pub mod retention;
 pub mod royalty;
 pub mod schedule;
 pub mod schema;
+pub mod vitals;

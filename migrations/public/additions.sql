@@ -9,3 +9,10 @@ create index if not exists worker_rights_management_release
     on public.rights_management (release_id) where release_id is not null;
 create index if not exists worker_rights_management_track
     on public.rights_management (track_id) where track_id is not null;
+create or replace trigger worker_revenue_shares_inserted after insert on public.revenue_shares
+    referencing new table as new_rows for each statement execute function worker.note_split_change();
+create or replace trigger worker_revenue_shares_updated after update on public.revenue_shares
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function worker.note_split_change();
+create or replace trigger worker_revenue_shares_deleted after delete on public.revenue_shares
+    referencing old table as old_rows for each statement execute function worker.note_split_change();
