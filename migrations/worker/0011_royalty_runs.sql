@@ -26,6 +26,8 @@ create table worker.royalty_runs (
     -- The span of ids of its rows in royalty_calculations.
     calculation_ids int8range,
     created_at     timestamptz not null,
+    -- When its input was read and stored.
+    input_at       timestamptz,
     computed_at    timestamptz,
     final_at       timestamptz,
     paid_at        timestamptz,
@@ -229,6 +231,8 @@ create table worker.royalty_tracks (
     set_aside_why text,
     primary key (run_id, usage_month, track_id, split_version)
 );
+create index royalty_tracks_set_aside on worker.royalty_tracks (run_id, usage_month, track_id)
+    where set_aside is not null;
 
 -- What each payee earns in a run, per track. The house is payee 0.
 create table worker.royalty_shares (
@@ -310,6 +314,8 @@ create table worker.ledger_entries (
     posted_at     timestamptz not null,
     unique nulls not distinct (payee_id, run_id, usage_month, track_id, split_version, kind, reference)
 );
+create index ledger_entries_open on worker.ledger_entries (payee_id)
+    where kind in ('carried_in', 'carried_out', 'share_held', 'held_released');
 create index ledger_entries_track on worker.ledger_entries (track_id, usage_month) where track_id is not null;
 
 create function worker.ledger_is_append_only() returns trigger
