@@ -461,8 +461,8 @@ mod tests {
                 "reserve_released 3 40",
                 "advance 1 -110",
                 "cost 2 -100",
-                "reserve  -80.00",
-                "withholding  -190.0000",
+                "reserve  -80",
+                "withholding  -190",
             ]
         );
     }
