@@ -8,6 +8,7 @@ mod deliveries;
 mod demo;
 mod jobs;
 mod migrate;
+mod pages;
 mod platforms;
 mod rates;
 mod retention;
@@ -81,6 +82,8 @@ enum Command {
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
+    Completions(pages::Completions),
+    Man(pages::Man),
     Rates(rates::Arguments),
 }
 
@@ -307,6 +310,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
+            Command::Completions(arguments) => pages::completions(&arguments),
+            Command::Man(arguments) => pages::man(&arguments),
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.
