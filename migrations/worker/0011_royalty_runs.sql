@@ -55,7 +55,8 @@ create table worker.split_versions (
     id          bigint      generated always as identity primary key,
     release_id  integer,
     track_id    integer,
-    -- From this day on. The first version of a release or track holds for all days before.
+    -- From this day on: the day of the change, or revenue_shares.custom_terms.valid_from. The first
+    -- version of a release or track holds for all days before.
     valid_from  date        not null,
     captured_at timestamptz not null,
     -- [{"share", "user_id", "percentage", "status", "split_type", "name", "role"}] in order of share:
@@ -93,14 +94,17 @@ create function worker.capture_splits(tracks integer[], releases integer[], at t
                or (track_id is null and release_id = any (releases)))
         group by 1, 2
     ), kept as (
-        select distinct on (coalesce(track_id, 0), coalesce(release_id, 0)) track_id, release_id, shares
+        select distinct on (coalesce(track_id, 0), coalesce(release_id, 0)) track_id, release_id, shares, valid_from, captured_at
         from worker.split_versions
         where tracks is null and releases is null or track_id = any (tracks) or release_id = any (releases)
         order by coalesce(track_id, 0), coalesce(release_id, 0), id desc
     ), added as (
         insert into worker.split_versions (release_id, track_id, valid_from, captured_at, shares)
         select coalesce(s.release_id, k.release_id), coalesce(s.track_id, k.track_id),
-            coalesce(s.valid_from, case when k.shares is null then '-infinity' else at::date end), at,
+            -- What is done on one day is one change.
+            coalesce(s.valid_from, case when k.shares is null then '-infinity'
+                                        when k.captured_at::date = at::date then k.valid_from
+                                        else at::date end), at,
             coalesce(s.shares, '[]')
         from standing s
         full join kept k on coalesce(k.track_id, 0) = coalesce(s.track_id, 0)

@@ -10,8 +10,8 @@ use super::{compute::Meter, period::Period, run::Run};
 /// A month of usage that a run looks at.
 struct Month {
     first_day: NaiveDate,
-    /// Only versions of splits that were kept by then count: what was settled by others is not
-    /// settled anew because somebody dates a share back. `None`: all.
+    /// Only versions of splits that were kept by then count for tracks that others have settled:
+    /// they are not settled anew because somebody dates a share back. `None`: all.
     as_of: Option<chrono::DateTime<chrono::Utc>>,
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn read(
     let total = i64::try_from(months.len()).unwrap_or(i64::MAX);
     for (month, done) in months.iter().zip(0..) {
         meter.tell("usage", done, total).await?;
-        segments(conn, run, month).await?;
+        segments(conn, run, month, &others).await?;
         sqlx::query!("analyze worker.royalty_segments")
             .execute(&mut *conn)
             .await?;
@@ -105,24 +105,37 @@ async fn others(conn: &mut PgConnection, run: Uuid) -> Result<Vec<Uuid>, sqlx::E
 
 /// Which version of the splits holds for a track on which days of the month: of the track's own
 /// versions that hold on a day the last one, if it has a share that counts, or else of its release's.
-async fn segments(conn: &mut PgConnection, run: &Run, month: &Month) -> Result<(), sqlx::Error> {
+async fn segments(
+    conn: &mut PgConnection,
+    run: &Run,
+    month: &Month,
+    others: &[Uuid],
+) -> Result<(), sqlx::Error> {
     let last_day = Period::of(month.first_day).next().first_day() - chrono::Days::new(1);
     sqlx::query!(
         r#"insert into worker.royalty_segments
                (run_id, usage_month, track_id, first_day, last_day, split_version, is_part)
            with version as (
                select id, track_id, release_id, valid_from,
+                   $4::timestamptz is not null and captured_at > $4 as is_later,
                    exists (select from jsonb_array_elements(shares) share
                            where share ->> 'split_type' = 'royalty'
                              and (share ->> 'status' = 'pending' or share ->> 'status' = any ($5))) as counts
                from worker.split_versions
-               where valid_from <= $3 and ($4::timestamptz is null or captured_at <= $4)
-           ), scoped as (
-               select t.id as track_id, v.id, greatest(v.valid_from, $2) as first_day, v.counts, true as is_own
+               where valid_from <= $3
+           ), holding as (
+               select t.id as track_id, v.id, v.valid_from, v.counts, v.is_later, true as is_own
                from version v join public.tracks t on t.id = v.track_id
                union all
-               select t.id, v.id, greatest(v.valid_from, $2), v.counts, false
+               select t.id, v.id, v.valid_from, v.counts, v.is_later, false
                from version v join public.tracks t on t.release_id = v.release_id
+           ), scoped as (
+               select track_id, id, greatest(valid_from, $2) as first_day, counts, is_own
+               from holding h
+               where not is_later or not exists (
+                   select from worker.royalty_tracks x
+                   where x.run_id = any ($6) and x.usage_month = $2 and x.track_id = h.track_id
+                     and x.set_aside is null)
            ), point as (
                select track_id, first_day from scoped
                union
@@ -146,6 +159,7 @@ async fn segments(conn: &mut PgConnection, run: &Run, month: &Month) -> Result<(
         last_day,
         month.as_of,
         &run.rules.agreed_statuses,
+        others,
     )
     .execute(conn)
     .await?;

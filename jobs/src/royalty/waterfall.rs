@@ -360,7 +360,9 @@ fn weights(
         return aside(
             "shares_over_100",
             format!(
-                "its royalty shares sum to {} percent; correct revenue_shares and recompute",
+                "its royalty shares sum to {} percent; correct revenue_shares, with \
+                 custom_terms.valid_from set to the first day that the correction holds for, and \
+                 recompute",
                 Decimal::ONE_HUNDRED.checked_sub(rest).unwrap_or_default()
             ),
         );
@@ -512,6 +514,12 @@ mod tests {
                 .collect();
             let labels = &[11, 12, 13, 14, 15][..labels];
             let parts = share_out(&track(units, &terms, &shares, labels), &Settings::default()).unwrap();
+            let turned: Vec<Share> = shares.iter().rev().cloned().collect();
+            prop_assert_eq!(
+                &share_out(&track(units, &terms, &turned, labels), &Settings::default()).unwrap(),
+                &parts,
+                "the order of shares does not matter"
+            );
             let sum: Decimal = parts.iter().map(|part| part.amount).sum();
             prop_assert_eq!(sum, Decimal::new(units, money::SCALE));
             let negative = share_out(&track(-units, &terms, &shares, labels), &Settings::default()).unwrap();
