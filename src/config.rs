@@ -135,12 +135,14 @@ impl Queue {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Cron {
     retention: String,
+    royalties: String,
 }
 
 impl Default for Cron {
     fn default() -> Self {
         Self {
             retention: "40 3 * * *".into(),
+            royalties: String::new(),
         }
     }
 }
@@ -149,7 +151,10 @@ impl Cron {
     /// All entries that run; one with an empty expression does not.
     pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         type Make = fn(Schedule) -> Entry;
-        let all: [(&str, &str, Make); 1] = [("retention", &self.retention, retention::entry)];
+        let all: [(&str, &str, Make); 2] = [
+            ("retention", &self.retention, retention::entry),
+            ("royalties", &self.royalties, royalty::entry),
+        ];
         all.into_iter()
             .filter(|(_, expression, _)| !expression.trim().is_empty())
             .map(|(key, expression, make)| {
@@ -251,6 +256,7 @@ impl Config {
             self.confirm.max_s >= self.confirm.first_s,
             "confirm.max_s must not be shorter than confirm.first_s"
         );
+        self.royalties.validate().map_err(anyhow::Error::msg)?;
         Ok(self.queue.settings().validate()?)
     }
 }

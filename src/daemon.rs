@@ -8,7 +8,7 @@ use jobs::{
     delivery::{self, Adapters, Confirm, Deliver, Services},
     queue::{self, Registry, cron},
     retention::{self, Retention},
-    schedule,
+    royalty, schedule,
     vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
@@ -66,6 +66,11 @@ pub(crate) async fn run(
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
     });
+    let royalties = royalty::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(config.royalties.clone()),
+    };
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
@@ -76,6 +81,8 @@ pub(crate) async fn run(
                 policy: Arc::new(config.retention.clone()),
             })
         })
+        .and_then(|registry| registry.with::<royalty::Compute>(royalties.clone()))
+        .and_then(|registry| registry.with::<royalty::Due>(royalties))
         .context("job kinds")?;
     let mut connection = pool.acquire().await.context("the database")?;
     delivery::set_default_limits(&mut connection, &config.limits, clock())

@@ -15,6 +15,11 @@ pub(super) struct Reason {
 }
 
 impl Reason {
+    /// A reason that a command asks for only sometimes.
+    pub(super) fn of(reason: String) -> Self {
+        Self { reason }
+    }
+
     /// The user of this process, with this reason.
     pub(super) fn by(&self) -> Result<audit::By, Failure> {
         audit::By::new(format!("cli:{}", user()), self.reason.as_str()).map_err(Failure::usage)

@@ -12,6 +12,7 @@ mod pages;
 mod platforms;
 mod rates;
 mod retention;
+mod royalties;
 mod run;
 mod sandbox;
 mod schedules;
@@ -85,6 +86,7 @@ enum Command {
     Completions(pages::Completions),
     Man(pages::Man),
     Rates(rates::Arguments),
+    Royalties(royalties::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -107,6 +109,13 @@ impl Failure {
         Self {
             code: EX_USAGE,
             error: error.into(),
+        }
+    }
+
+    pub(crate) fn no(sentence: String) -> Self {
+        Self {
+            code: EX_NO,
+            error: anyhow::anyhow!(sentence),
         }
     }
 
@@ -306,6 +315,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
+            Command::Royalties(arguments) => royalties::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
@@ -202,10 +203,9 @@ async fn conclude(
 ) -> Result<(), ComputeError> {
     let mut digests = Digests::default();
     let mut totals = Totals::default();
-    digests.read(&format!(
-        "{}|{}|{:?}\n",
-        run.period, run.revision, run.rules
-    ));
+    let rules = json!(run.rules);
+    digests.read(&format!("{}|{}|{rules}
+", run.period, run.revision));
     settle::settle(conn, run, &mut digests, &mut totals, meter).await?;
     let based_on = payees::settle(conn, run, &mut digests, &mut totals, meter).await?;
     calculations::write(conn, run, &mut totals, meter).await?;

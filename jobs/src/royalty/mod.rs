@@ -3,9 +3,12 @@
 //! the ledger keeps it. Everything in the ledger is in one accounting currency, so exchange rates
 //! live here too.
 
+pub mod accounts;
 mod allocate;
 mod calculations;
 mod compute;
+pub mod document;
+mod explain;
 mod input;
 mod job;
 mod ledger;
@@ -17,11 +20,14 @@ pub mod rates;
 mod run;
 mod settings;
 mod settle;
+pub mod statement;
 mod waterfall;
+pub mod withdrawals;
 
 pub use allocate::{AllocationError, allocate};
 pub use compute::{ComputeError, compute};
-pub use job::{Compute, QUEUE, Services};
+pub use explain::explain;
+pub use job::{Compute, Due, QUEUE, Services, entry};
 pub use ledger::{Balance, Payment, balances};
 pub use operate::{Refused, Started, finalise, pay, recompute, rehearse, revise, start, void};
 pub use payees::{Account, Charge, Scope, Step, steps};

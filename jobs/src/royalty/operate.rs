@@ -14,6 +14,7 @@ use super::{
     period::Period,
     run::{self, Run, RunFilter, State},
     settings::Settings,
+    withdrawals,
 };
 use crate::{
     audit::{self, By, Change},
@@ -344,6 +345,8 @@ pub async fn pay(
     if !before.state.is_final() {
         return Err(refused(&before, "only a final run can be paid"));
     }
+    // What was withdrawn is not paid again.
+    withdrawals::post(&mut tx, &before.rules, now).await?;
     let paid = ledger::pay(&mut tx, &before, payee, reference, now).await?;
     if let (Some(payee), true) = (payee, paid.is_empty()) {
         if !ledger::is_due(&mut tx, id, payee).await? {

@@ -1,7 +1,7 @@
 //! What is configured about royalties, with units and defaults. A run keeps its settings, so that
 //! what was computed by them can be computed again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,10 @@ pub struct Settings {
     /// The royalty type of usage that is not `digital`: `"stream"`, `"download"`, or
     /// `"<platform id>:stream"`, to a label of `royalty_type`.
     pub royalty_types: BTreeMap<String, String>,
+    /// The fonts of PDF statements: each character is set in the first that has it. Not part of what
+    /// a run is computed by.
+    #[serde(skip_serializing)]
+    pub fonts: Vec<PathBuf>,
 }
 
 impl Default for Settings {
@@ -59,6 +63,12 @@ impl Default for Settings {
             withholding_percent: Decimal::ZERO,
             minimum_payout: Decimal::ZERO,
             royalty_types: BTreeMap::new(),
+            fonts: [
+                "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+                "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+            ]
+            .map(PathBuf::from)
+            .to_vec(),
         }
     }
 }
