@@ -204,8 +204,11 @@ async fn conclude(
     let mut digests = Digests::default();
     let mut totals = Totals::default();
     let rules = json!(run.rules);
-    digests.read(&format!("{}|{}|{rules}
-", run.period, run.revision));
+    digests.read(&format!(
+        "{}|{}|{rules}
+",
+        run.period, run.revision
+    ));
     settle::settle(conn, run, &mut digests, &mut totals, meter).await?;
     let based_on = payees::settle(conn, run, &mut digests, &mut totals, meter).await?;
     calculations::write(conn, run, &mut totals, meter).await?;

@@ -175,7 +175,7 @@ impl House {
             "select payee_id || ' ' || kind || ' ' || trim_scale(sum(amount))
              from (select payee_id, kind, amount from worker.royalty_shares where run_id = $1
                    union all select payee_id, kind, amount from worker.royalty_steps where run_id = $1) e
-             group by payee_id, kind order by payee_id, kind",
+             group by payee_id, kind having sum(amount) <> 0 order by payee_id, kind",
         )
         .bind(run)
         .fetch_all(self.pool())
