@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use jobs::{
     clock,
     delivery::{self, Adapters, Confirm, Deliver, Services},
+    notification::{self, Channels, Notify},
     queue::{self, Registry, cron},
     retention::{self, Retention},
     royalty, schedule,
@@ -71,9 +72,17 @@ pub(crate) async fn run(
         clock: clock.clone(),
         settings: Arc::new(config.royalties.clone()),
     };
+    let notifications = Arc::new(notification::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        channels: Channels::new(&config.notifications)
+            .map_err(anyhow::Error::msg)
+            .context("notifications")?,
+    });
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
+        .and_then(|registry| registry.with::<Notify>(notifications))
         .and_then(|registry| {
             registry.with::<Retention>(retention::Services {
                 pool: pool.clone(),

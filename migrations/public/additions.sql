@@ -16,3 +16,17 @@ create or replace trigger worker_revenue_shares_updated after update on public.r
     for each statement execute function worker.note_split_change();
 create or replace trigger worker_revenue_shares_deleted after delete on public.revenue_shares
     referencing old table as old_rows for each statement execute function worker.note_split_change();
+
+-- A schedule that is due at once does not wait for the next look.
+create or replace function worker.announce_schedule() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as
+$$
+begin
+    perform pg_notify('worker_schedules', '');
+    return null;
+end
+$$;
+create or replace trigger worker_scheduled_distributions_announce
+    after insert or update of status, scheduled_date on public.scheduled_distributions
+    for each row when (new.status in ('pending', 'scheduled'))
+    execute function worker.announce_schedule();

@@ -14,6 +14,12 @@ pub(super) struct Reason {
     reason: String,
 }
 
+impl From<String> for Reason {
+    fn from(reason: String) -> Self {
+        Self { reason }
+    }
+}
+
 impl Reason {
     /// A reason that a command asks for only sometimes.
     pub(super) fn of(reason: String) -> Self {

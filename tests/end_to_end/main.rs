@@ -12,7 +12,9 @@
 mod adopt;
 mod daemon;
 mod demo;
+mod killed;
 mod memory;
+mod notifications;
 mod operate;
 mod processes;
 mod sandbox;

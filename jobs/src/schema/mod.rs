@@ -122,7 +122,6 @@ async fn migrate_locked(connection: &mut PgConnection) -> Result<Report, SchemaE
         return Err(SchemaError::Mismatch(comparison.differences));
     };
     let applied = migrate_worker(connection).await?;
-    // Last: triggers there call functions here.
     add_to_public(connection).await?;
     Ok(Report { public, applied })
 }
@@ -154,9 +153,10 @@ pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError
          WHERE index.indisvalid AND class.relnamespace = to_regnamespace('public')
            AND class.relname = ANY($1)
          UNION ALL
-         SELECT trigger.tgname::text FROM pg_trigger AS trigger
-         JOIN pg_class AS class ON class.oid = trigger.tgrelid
-         WHERE class.relnamespace = to_regnamespace('public') AND trigger.tgname = ANY($1)",
+         SELECT tgname::text FROM pg_trigger
+         JOIN pg_class AS class ON class.oid = tgrelid
+         WHERE tgenabled <> 'D' AND class.relnamespace = to_regnamespace('public')
+           AND tgname = ANY($1)",
     )
     .bind(&named)
     .fetch_all(pool)
@@ -173,7 +173,7 @@ pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError
 fn additions() -> impl Iterator<Item = &'static str> {
     ["create index if not exists ", "create or replace trigger "]
         .into_iter()
-        .flat_map(|beginning| ADDITIONS.split(beginning).skip(1))
+        .flat_map(|made| ADDITIONS.split(made).skip(1))
         .filter_map(|rest| rest.split_whitespace().next())
 }
 
@@ -198,8 +198,8 @@ async fn add_to_public(connection: &mut PgConnection) -> Result<(), sqlx::Error>
         Err(error) if refused(&error) => {
             tracing::warn!(
                 "the worker's indexes and triggers on the web application's tables could not be \
-                 made, and without them looking for due schedules is slow; run migrate once as \
-                 the owner of those tables: {error}"
+                 made, and without them looking for due schedules is slow; run migrate once as the \
+                 owner of those tables: {error}"
             );
             Ok(())
         }
