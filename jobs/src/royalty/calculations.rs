@@ -2,12 +2,13 @@
 //! distribution record, territory, currency and royalty type, and month of usage.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    compute::{ComputeError, Meter},
+    compute::{ComputeError, Meter, added},
     run::{Run, Totals},
 };
 
@@ -85,17 +86,38 @@ pub(super) async fn write(
         written.first.map(i64::from),
         written.last.map(i64::from),
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    // In a revision and with late usage the lines are the difference, as the entries are.
-    if written.revenue != totals.revenue {
+    // With late usage and in a revision the lines are the difference, as the entries are.
+    let mut is = written.revenue;
+    if is != totals.revenue {
+        is = added(is, of_tracks_gone(conn, run.id).await?)?;
+    }
+    if is != totals.revenue {
         return Err(ComputeError::DoesNotAddUp {
             what: "royalty_calculations",
-            is: written.revenue,
+            is,
             should_be: totals.revenue,
         });
     }
     Ok(())
+}
+
+/// What the run settles of tracks that were deleted since it read its input: they earned it, and have
+/// no rows.
+async fn of_tracks_gone(conn: &mut PgConnection, run: Uuid) -> Result<Decimal, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(l.revenue), 0) as "sum!"
+           from worker.royalty_lines l
+           where l.run_id = $1
+             and not exists (select from public.tracks t where t.id = l.track_id)
+             and not exists (select from worker.royalty_tracks x
+                             where x.run_id = $1 and x.usage_month = l.usage_month
+                               and x.track_id = l.track_id and x.set_aside is not null)"#,
+        run,
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// What every row of the run says of it.

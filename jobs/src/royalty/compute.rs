@@ -160,10 +160,11 @@ pub async fn compute(pool: &PgPool, id: Uuid, clock: &Clock) -> Result<Run, Comp
     let mut tx = pool.begin().await?;
     take_turn(&mut tx).await?;
     let run = get(&mut tx, id).await?;
-    if run.state == State::Running {
-        conclude(&mut tx, &run, &mut meter).await?;
+    if run.state == State::Running && conclude(&mut tx, &run, &mut meter).await? {
+        tx.commit().await?;
+    } else {
+        tx.rollback().await?;
     }
-    tx.commit().await?;
     get(&mut *pool.acquire().await?, id).await
 }
 
@@ -195,12 +196,13 @@ pub(super) async fn take_turn(conn: &mut PgConnection) -> Result<(), sqlx::Error
     Ok(())
 }
 
-/// Shares out what is stored, and makes the run `pending`.
+/// Shares out what is stored, and makes the run `pending`. False: it was called off meanwhile, and
+/// the caller rolls back.
 async fn conclude(
     conn: &mut PgConnection,
     run: &Run,
     meter: &mut Meter<'_>,
-) -> Result<(), ComputeError> {
+) -> Result<bool, ComputeError> {
     let mut digests = Digests::default();
     let mut totals = Totals::default();
     let rules = json!(run.rules);
@@ -213,11 +215,11 @@ async fn conclude(
     let based_on = payees::settle(conn, run, &mut digests, &mut totals, meter).await?;
     calculations::write(conn, run, &mut totals, meter).await?;
     let (input_digest, output_digest) = digests.finish();
-    sqlx::query!(
+    let updated = sqlx::query!(
         r#"update worker.royalty_runs
            set state = 'pending', computed_at = $2, totals = $3, input_digest = $4, output_digest = $5,
                based_on = $6, fault = null
-           where id = $1"#,
+           where id = $1 and state = 'running'"#,
         run.id,
         meter.now(),
         Json(&totals) as _,
@@ -233,7 +235,7 @@ async fn conclude(
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(updated.rows_affected() > 0)
 }
 
 async fn get(conn: &mut PgConnection, id: Uuid) -> Result<Run, ComputeError> {

@@ -431,7 +431,8 @@ async fn create(
 }
 
 async fn enqueue(conn: &mut PgConnection, run: Uuid, now: DateTime<Utc>) -> Result<(), Refused> {
-    let job = NewJob::new(QUEUE, &Compute { run }, now)?.unique(format!("royalty_run/{run}"));
+    // Not unique: the job before may just be ending, and computing twice comes to the same.
+    let job = NewJob::new(QUEUE, &Compute { run }, now)?;
     let job = queue::enqueue(conn, &[job])
         .await?
         .into_iter()

@@ -391,3 +391,34 @@ async fn a_rehearsal_keeps_nothing() {
     }
     house.pass(TimeDelta::days(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_track_that_is_deleted_keeps_what_it_earned() {
+    let house = House::build().await;
+    house.usage(1, 1, "2026-10-10", "DE", 100, "1").await;
+    house.usage(2, 1, "2026-10-10", "DE", 100, "2").await;
+    let run = house.run("2026-10").await;
+    // Between what was read and what comes of it.
+    royalty::recompute(
+        house.pool(),
+        run.id,
+        true,
+        &house.settings,
+        &by(),
+        house.now(),
+    )
+    .await
+    .unwrap();
+    house.sql("delete from tracks where id = 1").await;
+    let run = house.compute(run.id).await;
+    let totals = run.totals.unwrap();
+    assert_eq!((totals.revenue, totals.calculations), (number("3"), 1));
+    house.finalise(run.id).await;
+    house.sql("delete from tracks where id = 2").await;
+    house.settle("2026-11").await;
+    let earned: Decimal = sqlx::query_scalar("select sum(amount) from worker.ledger_entries")
+        .fetch_one(house.pool())
+        .await
+        .unwrap();
+    assert_eq!(earned, number("3"));
+}
