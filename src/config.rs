@@ -142,6 +142,7 @@ pub(crate) struct Cron {
     retention: String,
     statistics: String,
     statistics_scan: String,
+    royalties: String,
 }
 
 impl Default for Cron {
@@ -150,6 +151,7 @@ impl Default for Cron {
             retention: "40 3 * * *".into(),
             statistics: "* * * * *".into(),
             statistics_scan: "10 4 * * *".into(),
+            royalties: String::new(),
         }
     }
 }
@@ -158,8 +160,9 @@ impl Cron {
     /// All entries that run; one with an empty expression does not.
     pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         type Make = fn(Schedule) -> Entry;
-        let all: [(&str, &str, Make); 3] = [
+        let all: [(&str, &str, Make); 4] = [
             ("retention", &self.retention, retention::entry),
+            ("royalties", &self.royalties, royalty::entry),
             ("statistics", &self.statistics, statistics::entry),
             (
                 "statistics_scan",
@@ -285,6 +288,7 @@ impl Config {
             self.confirm.max_s >= self.confirm.first_s,
             "confirm.max_s must not be shorter than confirm.first_s"
         );
+        self.royalties.validate().map_err(anyhow::Error::msg)?;
         self.notifications
             .validate()
             .context("section notifications")?;

@@ -9,7 +9,7 @@ use jobs::{
     notification::{self, Channels, Notify},
     queue::{self, Registry, cron},
     retention::{self, Retention},
-    schedule,
+    royalty, schedule,
     statistics::{self, Scan, Statistics},
     vitals::Vitals,
 };
@@ -68,6 +68,11 @@ pub(crate) async fn run(
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
     });
+    let royalties = royalty::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(config.royalties.clone()),
+    };
     let notifications = Arc::new(notification::Services {
         pool: pool.clone(),
         clock: clock.clone(),
@@ -93,6 +98,8 @@ pub(crate) async fn run(
         })
         .and_then(|registry| registry.with::<Statistics>(statistics.clone()))
         .and_then(|registry| registry.with::<Scan>(statistics))
+        .and_then(|registry| registry.with::<royalty::Compute>(royalties.clone()))
+        .and_then(|registry| registry.with::<royalty::Due>(royalties))
         .context("job kinds")?;
     let mut connection = pool.acquire().await.context("the database")?;
     delivery::set_default_limits(&mut connection, &config.limits, clock())
