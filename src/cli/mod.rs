@@ -8,6 +8,7 @@ mod deliveries;
 mod demo;
 mod jobs;
 mod migrate;
+mod notifications;
 mod pages;
 mod platforms;
 mod rates;
@@ -15,7 +16,9 @@ mod retention;
 mod run;
 mod sandbox;
 mod schedules;
+mod stats;
 mod table;
+mod usage;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -79,12 +82,15 @@ enum Command {
     Schedules(schedules::Arguments),
     Jobs(jobs::Arguments),
     Audit(audit::Arguments),
+    Notifications(notifications::Arguments),
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
     Completions(pages::Completions),
     Man(pages::Man),
     Rates(rates::Arguments),
+    Stats(stats::Arguments),
+    Usage(usage::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -307,9 +313,12 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
+            Command::Stats(arguments) => stats::run(arguments, &config).await,
+            Command::Usage(arguments) => usage::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
+            Command::Notifications(arguments) => notifications::run(arguments, &config).await,
             Command::Completions(arguments) => pages::completions(&arguments),
             Command::Man(arguments) => pages::man(&arguments),
         }
