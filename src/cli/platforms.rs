@@ -244,7 +244,7 @@ async fn with_database(arguments: Arguments, config: &Config) -> anyhow::Result<
             reason,
             json,
         } => {
-            let by = Reason::new(reason.unwrap_or_default()).by()?;
+            let by = Reason::of(reason.unwrap_or_default()).by()?;
             let keyring = config.secrets.keyring();
             sealing::seal_platform(&mut out, &pool, &keyring, id, &by, json).await?;
         }

@@ -17,6 +17,7 @@ mod memory;
 mod notifications;
 mod operate;
 mod processes;
+mod royalties;
 mod sandbox;
 mod secrets;
 mod site;

@@ -19,3 +19,5 @@ mod rights;
 mod royalties;
 mod schedules;
 mod schema;
+mod statistics;
+mod usage;
