@@ -66,6 +66,10 @@ pub struct Receipt {
     /// Set by a method whose answer is final (`confirmation` `none`).
     #[serde(default)]
     pub is_final: bool,
+    /// What was stated of the release, in the method's own form; handed to the next hand-over of
+    /// the release to this platform as [`Handover::last_stated`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated: Option<serde_json::Value>,
     /// What was sent, to be kept as evidence. Stored apart from the receipt.
     #[serde(skip)]
     pub evidence: Vec<Evidence>,

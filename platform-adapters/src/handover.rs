@@ -51,6 +51,9 @@ pub struct Handover {
     /// When the first attempt of this transmission began. Fixed then, so that names and messages
     /// made from it are the same at every retry.
     pub started_at: DateTime<Utc>,
+    /// What was stated of the release at the last hand-over to this platform that the partner has
+    /// ([`crate::Receipt::stated`]); `None` where there was none, or the method keeps none.
+    pub last_stated: Option<serde_json::Value>,
 }
 
 impl Handover {
@@ -63,13 +66,6 @@ impl Handover {
             self.revision,
             self.transmission
         )
-    }
-
-    /// The id that ties together all messages about one delivery's release (DDEX
-    /// `MessageThreadId`).
-    #[must_use]
-    pub fn thread(&self) -> String {
-        self.delivery.simple().to_string()
     }
 
     /// `YYYYMMDDhhmmssnnn` in UTC, as remote folders carry it (DDEX choreography).
@@ -93,6 +89,7 @@ mod tests {
             revision: 1,
             transmission: 1,
             started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+            last_stated: None,
         };
         assert_eq!(first.key(), "00000000000000000000000000000007-r1-t1");
         assert_eq!(first.timestamp(), "20251124160000042");
@@ -101,6 +98,5 @@ mod tests {
             ..first.clone()
         };
         assert_ne!(first.key(), resend.key());
-        assert_eq!(first.thread(), resend.thread());
     }
 }

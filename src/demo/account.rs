@@ -211,6 +211,7 @@ impl DeliveryRow {
             revision: u32::try_from(self.revision).ok()?,
             transmission: u32::try_from(self.transmission).ok()?,
             started_at: self.started_at?,
+            last_stated: None,
         };
         Some(handover.key())
     }

@@ -189,6 +189,7 @@ fn merged(known: Option<Receipt>, said: Receipt) -> Receipt {
         url: said.url.or(known.url),
         message_id: said.message_id.or(known.message_id),
         remote_path: said.remote_path.or(known.remote_path),
+        stated: said.stated.or(known.stated),
         ..said
     }
 }

@@ -126,6 +126,10 @@ impl Delivery {
             revision: self.revision,
             transmission: self.transmission,
             started_at: self.started_at.unwrap_or_default(),
+            last_stated: self
+                .live
+                .as_ref()
+                .and_then(|live| live.receipt.as_ref()?.stated.clone()),
         }
     }
 

@@ -4,8 +4,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Acknowledgement, ERN_43, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, MAX_MESSAGE_BYTES, Message,
-    Schemas, build, check_settings,
+    Acknowledgement, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, MAX_MESSAGE_BYTES, Message, Schemas,
+    Version, build, check_settings,
     choreography::{Folder, acknowledged_at},
     read_message,
 };
@@ -51,15 +51,21 @@ impl DdexAdapter {
 
     fn receipt(&self, folder: &Folder, message: &Message, xml: Vec<u8>) -> Receipt {
         let name = folder.message_name();
+        let mut confirmed = match message.files.len() {
+            0 => format!("message {name} verified"),
+            1 => format!("message {name} and 1 file verified"),
+            files => format!("message {name} and {files} files verified"),
+        };
+        for withdrawal in &message.withdrawals {
+            confirmed.push_str(&format!("; {withdrawal}"));
+        }
         Receipt {
             message_id: Some(message.id.clone()),
             remote_path: Some(self.remote.full_path(folder.name())),
-            confirmed: match message.files.len() {
-                0 => format!("message {name} verified"),
-                1 => format!("message {name} and 1 file verified"),
-                files => format!("message {name} and {files} files verified"),
-            },
+            confirmed,
             is_final: self.confirmation == Confirmation::None,
+            // It always serialises; were it not so, the next message would end nothing.
+            stated: serde_json::to_value(&message.statement).ok(),
             evidence: vec![document(name, xml)],
             ..Receipt::default()
         }
@@ -206,7 +212,11 @@ impl Adapter for DdexAdapter {
         let folder = Folder::new(handover, &message.release_id);
         if let Some(schemas) = &self.schemas {
             schemas
-                .validate(ERN_43, &folder.message_name(), &message.xml)
+                .validate(
+                    message.version.namespace(),
+                    &folder.message_name(),
+                    &message.xml,
+                )
                 .await?;
         }
         // Files that a message at the partner speaks of are not touched again.
@@ -265,16 +275,18 @@ impl Adapter for DdexAdapter {
     }
 
     async fn check(&self) -> Result<Vec<String>, Fault> {
+        let version = &self.specs.version;
+        let namespace = Version::of_number(version).map_or("", Version::namespace);
         let probe = format!(".check-{}", self.specs.sender_dpid);
         let mut sentences = self.remote.check(&probe).await?;
         sentences.push(match &self.schemas {
-            Some(schemas) if schemas.namespaces().any(|known| known == ERN_43) => {
-                "messages are validated against DDEX's schema".into()
+            Some(schemas) if schemas.namespaces().any(|known| known == namespace) => {
+                format!("messages of ERN {version} are validated against DDEX's schema")
             }
             Some(_) => {
                 return Err(Fault::new(
                     Code::SettingsInvalid,
-                    "the directory of DDEX's schemas holds none for ERN 4.3",
+                    format!("the directory of DDEX's schemas holds none for ERN {version}"),
                 )
                 .with_remedy("Complete the directory of DDEX's schemas in the configuration."));
             }

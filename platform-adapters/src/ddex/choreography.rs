@@ -108,6 +108,7 @@ mod tests {
             revision: 1,
             transmission: 1,
             started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+            last_stated: None,
         };
         let folder = Folder::new(&handover, "0036000291452");
         assert_eq!(

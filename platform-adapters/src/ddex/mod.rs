@@ -1,4 +1,4 @@
-//! The method `ddex`: DDEX ERN 4.3 messages, release by release, over SFTP.
+//! The method `ddex`: messages of DDEX ERN 4.3.2, 4.3 and 3.8.2, release by release, over SFTP.
 //!
 //! - `adapter` hands over, looks and asks;
 //! - `choreography` names folders and files;
@@ -15,15 +15,18 @@ mod message;
 mod received;
 mod untrusted;
 mod validate;
+mod version;
 mod xml;
 
 pub use acknowledgement::{
     Acknowledgement, CHOREOGRAPHY_16, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, ProposedAction,
 };
 pub use adapter::DdexAdapter;
-pub use message::{ERN_43, Message, build, check_settings};
+pub use message::{Message, Offer, Statement, build, check_settings};
 pub use received::{
-    MAX_MESSAGE_BYTES, ReceivedMessage, ReceivedResource, read_message, read_resources,
+    MAX_MESSAGE_BYTES, ReceivedDeal, ReceivedMessage, ReceivedRecording, ReceivedRelease,
+    ReceivedResource, read_message, read_resources,
 };
 pub use untrusted::Refused;
 pub use validate::{Schemas, find_schemas};
+pub use version::Version;

@@ -98,6 +98,7 @@ pub(crate) fn handover(kind: Kind) -> Handover {
         revision: 1,
         transmission: 1,
         started_at: Utc.timestamp_opt(1_764_000_000, 0).unwrap(),
+        last_stated: None,
     }
 }
 

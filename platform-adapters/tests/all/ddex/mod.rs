@@ -2,6 +2,9 @@
 
 mod acknowledgements;
 mod delivery;
+mod kept;
 mod messages;
 mod releases;
+mod samples;
+mod scenarios;
 mod schemas;

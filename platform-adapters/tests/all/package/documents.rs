@@ -17,6 +17,7 @@ fn handover(kind: Kind) -> Handover {
         revision: 2,
         transmission: 1,
         started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+        last_stated: None,
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn handover(transmission: u32) -> Handover {
         revision: 1,
         transmission,
         started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+        last_stated: None,
     }
 }
 
