@@ -9,12 +9,13 @@ use jobs::{
     queue::{self, Registry, cron},
     retention::{self, Retention},
     schedule,
+    vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::{config::Config, service};
 
 /// What the configuration names and the daemon needs, found.
 pub(crate) struct Provisions {
@@ -44,6 +45,7 @@ pub(crate) async fn run(
     config: &Config,
     provisions: Provisions,
     pool: PgPool,
+    vitals: Vitals,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let clock = clock::system();
@@ -81,28 +83,33 @@ pub(crate) async fn run(
         .context("the platforms' limits")?;
     drop(connection);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    let service = tokio::spawn(service::keep(vitals.clone(), shutdown.clone()));
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
         config.schedules.clone(),
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let limits = tokio::spawn(delivery::keep_limits(
         pool.clone(),
         config.limits.refresh(),
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let changes = tokio::spawn(delivery::watch_changes(
         pool.clone(),
         config.deliveries.clone(),
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let cron = tokio::spawn(cron::run(
         pool.clone(),
         config.cron.entries()?,
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let ended = queue::run(
@@ -110,6 +117,7 @@ pub(crate) async fn run(
         registry,
         config.queue.settings(),
         clock,
+        vitals,
         shutdown.clone(),
     )
     .await;
@@ -120,6 +128,7 @@ pub(crate) async fn run(
     changes.await.context("the look for changed releases")?;
     pool.close().await;
     ended.context("the queue")?;
+    service.abort();
     tracing::info!("stopped");
     Ok(())
 }

@@ -6,6 +6,7 @@ mod daemon;
 mod demo;
 mod embedded;
 mod partners;
+mod service;
 mod signals;
 mod telemetry;
 

@@ -8,20 +8,25 @@ mod deliveries;
 mod demo;
 mod jobs;
 mod migrate;
+mod pages;
 mod platforms;
+mod rates;
 mod retention;
 mod run;
 mod sandbox;
 mod schedules;
 mod table;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
 use ::jobs::schema::SchemaError;
 use clap::{Parser, Subcommand};
 use sqlx::PgPool;
 
-use crate::{config::Config, telemetry};
+use crate::{
+    config::{Config, Layers, PACKAGED},
+    telemetry,
+};
 
 /// It ran, and the answer is no.
 const EX_NO: u8 = 1;
@@ -41,8 +46,9 @@ const EX_CONFIG: u8 = 78;
 #[derive(Debug, Parser)]
 #[command(name = "tunemantra-worker", version, after_help = AFTER_HELP)]
 struct Arguments {
-    /// A configuration file; may be given several times, later ones win. All keys and their
-    /// defaults: config/default.toml.
+    /// A configuration file; may be given several times in one place, later ones win. Each is
+    /// followed by the *.toml in FILE.d. Without it: /etc/tunemantra-worker/worker.toml, if that
+    /// is there. All keys and their defaults: config/default.toml.
     #[arg(long, global = true, value_name = "FILE")]
     config: Vec<PathBuf>,
     #[command(subcommand)]
@@ -76,6 +82,9 @@ enum Command {
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
+    Completions(pages::Completions),
+    Man(pages::Man),
+    Rates(rates::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -216,6 +225,10 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let Err(error) = all_files_read(&arguments, std::env::args_os()) {
+        let _ = writeln!(std::io::stderr(), "tunemantra-worker: {error}");
+        return ExitCode::from(error.code);
+    }
     match start(arguments) {
         Ok(code) => code,
         Err(error) if is_unread(&error) => ExitCode::SUCCESS,
@@ -228,6 +241,24 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// Of an argument that is given before and after the command clap takes the latter only. A
+/// configuration file may not be left out in silence.
+fn all_files_read(
+    arguments: &Arguments,
+    given: impl Iterator<Item = OsString>,
+) -> Result<(), Failure> {
+    let given = given
+        .take_while(|word| word != "--")
+        .filter(|word| word == "--config" || word.as_encoded_bytes().starts_with(b"--config="))
+        .count();
+    if given == arguments.config.len() {
+        return Ok(());
+    }
+    Err(Failure::usage(anyhow::anyhow!(
+        "--config stands before and after the command; give all configuration files in one place"
+    )))
+}
+
 /// Whoever read standard output has gone, as `head` does when it has seen enough.
 fn is_unread(error: &anyhow::Error) -> bool {
     let written = error.downcast_ref().map(std::io::Error::kind);
@@ -237,9 +268,19 @@ fn is_unread(error: &anyhow::Error) -> bool {
     written.or(serialized) == Some(std::io::ErrorKind::BrokenPipe)
 }
 
+/// The configuration files to read.
+fn files(given: Vec<PathBuf>) -> Vec<PathBuf> {
+    let packaged = PathBuf::from(PACKAGED);
+    match given.is_empty() && packaged.exists() {
+        true => vec![packaged],
+        false => given,
+    }
+}
+
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let mut config =
-        Config::load(&arguments.config, std::env::vars()).map_err(Failure::configuration)?;
+    let layers =
+        Layers::read(&files(arguments.config), std::env::vars()).map_err(Failure::configuration)?;
+    let mut config = Config::of(&layers).map_err(Failure::configuration)?;
     let filter = match arguments.command {
         Command::Demo(_) => Some(demo::LOG_FILTER),
         Command::Sandbox(_) => Some(sandbox::LOG_FILTER),
@@ -259,15 +300,18 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Run(arguments) => run::run(arguments, &config).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Migrate(arguments) => migrate::run(arguments, &config).await,
-            Command::Check(arguments) => check::run(arguments, &config).await,
+            Command::Check(arguments) => check::run(arguments, &config, &layers).await,
             Command::Sandbox(arguments) => sandbox::run(arguments, &config).await,
             Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
+            Command::Rates(arguments) => rates::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
+            Command::Completions(arguments) => pages::completions(&arguments),
+            Command::Man(arguments) => pages::man(&arguments),
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.
@@ -298,4 +342,22 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
                 "the database cannot be connected to: {error}"
             ))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_files_in_two_places_are_refused() {
+        let read = |line: &str| {
+            let words = || line.split(' ').map(OsString::from);
+            let arguments = Arguments::try_parse_from(words()).expect("arguments");
+            all_files_read(&arguments, words())
+        };
+        assert!(read("worker --config a run --config=b").is_err());
+        assert!(read("worker --config a --config=b run").is_ok());
+        assert!(read("worker run --config a --config b").is_ok());
+        assert!(read("worker run").is_ok());
+    }
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use jobs::schema;
+use jobs::{schema, vitals::Vitals};
 use tokio::{
     io::AsyncReadExt as _,
     signal::unix::{SignalKind, signal},
@@ -81,7 +81,7 @@ async fn run_on(
             .await
             .map_err(Failure::of_schema)?;
     }
-    daemon::run(config, provisions, pool, shutdown).await
+    daemon::run(config, provisions, pool, Vitals::default(), shutdown).await
 }
 
 /// SIGTERM and SIGINT drain; a second one ends at once.
