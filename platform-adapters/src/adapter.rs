@@ -112,4 +112,11 @@ pub enum Status {
         /// The acknowledgement as received.
         evidence: Vec<Evidence>,
     },
+    /// The partner's no, with the request to send the same once more.
+    Resend {
+        /// The partner's reason, as it gave it.
+        reason: String,
+        /// The acknowledgement as received.
+        evidence: Vec<Evidence>,
+    },
 }

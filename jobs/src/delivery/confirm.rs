@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use platform_adapters::{Code, Fault, Receipt, Status};
 use serde::{Deserialize, Serialize};
+use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
     Event, Services, State,
     load::{platform_row, unreadable},
     outcome::{self, Happened, OutcomeError, after},
-    record,
+    record, resend,
     row::{self, Delivery},
 };
 use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
@@ -24,6 +25,8 @@ pub struct ConfirmPolicy {
     pub first_s: u64,
     /// Seconds: the longest wait. Between the two, a wait is half the time since it was sent.
     pub max_s: u64,
+    /// How often a delivery is sent at the most where the partner asks for it again and again.
+    pub max_transmissions: u32,
 }
 
 impl Default for ConfirmPolicy {
@@ -31,6 +34,7 @@ impl Default for ConfirmPolicy {
         Self {
             first_s: 15,
             max_s: 3600,
+            max_transmissions: 5,
         }
     }
 }
@@ -135,6 +139,17 @@ async fn record_answer(
             fault.evidence = evidence;
             (Event::Rejected, None, Some(fault))
         }
+        Ok(Status::Resend { reason, evidence })
+            if delivery.transmission < services.confirm.max_transmissions =>
+        {
+            let fault = resend::asked(&reason, evidence);
+            let begun = resend::begin(&mut tx, &mut delivery, lease, fault, now).await;
+            return settled(tx, &delivery, begun).await;
+        }
+        Ok(Status::Resend { reason, evidence }) => {
+            let fault = resend::refused(&reason, delivery.transmission, evidence);
+            (Event::Rejected, None, Some(fault))
+        }
         Err(fault) => {
             let wait = services.retry.asked_wait(fault.retry_after, wait);
             let event = Event::Faulted {
@@ -160,10 +175,19 @@ async fn record_answer(
         fault: fault.as_ref(),
         ..Happened::default()
     };
-    match outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await {
+    let applied = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await;
+    settled(tx, &delivery, applied).await
+}
+
+async fn settled(
+    tx: Transaction<'_, Postgres>,
+    delivery: &Delivery,
+    applied: Result<State, OutcomeError>,
+) -> Result<Done, JobFault> {
+    match applied {
         Ok(state) => {
             tx.commit().await?;
-            tracing::info!(delivery.id = %id, "{}: {state}", delivery.name());
+            tracing::info!(delivery.id = %delivery.id, "{}: {state}", delivery.name());
             Ok(Done::Settled)
         }
         Err(OutcomeError::LeaseLost) => Ok(Done::Settled),
@@ -203,6 +227,7 @@ mod tests {
         let policy = ConfirmPolicy {
             first_s: 10,
             max_s: 600,
+            ..ConfirmPolicy::default()
         };
         assert_eq!(policy.wait(Duration::ZERO), Duration::from_secs(10));
         assert_eq!(

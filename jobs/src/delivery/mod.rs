@@ -16,6 +16,7 @@ mod policy;
 mod priority;
 mod read;
 mod record;
+mod resend;
 mod row;
 mod state;
 mod updates;

@@ -4,10 +4,11 @@
 use async_trait::async_trait;
 
 use super::{
-    Acknowledgement, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, MAX_MESSAGE_BYTES, Message, Schemas,
+    Acknowledgement, MAX_ACKNOWLEDGEMENT_BYTES, MAX_MESSAGE_BYTES, Message, Schemas, Verdict,
     Version, build, check_settings,
     choreography::{Folder, acknowledged_at},
     read_message,
+    untrusted::brief,
 };
 use crate::{
     Adapter, Code, Evidence, Fault, Handover, Located, Receipt, Status,
@@ -156,6 +157,7 @@ impl DdexAdapter {
     fn verdict(
         &self,
         folder: &Folder,
+        message_id: &str,
         receipt: &Receipt,
         path: &str,
         body: Vec<u8>,
@@ -175,34 +177,57 @@ impl DdexAdapter {
             )
             .with_evidence(document(name.clone(), body.clone()))
         };
-        let said = Acknowledgement::read(&body)
+        let all = Acknowledgement::read(&body)
             .map_err(|refused| raised(format!("cannot be read: {refused}")))?;
+        let said = about(&all, folder, message_id).map_err(&raised)?;
         if !said.is_for(&self.specs.sender_dpid) {
             return Err(raised(format!(
                 "is addressed to {:?}, not to our {}",
                 said.recipient, self.specs.sender_dpid
             )));
         }
-        if let Some(other) = said
-            .release_id
-            .as_deref()
-            .filter(|id| !folder.is_release(id))
-        {
-            return Err(raised(format!("is about the release {other:?}")));
-        }
         let evidence = vec![document(name.clone(), body.clone())];
-        if said.status != FileStatus::FileOk {
-            return Ok(Status::Rejected {
-                reason: said.reason(),
+        let reason = said.reason();
+        Ok(match said.verdict() {
+            Verdict::Pending => Status::Pending(format!("{reason} in {name}")),
+            Verdict::Rejected => Status::Rejected { reason, evidence },
+            Verdict::Resend => Status::Resend { reason, evidence },
+            Verdict::Accepted => Status::Accepted(Box::new(Receipt {
+                confirmed: format!("{reason} in {name}"),
                 evidence,
-            });
-        }
-        Ok(Status::Accepted(Box::new(Receipt {
-            confirmed: format!("{} in {name}", said.reason()),
-            evidence,
-            ..receipt.clone()
-        })))
+                ..receipt.clone()
+            })),
+        })
     }
+}
+
+/// What a file of acknowledgements says of one message; or why it says nothing of it.
+fn about<'a>(
+    all: &'a [Acknowledgement],
+    folder: &Folder,
+    message_id: &str,
+) -> Result<&'a Acknowledgement, String> {
+    let by_message = |said: &&Acknowledgement| said.message_id.as_deref() == Some(message_id);
+    let by_release = |said: &&Acknowledgement| {
+        let release_id = said.release_id.as_deref();
+        said.message_id.is_none() && release_id.is_none_or(|id| folder.is_release(id))
+    };
+    let mut said = all.iter();
+    if let Some(found) = said
+        .find(by_message)
+        .or_else(|| all.iter().find(by_release))
+    {
+        return Ok(found);
+    }
+    let others: Vec<String> = all
+        .iter()
+        .take(3)
+        .filter_map(|said| {
+            let id = said.message_id.as_ref().or(said.release_id.as_ref())?;
+            Some(format!("{:?}", brief(id)))
+        })
+        .collect();
+    Err(format!("is about {}", others.join(", ")))
 }
 
 #[async_trait]
@@ -269,7 +294,7 @@ impl Adapter for DdexAdapter {
             )
         })?;
         match self.acknowledgement(&folder, &handover.key()).await? {
-            Some((path, body)) => self.verdict(&folder, receipt, &path, body),
+            Some((path, body)) => self.verdict(&folder, &handover.key(), receipt, &path, body),
             None => Ok(Status::Pending("no acknowledgement yet".into())),
         }
     }

@@ -4,7 +4,7 @@
 //! - `choreography` names folders and files;
 //! - `message` builds the NewReleaseMessage from a package;
 //! - `validate` holds it against DDEX's schemas, where the operator has them;
-//! - `acknowledgement` reads and writes the partner's answer;
+//! - `acknowledgement` reads the partner's answer, and writes it as the sandbox does;
 //! - `received` reads a message as its recipient does;
 //! - `xml` and `untrusted` write and read XML.
 
@@ -19,7 +19,8 @@ mod version;
 mod xml;
 
 pub use acknowledgement::{
-    Acknowledgement, CHOREOGRAPHY_16, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, ProposedAction,
+    Acknowledgement, CHOREOGRAPHY_16, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, Meaning,
+    ProposedAction, SupplyChainStatus, Verdict,
 };
 pub use adapter::DdexAdapter;
 pub use message::{Message, Offer, Statement, build, check_settings};

@@ -9,6 +9,7 @@ mod selection;
 mod territory;
 
 pub use one::{Operated, Operation, operate};
+pub(super) use one::{apply, retransmit};
 pub use platform::{Paused, Resumed, pause_platform, probe_platform, resume_platform};
 pub(super) use revise::update_on;
 pub use revise::{OnPlatform, Outcome, take_down, update};

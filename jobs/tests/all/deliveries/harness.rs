@@ -181,6 +181,7 @@ impl World {
             confirm: ConfirmPolicy {
                 first_s: 0,
                 max_s: 1,
+                max_transmissions: 3,
             },
             withholding: self.withholding.clone(),
         })
