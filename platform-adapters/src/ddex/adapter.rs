@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::{
     Acknowledgement, MAX_ACKNOWLEDGEMENT_BYTES, MAX_MESSAGE_BYTES, Message, Schemas, Verdict,
-    Version, build, check_settings,
+    Version, build, check_rules, check_settings,
     choreography::{Folder, acknowledged_at},
     read_message,
     untrusted::brief,
@@ -235,6 +235,7 @@ impl Adapter for DdexAdapter {
     async fn deliver(&self, handover: &Handover, package: &Package) -> Result<Receipt, Fault> {
         let message = build(&self.platform, handover, package)?;
         let folder = Folder::new(handover, &message.release_id);
+        check(&folder.message_name(), &message)?;
         if let Some(schemas) = &self.schemas {
             schemas
                 .validate(
@@ -315,7 +316,11 @@ impl Adapter for DdexAdapter {
                 )
                 .with_remedy("Complete the directory of DDEX's schemas in the configuration."));
             }
-            None => "DDEX's schemas are not configured: messages are not validated".into(),
+            None => {
+                "DDEX's schemas are not configured: messages are held against the worker's own \
+                     rules only"
+                    .into()
+            }
         });
         Ok(sentences)
     }
@@ -327,4 +332,22 @@ fn document(name: String, body: Vec<u8>) -> Evidence {
         media_type: "application/xml".into(),
         body,
     }
+}
+
+/// Holds a message of ours against the rules beyond the schema.
+fn check(name: &str, message: &Message) -> Result<(), Fault> {
+    let complaints = check_rules(&message.xml).unwrap_or_else(|refused| vec![refused.to_string()]);
+    if let Some(first) = complaints.first() {
+        return Err(Fault::new(
+            Code::MessageInvalid,
+            format!("the message {name} breaks a rule of DDEX's release profiles: {first}"),
+        )
+        .with_evidence(document(name.to_owned(), message.xml.clone()))
+        .with_evidence(Evidence {
+            name: format!("{name}.complaints.txt"),
+            media_type: "text/plain".into(),
+            body: complaints.join("\n").into_bytes(),
+        }));
+    }
+    Ok(())
 }

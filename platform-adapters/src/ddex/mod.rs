@@ -3,6 +3,7 @@
 //! - `adapter` hands over, looks and asks;
 //! - `choreography` names folders and files;
 //! - `message` builds the NewReleaseMessage from a package;
+//! - `rules` holds it against what the schema cannot say;
 //! - `validate` holds it against DDEX's schemas, where the operator has them;
 //! - `acknowledgement` reads the partner's answer, and writes it as the sandbox does;
 //! - `received` reads a message as its recipient does;
@@ -13,6 +14,7 @@ mod adapter;
 mod choreography;
 mod message;
 mod received;
+mod rules;
 mod untrusted;
 mod validate;
 mod version;
@@ -28,6 +30,7 @@ pub use received::{
     MAX_MESSAGE_BYTES, ReceivedDeal, ReceivedMessage, ReceivedRecording, ReceivedRelease,
     ReceivedResource, read_message, read_resources,
 };
+pub use rules::check_rules;
 pub use untrusted::Refused;
 pub use validate::{Schemas, find_schemas};
 pub use version::Version;

@@ -5,6 +5,7 @@ mod delivery;
 mod kept;
 mod messages;
 mod releases;
+mod rules;
 mod samples;
 mod scenarios;
 mod schemas;
