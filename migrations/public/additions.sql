@@ -9,3 +9,17 @@ create index if not exists worker_rights_management_release
     on public.rights_management (release_id) where release_id is not null;
 create index if not exists worker_rights_management_track
     on public.rights_management (track_id) where track_id is not null;
+
+-- A schedule that is due at once does not wait for the next look.
+create or replace function worker.announce_schedule() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as
+$$
+begin
+    perform pg_notify('worker_schedules', '');
+    return null;
+end
+$$;
+create or replace trigger worker_scheduled_distributions_announce
+    after insert or update of status, scheduled_date on public.scheduled_distributions
+    for each row when (new.status in ('pending', 'scheduled'))
+    execute function worker.announce_schedule();

@@ -69,17 +69,6 @@ async fn write(
 ) -> Result<State, OutcomeError> {
     let now = (services.clock)();
     let mut tx = services.pool.begin().await?;
-    // Called off since the attempt began: what it came to still counts, but there is no waiting for
-    // the look at the partner that decides it.
-    let is_hurried = !delivery.is_called_off
-        && sqlx::query_scalar!(
-            r#"select cancel_requested_at is not null as "is_called_off!" from worker.deliveries
-               where id = $1"#,
-            delivery.id
-        )
-        .fetch_optional(&mut *tx)
-        .await?
-        .unwrap_or(false);
     let happened = match made {
         Made::HandedOver {
             receipt,
@@ -125,6 +114,7 @@ async fn write(
         Made::Unchanged { .. } => Event::Unchanged,
         Made::CalledOff => Event::CalledOff,
         Made::Faulted { fault, .. } => {
+            let is_hurried = was_called_off(&mut tx, &delivery).await?;
             faulted(services, &delivery, is_hurried, fault, &recorded, now)
         }
     };
@@ -132,6 +122,22 @@ async fn write(
     tx.commit().await?;
     partner::log(&recorded, &delivery);
     Ok(state)
+}
+
+/// Called off since the attempt began: what it came to still counts, but there is no waiting for the
+/// look at the partner that decides it.
+async fn was_called_off(conn: &mut PgConnection, delivery: &Delivery) -> Result<bool, sqlx::Error> {
+    if delivery.is_called_off {
+        return Ok(false);
+    }
+    let now = sqlx::query_scalar!(
+        r#"select cancel_requested_at is not null as "is_called_off!" from worker.deliveries
+           where id = $1"#,
+        delivery.id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(now.unwrap_or(false))
 }
 
 /// A fault with the policy's word on what follows from it. While the circuit is open the attempt was

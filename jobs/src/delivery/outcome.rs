@@ -107,7 +107,8 @@ pub(super) async fn apply(
         next_attempt_at,
         attempt: ended_attempt,
     };
-    record::show(conn, delivery, &shown, now).await?;
+    // Since the delivery's row is locked, nobody begins to wait for it unseen.
+    let is_newest = record::show(conn, delivery, &shown, now).await?;
     if let Some(package) = happened.package {
         keep_files(conn, delivery, package).await?;
     }
@@ -118,7 +119,7 @@ pub(super) async fn apply(
     if next == Next::Confirm {
         job::enqueue_confirm(conn, delivery, after(now, happened.ask_after)).await?;
     }
-    if state.is_decided() || state == State::Sent {
+    if !is_newest && (state.is_decided() || state == State::Sent) {
         job::wake_later(conn, delivery, now).await?;
     }
     if state.is_decided() {

@@ -121,8 +121,8 @@ async fn migrate_locked(connection: &mut PgConnection) -> Result<Report, SchemaE
     } else {
         return Err(SchemaError::Mismatch(comparison.differences));
     };
-    add_to_public(connection).await?;
     let applied = migrate_worker(connection).await?;
+    add_to_public(connection).await?;
     Ok(Report { public, applied })
 }
 
@@ -143,15 +143,20 @@ pub async fn require_current(pool: &PgPool) -> Result<(), SchemaError> {
     }
 }
 
-/// The worker's indexes on the web application's tables that are missing or not valid. The worker
-/// is right without them, and slow; `migrate` makes them again.
+/// The worker's indexes and triggers on the web application's tables that are missing or not valid.
+/// The worker is right without them, and slow; `migrate` makes them again.
 pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError> {
     let named: Vec<&str> = additions().collect();
     let present: Vec<String> = sqlx::query_scalar(
         "SELECT class.relname::text FROM pg_index AS index
          JOIN pg_class AS class ON class.oid = index.indexrelid
          WHERE index.indisvalid AND class.relnamespace = to_regnamespace('public')
-           AND class.relname = ANY($1)",
+           AND class.relname = ANY($1)
+         UNION ALL
+         SELECT tgname::text FROM pg_trigger
+         JOIN pg_class AS class ON class.oid = tgrelid
+         WHERE tgenabled <> 'D' AND class.relnamespace = to_regnamespace('public')
+           AND tgname = ANY($1)",
     )
     .bind(&named)
     .fetch_all(pool)
@@ -166,9 +171,9 @@ pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError
 
 /// The names of what `additions.sql` makes.
 fn additions() -> impl Iterator<Item = &'static str> {
-    ADDITIONS
-        .split("create index if not exists ")
-        .skip(1)
+    ["create index if not exists ", "create or replace trigger "]
+        .into_iter()
+        .flat_map(|made| ADDITIONS.split(made).skip(1))
         .filter_map(|rest| rest.split_whitespace().next())
 }
 
@@ -192,9 +197,9 @@ async fn add_to_public(connection: &mut PgConnection) -> Result<(), sqlx::Error>
         Ok(_) => Ok(()),
         Err(error) if refused(&error) => {
             tracing::warn!(
-                "the worker's indexes on the web application's tables could not be made, and \
-                 without them looking for due schedules is slow; run migrate once as the owner of \
-                 those tables: {error}"
+                "the worker's indexes and triggers on the web application's tables could not be \
+                 made, and without them looking for due schedules is slow; run migrate once as the \
+                 owner of those tables: {error}"
             );
             Ok(())
         }

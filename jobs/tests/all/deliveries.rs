@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod circuit;
+mod fairness;
 mod faults;
 mod flow;
 pub(super) mod harness;

@@ -19,7 +19,7 @@ use jobs::{
     schedule::{self, PollSettings},
 };
 use platform_adapters::{
-    Adapter, Fault, Handover, Kind, Located, Receipt, Status,
+    Adapter, Code, Fault, Handover, Kind, Located, Receipt, Status,
     package::{AssetStore, Package},
 };
 use sqlx::PgPool;
@@ -131,6 +131,35 @@ impl Adapter for Partner {
     }
 }
 
+/// The name of a platform where nobody answers.
+pub(crate) const DEAD: &str = "Dead";
+
+/// What is there.
+struct Nobody;
+
+fn nobody() -> Fault {
+    Fault::new(Code::ConnectionFailed, "nobody answers")
+}
+
+#[async_trait]
+impl Adapter for Nobody {
+    async fn deliver(&self, _handover: &Handover, _package: &Package) -> Result<Receipt, Fault> {
+        Err(nobody())
+    }
+
+    async fn locate(&self, _handover: &Handover, _package: &Package) -> Result<Located, Fault> {
+        Err(nobody())
+    }
+
+    async fn status(&self, _handover: &Handover, _receipt: &Receipt) -> Result<Status, Fault> {
+        Err(nobody())
+    }
+
+    async fn check(&self) -> Result<Vec<String>, Fault> {
+        Err(nobody())
+    }
+}
+
 /// A database with assets, and a daemon on it once it is started.
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
@@ -170,7 +199,12 @@ impl World {
             clock: Arc::clone(&self.clock),
             random: Arc::new(|| 0.0),
             assets: AssetStore::local(self.assets.path()).unwrap(),
-            adapters: Adapters::new(Arc::new(move |_| Ok(Arc::clone(&partner) as _))),
+            adapters: Adapters::new(Arc::new(move |platform| {
+                Ok(match platform.name.as_str() {
+                    DEAD => Arc::new(Nobody) as _,
+                    _ => Arc::clone(&partner) as _,
+                })
+            })),
             retry: RetryPolicy {
                 base_s: 1,
                 max_attempts: 3,
