@@ -4,6 +4,7 @@ mod audit;
 mod by;
 mod check;
 mod cron;
+mod ddex;
 mod deliveries;
 mod demo;
 mod jobs;
@@ -80,6 +81,7 @@ enum Command {
     Jobs(jobs::Arguments),
     Audit(audit::Arguments),
     Sandbox(sandbox::Arguments),
+    Ddex(ddex::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
     Completions(pages::Completions),
@@ -307,6 +309,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
+            Command::Ddex(arguments) => ddex::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,

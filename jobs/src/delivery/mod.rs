@@ -13,6 +13,7 @@ mod operate;
 mod outcome;
 mod partner;
 mod policy;
+mod preview;
 mod priority;
 mod read;
 mod record;
@@ -36,6 +37,7 @@ pub use operate::{
     take_down, take_down_territory, update,
 };
 pub use policy::RetryPolicy;
+pub use preview::{PreviewOf, preview};
 pub use priority::{
     PRIORITY_BACKFILL, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET, PRIORITY_TAKEDOWN,
     PRIORITY_UPDATE, priority,

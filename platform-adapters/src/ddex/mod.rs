@@ -30,7 +30,7 @@ pub use received::{
     MAX_MESSAGE_BYTES, ReceivedDeal, ReceivedMessage, ReceivedRecording, ReceivedRelease,
     ReceivedResource, read_message, read_resources,
 };
-pub use rules::check_rules;
+pub use rules::{check_rules, namespace};
 pub use untrusted::Refused;
 pub use validate::{Schemas, find_schemas};
 pub use version::Version;

@@ -44,6 +44,14 @@ pub fn check_rules(xml: &[u8]) -> Result<Vec<String>, Refused> {
     Ok(found.0)
 }
 
+/// The namespace of a document, whatever it is.
+///
+/// # Errors
+/// [`Refused`] when it is too large or not well-formed.
+pub fn namespace(xml: &[u8]) -> Result<String, Refused> {
+    Element::parse(xml, MAX_MESSAGE_BYTES).map(|root| root.namespace)
+}
+
 struct Findings(Vec<String>);
 
 impl Findings {
