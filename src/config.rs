@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use jobs::{
     catalog::Withholding,
     delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy, UpdateSettings},
+    notification,
     queue::{
         self,
         circuit::CircuitPolicy,
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) catalog: Withholding,
     pub(crate) cron: Cron,
     pub(crate) retention: retention::Policy,
+    pub(crate) notifications: notification::Settings,
     pub(crate) royalties: royalty::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
@@ -251,6 +253,9 @@ impl Config {
             self.confirm.max_s >= self.confirm.first_s,
             "confirm.max_s must not be shorter than confirm.first_s"
         );
+        self.notifications
+            .validate()
+            .context("section notifications")?;
         Ok(self.queue.settings().validate()?)
     }
 }

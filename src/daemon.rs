@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use jobs::{
     clock,
     delivery::{self, Adapters, Confirm, Deliver, Services},
+    notification::{self, Channels, Notify},
     queue::{self, Registry, cron},
     retention::{self, Retention},
     schedule,
@@ -66,9 +67,17 @@ pub(crate) async fn run(
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
     });
+    let notifications = Arc::new(notification::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        channels: Channels::new(&config.notifications)
+            .map_err(anyhow::Error::msg)
+            .context("notifications")?,
+    });
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
+        .and_then(|registry| registry.with::<Notify>(notifications))
         .and_then(|registry| {
             registry.with::<Retention>(retention::Services {
                 pool: pool.clone(),

@@ -1,4 +1,4 @@
-//! What the worker runs: the queue, schedules, deliveries, royalties, and all SQL.
+//! What the worker runs: the queue, schedules, deliveries, royalties, notifications, and all SQL.
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root
 //! package.
 
@@ -8,6 +8,7 @@ pub mod clock;
 pub mod database;
 pub mod dead;
 pub mod delivery;
+pub mod notification;
 pub mod queue;
 pub mod retention;
 pub mod royalty;

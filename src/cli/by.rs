@@ -14,6 +14,12 @@ pub(super) struct Reason {
     reason: String,
 }
 
+impl From<String> for Reason {
+    fn from(reason: String) -> Self {
+        Self { reason }
+    }
+}
+
 impl Reason {
     /// The user of this process, with this reason.
     pub(super) fn by(&self) -> Result<audit::By, Failure> {

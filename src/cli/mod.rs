@@ -9,6 +9,7 @@ mod deliveries;
 mod demo;
 mod jobs;
 mod migrate;
+mod notifications;
 mod pages;
 mod platforms;
 mod rates;
@@ -80,6 +81,7 @@ enum Command {
     Schedules(schedules::Arguments),
     Jobs(jobs::Arguments),
     Audit(audit::Arguments),
+    Notifications(notifications::Arguments),
     Sandbox(sandbox::Arguments),
     Ddex(ddex::Arguments),
     Cron(cron::Arguments),
@@ -313,6 +315,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
+            Command::Notifications(arguments) => notifications::run(arguments, &config).await,
             Command::Completions(arguments) => pages::completions(&arguments),
             Command::Man(arguments) => pages::man(&arguments),
         }

@@ -15,6 +15,7 @@ mod daemon;
 mod demo;
 mod killed;
 mod memory;
+mod notifications;
 mod operate;
 mod processes;
 mod sandbox;

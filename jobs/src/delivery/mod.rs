@@ -2,6 +2,7 @@
 //! The delivery holds the meaning, its job the clock; both are written in the same transaction.
 //! How a partner is spoken to is `platform-adapters`; how work waits and is claimed is `queue`.
 
+mod acknowledge;
 mod adapters;
 mod attempt;
 mod conclude;
@@ -9,6 +10,7 @@ mod confirm;
 mod job;
 mod limits;
 mod load;
+mod notices;
 mod operate;
 mod outcome;
 mod partner;
@@ -20,6 +22,7 @@ mod record;
 mod resend;
 mod row;
 mod state;
+mod unknown;
 mod updates;
 
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use std::sync::Arc;
 use platform_adapters::package::AssetStore;
 use sqlx::PgPool;
 
+pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge, acknowledge_by_operator};
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
@@ -42,7 +46,7 @@ pub use priority::{
     PRIORITY_BACKFILL, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET, PRIORITY_TAKEDOWN,
     PRIORITY_UPDATE, priority,
 };
-pub use read::{Attempt, Document, File, Filter, Listed, Story, evidence, list, story};
+pub use read::{Attempt, Document, File, Filter, InDoubt, Listed, Story, evidence, list, story};
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
 pub use updates::{UpdateSettings, start_changed, watch_changes};
 

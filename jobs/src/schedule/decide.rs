@@ -6,6 +6,8 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::notification;
+
 /// Why a platform failed, as it goes into `failed_platforms`.
 pub(crate) struct Failure {
     pub(crate) code: &'static str,
@@ -45,7 +47,7 @@ pub(crate) async fn decide(
         )
     });
     // What is settled here is not seen by the tally's look at the table: it is added to it.
-    sqlx::query!(
+    let counted = sqlx::query!(
         r#"with settled as (
                update worker.schedule_targets set state = $2, failure = $3
                where delivery_id = $1 and state = 'open'
@@ -75,14 +77,17 @@ pub(crate) async fn decide(
                    when cardinality(tally.completed) > 0 then 'partial'
                    else 'failed' end,
                updated_at = $5
-           from tally where s.id = tally.schedule_id"#,
+           from tally where s.id = tally.schedule_id
+           returning s.id, tally.open = 0 as "is_done!""#,
         delivery,
         if is_accepted { "completed" } else { "failed" },
         failure,
         &schedules,
         now.naive_utc(),
     )
-    .execute(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(())
+    let done = counted.iter().filter(|one| one.is_done);
+    let done: Vec<i32> = done.map(|one| one.id).collect();
+    notification::schedules_decided(conn, &done, now).await
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
+    audit::{self, By},
     clock,
     queue::cron::{self, Entry, Schedule},
     retention,
@@ -142,6 +143,10 @@ async fn a_run_without_its_job_is_no_run() {
     assert_eq!(mended.len(), 1);
 }
 
+fn by(reason: &str) -> By {
+    By::new("cli:ada", reason).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_pauses_resumes_and_runs_by_hand() {
     let database = TestDatabase::create().await;
@@ -156,30 +161,40 @@ async fn an_operator_pauses_resumes_and_runs_by_hand() {
     assert_eq!((listed[0].paused_at, &listed[0].last), (None, &None));
 
     assert!(
-        cron::pause(&mut conn, entry, "moving house", noon)
+        cron::pause(&mut conn, entry, &by("moving house"), noon)
             .await
             .unwrap()
     );
-    assert!(!cron::pause(&mut conn, entry, "again", noon).await.unwrap());
+    assert!(
+        !cron::pause(&mut conn, entry, &by("again"), noon)
+            .await
+            .unwrap()
+    );
     let later = at("2026-05-02T05:00:00Z");
     assert_eq!(cron::turn(pool, &nightly, later).await.unwrap(), []);
     let listed = cron::list(&mut conn, &nightly, later).await.unwrap();
     assert_eq!((listed[0].next, listed[0].paused_at), (None, Some(noon)));
     assert_eq!(listed[0].reason.as_deref(), Some("moving house"));
 
-    let by_hand = cron::run_now(&mut conn, entry, "the disk is full", later).await;
+    let by_hand = cron::run_now(&mut conn, entry, &by("the disk is full"), later).await;
     let job = by_hand.unwrap().job;
     assert!(job.is_some());
-    let again = cron::run_now(&mut conn, entry, "hurry", later + TimeDelta::seconds(1)).await;
+    let again = cron::run_now(
+        &mut conn,
+        entry,
+        &by("hurry"),
+        later + TimeDelta::seconds(1),
+    )
+    .await;
     assert_eq!(again.unwrap().job, None, "it waits already");
 
     assert!(
-        cron::resume(&mut conn, entry, "settled", later)
+        cron::resume(&mut conn, entry, &by("settled"), later)
             .await
             .unwrap()
     );
     assert!(
-        !cron::resume(&mut conn, entry, "settled", later)
+        !cron::resume(&mut conn, entry, &by("settled"), later)
             .await
             .unwrap()
     );
@@ -198,6 +213,24 @@ async fn an_operator_pauses_resumes_and_runs_by_hand() {
         .clone()
         .unwrap();
     assert_eq!(last.tick, at("2026-05-03T03:00:00Z"));
+    // To pause what is paused changes nothing.
+    let entries = audit::list(pool, Some(("cron", entry.name)), 10)
+        .await
+        .unwrap();
+    let audited: Vec<_> = entries
+        .iter()
+        .rev()
+        .map(|one| (one.action.as_str(), one.reason.as_str()))
+        .collect();
+    assert_eq!(
+        audited,
+        [
+            ("cron.pause", "moving house"),
+            ("cron.run", "the disk is full"),
+            ("cron.run", "hurry"),
+            ("cron.resume", "settled"),
+        ]
+    );
     assert_eq!(
         (last.reason, last.state.as_deref()),
         (None, Some("available"))

@@ -10,6 +10,7 @@
 
 mod cron;
 mod deliveries;
+mod notifications;
 mod operate;
 mod queue;
 mod retention;

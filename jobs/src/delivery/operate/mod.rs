@@ -8,6 +8,7 @@ mod revise;
 mod selection;
 mod territory;
 
+pub(super) use one::begin_anew;
 pub use one::{Operated, Operation, operate};
 pub(super) use one::{apply, retransmit};
 pub use platform::{Paused, Resumed, pause_platform, probe_platform, resume_platform};

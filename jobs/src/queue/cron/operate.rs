@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Entry, enqueue_run, register};
+use crate::audit::{self, By, Change};
 
 /// An entry and how it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -118,7 +120,7 @@ pub async fn list(
 pub async fn run_now(
     conn: &mut PgConnection,
     entry: &Entry,
-    reason: &str,
+    by: &By,
     now: DateTime<Utc>,
 ) -> Result<RunByHand, sqlx::Error> {
     register(conn, std::slice::from_ref(entry), now).await?;
@@ -128,11 +130,12 @@ pub async fn run_now(
            on conflict (name, tick) do nothing"#,
         entry.name,
         now,
-        reason,
+        by.reason(),
     )
     .execute(&mut *conn)
     .await?;
     let job = enqueue_run(conn, entry, now, now).await?;
+    audited(conn, entry, by, "cron.run", None, json!({"job": job}), now).await?;
     Ok(RunByHand { job })
 }
 
@@ -143,7 +146,7 @@ pub async fn run_now(
 pub async fn pause(
     conn: &mut PgConnection,
     entry: &Entry,
-    reason: &str,
+    by: &By,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     register(conn, std::slice::from_ref(entry), now).await?;
@@ -152,11 +155,16 @@ pub async fn pause(
            where name = $1 and paused_at is null"#,
         entry.name,
         now,
-        reason,
+        by.reason(),
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(paused.rows_affected() > 0)
+    let is_changed = paused.rows_affected() > 0;
+    if is_changed {
+        let (before, after) = (json!({"paused": false}), json!({"paused": true}));
+        audited(conn, entry, by, "cron.pause", Some(before), after, now).await?;
+    }
+    Ok(is_changed)
 }
 
 /// Lets a paused entry go on with its next tick; those that passed are not made up for.
@@ -167,7 +175,7 @@ pub async fn pause(
 pub async fn resume(
     conn: &mut PgConnection,
     entry: &Entry,
-    reason: &str,
+    by: &By,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     let resumed = sqlx::query!(
@@ -177,9 +185,33 @@ pub async fn resume(
            where name = $1 and paused_at is not null"#,
         entry.name,
         now,
-        reason,
+        by.reason(),
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(resumed.rows_affected() > 0)
+    let is_changed = resumed.rows_affected() > 0;
+    if is_changed {
+        let (before, after) = (json!({"paused": true}), json!({"paused": false}));
+        audited(conn, entry, by, "cron.resume", Some(before), after, now).await?;
+    }
+    Ok(is_changed)
+}
+
+async fn audited(
+    conn: &mut PgConnection,
+    entry: &Entry,
+    by: &By,
+    action: &str,
+    before: Option<Value>,
+    after: Value,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let change = Change {
+        action,
+        object_kind: "cron",
+        object_id: entry.name.to_owned(),
+        before,
+        after: Some(after),
+    };
+    audit::record(conn, by, &change, now).await
 }

@@ -15,6 +15,7 @@ use jobs::{
     catalog::Withholding,
     clock::{self, Clock},
     delivery::{Adapters, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
+    notification::{self, Channels, Notify},
     queue::{self, Registry, circuit::CircuitPolicy},
     schedule::{self, PollSettings},
 };
@@ -45,6 +46,8 @@ pub(crate) enum Asked {
 #[derive(Default)]
 pub(crate) struct Partner {
     pub(crate) deliver: Mutex<VecDeque<Result<Receipt, Fault>>>,
+    /// Faults of looking, before `locate` counts.
+    pub(crate) unreachable: Mutex<VecDeque<Fault>>,
     pub(crate) locate: Mutex<VecDeque<Located>>,
     pub(crate) status: Mutex<VecDeque<Result<Status, Fault>>>,
     pub(crate) asked: Mutex<Vec<Asked>>,
@@ -106,6 +109,9 @@ impl Adapter for Partner {
             .lock()
             .unwrap()
             .push(Asked::Locate(handover.key()));
+        if let Some(fault) = self.unreachable.lock().unwrap().pop_front() {
+            return Err(fault);
+        }
         Ok(self
             .locate
             .lock()
@@ -165,6 +171,8 @@ pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) assets: TempDir,
     pub(crate) partner: Arc<Partner>,
+    pub(crate) queue: queue::Settings,
+    pub(crate) notifications: notification::Settings,
     pub(crate) circuit: CircuitPolicy,
     pub(crate) clock: Clock,
     pub(crate) withholding: Withholding,
@@ -177,6 +185,8 @@ impl World {
             database: TestDatabase::create().await,
             assets: tempfile::tempdir().unwrap(),
             partner: Arc::default(),
+            queue: queue::Settings::default(),
+            notifications: notification::Settings::default(),
             circuit: CircuitPolicy::default(),
             clock: clock::system(),
             withholding: Withholding::default(),
@@ -216,6 +226,7 @@ impl World {
                 first_s: 0,
                 max_s: 1,
                 max_transmissions: 3,
+                ..ConfirmPolicy::default()
             },
             withholding: self.withholding.clone(),
         })
@@ -224,6 +235,12 @@ impl World {
     /// Starts the schedule loop and the queue.
     pub(crate) fn start(&mut self) {
         let services = self.services();
+        let told = Arc::new(notification::Services {
+            pool: self.pool().clone(),
+            clock: Arc::clone(&self.clock),
+            channels: Channels::new(&self.notifications).unwrap(),
+        });
+        let queue_settings = self.queue.clone();
         let shutdown = CancellationToken::new();
         let (pool, stop) = (self.pool().clone(), shutdown.clone());
         let clock = Arc::clone(&self.clock);
@@ -243,18 +260,13 @@ impl World {
                 .with::<Deliver>(Arc::clone(&services))
                 .unwrap()
                 .with::<Confirm>(services)
+                .unwrap()
+                .with::<Notify>(told)
                 .unwrap();
             let vitals = jobs::vitals::Vitals::default();
-            queue::run(
-                pool,
-                registry,
-                queue::Settings::default(),
-                clock,
-                vitals,
-                stop,
-            )
-            .await
-            .unwrap();
+            queue::run(pool, registry, queue_settings, clock, vitals, stop)
+                .await
+                .unwrap();
             schedules.await.unwrap();
         });
         self.daemon = Some((task, shutdown));
