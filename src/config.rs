@@ -8,7 +8,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use anyhow::{Context as _, ensure};
 use jobs::{
     catalog::Withholding,
-    delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy, UpdateSettings},
+    delivery::{ConfirmPolicy, InboxSettings, LimitPolicy, RetryPolicy, UpdateSettings},
     notification,
     queue::{
         self,
@@ -36,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) deliveries: UpdateSettings,
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
+    pub(crate) inbox: InboxSettings,
     pub(crate) catalog: Withholding,
     pub(crate) cron: Cron,
     pub(crate) retention: retention::Policy,

@@ -75,6 +75,18 @@ impl Handover {
     }
 }
 
+/// Delivery, revision and transmission of a [`Handover::key`].
+#[must_use]
+pub fn read_key(key: &str) -> Option<(Uuid, u32, u32)> {
+    let (rest, transmission) = key.rsplit_once("-t")?;
+    let (delivery, revision) = rest.rsplit_once("-r")?;
+    Some((
+        Uuid::try_parse(delivery).ok()?,
+        revision.parse().ok()?,
+        transmission.parse().ok()?,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::TimeZone;
@@ -98,5 +110,7 @@ mod tests {
             ..first.clone()
         };
         assert_ne!(first.key(), resend.key());
+        assert_eq!(read_key(&resend.key()), Some((resend.delivery, 1, 2)));
+        assert_eq!(read_key("ours"), None);
     }
 }

@@ -170,7 +170,7 @@ async fn record_answer(
         }
     };
     if let (Event::ResendAsked, Some(fault)) = (event, &fault) {
-        let begun = resend::begin(&mut tx, &mut delivery, lease, fault.clone(), now).await;
+        let begun = resend::begin(&mut tx, &mut delivery, Some(lease), fault.clone(), now).await;
         return settled(tx, &delivery, begun).await;
     }
     let happened = Happened {

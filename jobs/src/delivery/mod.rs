@@ -7,6 +7,7 @@ mod adapters;
 mod attempt;
 mod conclude;
 mod confirm;
+mod inbox;
 mod job;
 mod limits;
 mod load;
@@ -34,6 +35,7 @@ pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge, acknowledge_by_
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
+pub use inbox::{InboxSettings, look_everywhere, watch_inboxes};
 pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};
 pub use operate::{
     OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Selection, Tally, count, operate,

@@ -33,15 +33,18 @@ pub(super) fn refused(reason: &str, transmissions: u32, evidence: Vec<Evidence>)
     fault
 }
 
-/// Ends the job that asked, and sets the delivery going again. Its caller has locked the delivery.
+/// Sets the delivery going again, and ends the job that asked, where one did. Its caller has locked
+/// the delivery.
 pub(super) async fn begin(
     conn: &mut PgConnection,
     delivery: &mut Delivery,
-    lease: &Lease,
+    lease: Option<&Lease>,
     mut fault: Fault,
     now: DateTime<Utc>,
 ) -> Result<State, OutcomeError> {
-    if !queue::settle(conn, lease, &Outcome::Completed, now).await? {
+    if let Some(lease) = lease
+        && !queue::settle(conn, lease, &Outcome::Completed, now).await?
+    {
         return Err(OutcomeError::LeaseLost);
     }
     // The word belongs to the transmission that it is about.

@@ -6,15 +6,15 @@ use async_trait::async_trait;
 use super::{
     Acknowledgement, MAX_ACKNOWLEDGEMENT_BYTES, MAX_MESSAGE_BYTES, Message, Schemas, Verdict,
     Version, build, check_rules, check_settings,
-    choreography::{Folder, acknowledged_at},
+    choreography::{ACKNOWLEDGEMENTS, Folder, acknowledged_at, named},
     read_message,
     untrusted::brief,
 };
 use crate::{
-    Adapter, Code, Evidence, Fault, Handover, Located, Receipt, Status,
+    Adapter, Code, Evidence, Fault, Handover, Located, Receipt, Said, Status, WordFile,
     package::{AssetStore, Package},
     settings::{Confirmation, DdexSpecs, Platform},
-    sftp::{Marker, Remote},
+    sftp::{Entry, Marker, Remote},
 };
 
 /// Delivers by DDEX to one platform.
@@ -163,41 +163,61 @@ impl DdexAdapter {
         body: Vec<u8>,
     ) -> Result<Status, Fault> {
         let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-        let raised = |problem: String| {
-            Fault::new(
-                Code::PartnerError,
-                format!(
-                    "the acknowledgement {name} of {} {problem}",
-                    self.platform.name
-                ),
-            )
-            .with_remedy(
-                "The worker reads it again by itself. If it lasts, ask the partner what it means; \
-                 the acknowledgement is kept with the delivery.",
-            )
-            .with_evidence(document(name.clone(), body.clone()))
-        };
         let all = Acknowledgement::read(&body)
-            .map_err(|refused| raised(format!("cannot be read: {refused}")))?;
-        let said = about(&all, folder, message_id).map_err(&raised)?;
-        if !said.is_for(&self.specs.sender_dpid) {
-            return Err(raised(format!(
-                "is addressed to {:?}, not to our {}",
-                said.recipient, self.specs.sender_dpid
-            )));
+            .map_err(|refused| self.raised(&name, &body, &format!("cannot be read: {refused}")))?;
+        let said = about(&all, folder, message_id)
+            .map_err(|problem| self.raised(&name, &body, &problem))?;
+        self.check_addressee(&name, &body, said)?;
+        Ok(status(said, &name, &body, receipt))
+    }
+
+    fn check_addressee(
+        &self,
+        name: &str,
+        body: &[u8],
+        said: &Acknowledgement,
+    ) -> Result<(), Fault> {
+        if said.is_for(&self.specs.sender_dpid) {
+            return Ok(());
         }
-        let evidence = vec![document(name.clone(), body.clone())];
-        let reason = said.reason();
-        Ok(match said.verdict() {
-            Verdict::Pending => Status::Pending(format!("{reason} in {name}")),
-            Verdict::Rejected => Status::Rejected { reason, evidence },
-            Verdict::Resend => Status::Resend { reason, evidence },
-            Verdict::Accepted => Status::Accepted(Box::new(Receipt {
-                confirmed: format!("{reason} in {name}"),
-                evidence,
-                ..receipt.clone()
-            })),
-        })
+        let problem = format!(
+            "is addressed to {:?}, not to our {}",
+            brief(&said.recipient),
+            self.specs.sender_dpid
+        );
+        Err(self.raised(name, body, &problem))
+    }
+
+    /// An acknowledgement that is not understood.
+    fn raised(&self, name: &str, body: &[u8], problem: &str) -> Fault {
+        Fault::new(
+            Code::PartnerError,
+            format!(
+                "the acknowledgement {name} of {} {problem}",
+                self.platform.name
+            ),
+        )
+        .with_remedy(
+            "The worker reads it again by itself. If it lasts, ask the partner what it means; \
+             the acknowledgement is kept with the delivery.",
+        )
+        .with_evidence(document(name.to_owned(), body.to_vec()))
+    }
+}
+
+/// What an acknowledgement says of its delivery; `receipt` is what is known already.
+fn status(said: &Acknowledgement, name: &str, body: &[u8], receipt: &Receipt) -> Status {
+    let evidence = vec![document(name.to_owned(), body.to_vec())];
+    let reason = said.reason();
+    match said.verdict() {
+        Verdict::Pending => Status::Pending(format!("{reason} in {name}")),
+        Verdict::Rejected => Status::Rejected { reason, evidence },
+        Verdict::Resend => Status::Resend { reason, evidence },
+        Verdict::Accepted => Status::Accepted(Box::new(Receipt {
+            confirmed: format!("{reason} in {name}"),
+            evidence,
+            ..receipt.clone()
+        })),
     }
 }
 
@@ -298,6 +318,54 @@ impl Adapter for DdexAdapter {
             Some((path, body)) => self.verdict(&folder, &handover.key(), receipt, &path, body),
             None => Ok(Status::Pending("no acknowledgement yet".into())),
         }
+    }
+
+    async fn word_files(&self) -> Result<Vec<WordFile>, Fault> {
+        if self.confirmation != Confirmation::Folder {
+            return Ok(Vec::new());
+        }
+        let mut files: Vec<(String, WordFile)> = self
+            .remote
+            .list(ACKNOWLEDGEMENTS)
+            .await?
+            .into_iter()
+            .filter_map(|entry| {
+                let (_, time) = named(&entry)?;
+                let (name, size) = (entry.name, entry.size);
+                Some((time, WordFile { name, size }))
+            })
+            .collect();
+        files.sort_by(|one, other| (&one.0, &one.1.name).cmp(&(&other.0, &other.1.name)));
+        Ok(files.into_iter().map(|(_, file)| file).collect())
+    }
+
+    async fn read_words(&self, file: &WordFile) -> Result<Vec<Said>, Fault> {
+        let path = format!("{ACKNOWLEDGEMENTS}/{}", file.name);
+        let body = self
+            .remote
+            .read_small(&path, MAX_ACKNOWLEDGEMENT_BYTES)
+            .await?
+            .unwrap_or_default();
+        let name = &file.name;
+        let all = Acknowledgement::read(&body)
+            .map_err(|refused| self.raised(name, &body, &format!("cannot be read: {refused}")))?;
+        let entry = Entry {
+            name: name.clone(),
+            size: file.size,
+            is_directory: false,
+        };
+        let of_name = named(&entry).map(|(message_id, _)| message_id);
+        let mut said = Vec::new();
+        for one in &all {
+            self.check_addressee(name, &body, one)?;
+            // In 1.6 the file's name says which message it is about.
+            let Some(key) = one.message_id.clone().or_else(|| of_name.clone()) else {
+                continue;
+            };
+            let status = status(one, name, &body, &Receipt::default());
+            said.push(Said { key, status });
+        }
+        Ok(said)
     }
 
     async fn check(&self) -> Result<Vec<String>, Fault> {

@@ -14,7 +14,7 @@ use super::{acknowledgement::file_name_prefix, message::RESOURCES};
 use crate::{Handover, sftp::Entry};
 
 /// Where acknowledgements lie from version 1.7 of the choreography on.
-const ACKNOWLEDGEMENTS: &str = "acknowledgements";
+pub(super) const ACKNOWLEDGEMENTS: &str = "acknowledgements";
 
 /// The folder of a hand-over, relative to the endpoint's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,13 @@ impl Folder {
     pub(super) fn is_release(&self, release_id: &str) -> bool {
         release_id.trim().trim_start_matches('0') == self.release_id.trim_start_matches('0')
     }
+}
+
+/// The message id and the time in the name of an acknowledgement of any message.
+pub(super) fn named(entry: &Entry) -> Option<(String, String)> {
+    let (message_id, _) = entry.name.strip_prefix("ACK_")?.rsplit_once('_')?;
+    let time = acknowledged_at(entry, message_id)?;
+    Some((message_id.to_owned(), time))
 }
 
 /// The time in an acknowledgement's name, if it is one of this message: digits that sort by time.
