@@ -30,7 +30,7 @@ use platform_adapters::{
     settings::{Platform, PlatformRow, Secretive},
     sftp::Remote,
 };
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use report::{Measure, median};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

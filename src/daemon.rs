@@ -9,7 +9,8 @@ use jobs::{
     notification::{self, Channels, Notify},
     queue::{self, Registry, cron},
     retention::{self, Retention},
-    schedule,
+    royalty, schedule,
+    statistics::{self, Scan, Statistics},
     vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
@@ -67,6 +68,11 @@ pub(crate) async fn run(
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
     });
+    let royalties = royalty::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(config.royalties.clone()),
+    };
     let notifications = Arc::new(notification::Services {
         pool: pool.clone(),
         clock: clock.clone(),
@@ -74,6 +80,11 @@ pub(crate) async fn run(
             .map_err(anyhow::Error::msg)
             .context("notifications")?,
     });
+    let statistics = statistics::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(config.statistics.clone()),
+    };
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(Arc::clone(&services)))
@@ -85,6 +96,10 @@ pub(crate) async fn run(
                 policy: Arc::new(config.retention.clone()),
             })
         })
+        .and_then(|registry| registry.with::<Statistics>(statistics.clone()))
+        .and_then(|registry| registry.with::<Scan>(statistics))
+        .and_then(|registry| registry.with::<royalty::Compute>(royalties.clone()))
+        .and_then(|registry| registry.with::<royalty::Due>(royalties))
         .context("job kinds")?;
     let mut connection = pool.acquire().await.context("the database")?;
     delivery::set_default_limits(&mut connection, &config.limits, clock())

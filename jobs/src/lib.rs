@@ -14,4 +14,6 @@ pub mod retention;
 pub mod royalty;
 pub mod schedule;
 pub mod schema;
+pub mod statistics;
+pub mod usage;
 pub mod vitals;

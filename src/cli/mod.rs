@@ -14,10 +14,13 @@ mod pages;
 mod platforms;
 mod rates;
 mod retention;
+mod royalties;
 mod run;
 mod sandbox;
 mod schedules;
+mod stats;
 mod table;
+mod usage;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -89,6 +92,9 @@ enum Command {
     Completions(pages::Completions),
     Man(pages::Man),
     Rates(rates::Arguments),
+    Stats(stats::Arguments),
+    Usage(usage::Arguments),
+    Royalties(royalties::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -111,6 +117,13 @@ impl Failure {
         Self {
             code: EX_USAGE,
             error: error.into(),
+        }
+    }
+
+    pub(crate) fn no(sentence: String) -> Self {
+        Self {
+            code: EX_NO,
+            error: anyhow::anyhow!(sentence),
         }
     }
 
@@ -310,8 +323,11 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
+            Command::Royalties(arguments) => royalties::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
             Command::Ddex(arguments) => ddex::run(arguments, &config).await,
+            Command::Stats(arguments) => stats::run(arguments, &config).await,
+            Command::Usage(arguments) => usage::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,

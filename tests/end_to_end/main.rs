@@ -18,6 +18,7 @@ mod memory;
 mod notifications;
 mod operate;
 mod processes;
+mod royalties;
 mod sandbox;
 mod site;
 mod trouble;

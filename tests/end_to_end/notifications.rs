@@ -131,7 +131,7 @@ async fn an_unknown_outcome_is_told_laid_out_and_settled() {
             "last certain step: ",
             "key at the partner: ",
             "files: 2 of ",
-            "--absent (it is sent again)",
+            "--absent to send it again",
         ],
     );
 

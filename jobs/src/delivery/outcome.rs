@@ -142,7 +142,7 @@ pub(super) async fn apply(
     Ok(state)
 }
 
-/// The delivery's jobs go where it has gone. `is_leased`: its own job has been settled.
+/// The delivery's jobs go where it has gone. `is_leased`: its own has been settled.
 async fn follow_with_jobs(
     conn: &mut PgConnection,
     delivery: &Delivery,

@@ -36,7 +36,11 @@ pub(super) fn subject(told: &Told) -> String {
 /// The text below the subject.
 pub(super) fn body(told: &Told, others: &[Gathered]) -> String {
     let mut lines = subject(told);
-    lines.push_str(".\n\n");
+    lines.push_str(if lines.ends_with('?') {
+        "\n\n"
+    } else {
+        ".\n\n"
+    });
     if told.event.is_of_schedule() {
         schedule(&mut lines, &told.payload);
     } else {
@@ -105,10 +109,12 @@ fn schedule(lines: &mut String, payload: &Value) {
 }
 
 fn delivery(lines: &mut String, payload: &Value) {
-    for key in ["message", "remedy"] {
-        if let Some(said) = payload.get(key).and_then(Value::as_str) {
-            let _ = writeln!(lines, "{said}");
-        }
+    let said = |key: &str| payload.get(key).and_then(Value::as_str);
+    if let Some(message) = said("message") {
+        let _ = writeln!(lines, "{message}");
+    }
+    if let Some(remedy) = said("remedy") {
+        let _ = writeln!(lines, "\nWhat to do: {remedy}");
     }
     if let Some(id) = payload.get("delivery").and_then(Value::as_str) {
         let _ = writeln!(

@@ -2,7 +2,7 @@
 //! the partner changes the delivery and the record, not the schedule.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -46,8 +46,21 @@ pub(crate) async fn decide(
             },
         )
     });
+    let done = settle(conn, delivery, failure, &schedules, now).await?;
+    notification::schedules_decided(conn, &done, now).await
+}
+
+/// Settles what waits for the delivery, writes into its schedules what became of their platforms, and
+/// says which of them are through.
+async fn settle(
+    conn: &mut PgConnection,
+    delivery: Uuid,
+    failure: Option<Value>,
+    schedules: &[i32],
+    now: DateTime<Utc>,
+) -> Result<Vec<i32>, sqlx::Error> {
     // What is settled here is not seen by the tally's look at the table: it is added to it.
-    let counted = sqlx::query!(
+    let decided = sqlx::query!(
         r#"with settled as (
                update worker.schedule_targets set state = $2, failure = $3
                where delivery_id = $1 and state = 'open'
@@ -80,14 +93,13 @@ pub(crate) async fn decide(
            from tally where s.id = tally.schedule_id
            returning s.id, tally.open = 0 as "is_done!""#,
         delivery,
-        if is_accepted { "completed" } else { "failed" },
+        if failure.is_none() { "completed" } else { "failed" },
         failure,
-        &schedules,
+        schedules,
         now.naive_utc(),
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(conn)
     .await?;
-    let done = counted.iter().filter(|one| one.is_done);
-    let done: Vec<i32> = done.map(|one| one.id).collect();
-    notification::schedules_decided(conn, &done, now).await
+    let done = decided.iter().filter(|one| one.is_done);
+    Ok(done.map(|one| one.id).collect())
 }

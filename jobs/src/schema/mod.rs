@@ -20,7 +20,8 @@ const SEED: &str = include_str!("../../../migrations/public/seed.sql");
 /// The tables that the web application's diagram only names: created, never compared.
 const DIAGRAM: &str = include_str!("../../../migrations/public/diagram.sql");
 
-/// What the worker adds to the web application's tables, for speed only.
+/// What the worker adds to the web application's tables: indexes, for speed, and triggers, so that
+/// changes are known at once.
 const ADDITIONS: &str = include_str!("../../../migrations/public/additions.sql");
 
 /// Where the history of the worker's own migrations is kept.
@@ -122,6 +123,7 @@ async fn migrate_locked(connection: &mut PgConnection) -> Result<Report, SchemaE
         return Err(SchemaError::Mismatch(comparison.differences));
     };
     let applied = migrate_worker(connection).await?;
+    // The triggers call functions of the schema worker.
     add_to_public(connection).await?;
     Ok(Report { public, applied })
 }
@@ -143,9 +145,13 @@ pub async fn require_current(pool: &PgPool) -> Result<(), SchemaError> {
     }
 }
 
-/// The worker's indexes and triggers on the web application's tables that are missing or not valid.
-/// The worker is right without them, and slow; `migrate` makes them again.
+/// The worker's indexes and triggers on the web application's tables that are missing, not valid or
+/// disabled. The worker is right without them, and slow; `migrate` makes them again.
 pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError> {
+    Ok(missing_of_additions(&mut *pool.acquire().await?).await?)
+}
+
+async fn missing_of_additions(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let named: Vec<&str> = additions().collect();
     let present: Vec<String> = sqlx::query_scalar(
         "SELECT class.relname::text FROM pg_index AS index
@@ -159,7 +165,7 @@ pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError
            AND tgname = ANY($1)",
     )
     .bind(&named)
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     let is_missing = |name: &&str| !present.iter().any(|other| other == name);
     Ok(named
@@ -181,8 +187,8 @@ fn name(migration: &Migration) -> String {
     format!("{:04} {}", migration.version, migration.description)
 }
 
-/// Adds what makes the worker's questions to the web application's tables fast. A role that does
-/// not own those tables may not; the worker is right without it.
+/// Adds what makes the worker's questions to the web application's tables fast, and tells it of
+/// changes. A role that does not own those tables may not; the worker is right without it.
 async fn add_to_public(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let refused = |error: &sqlx::Error| {
         error
@@ -193,13 +199,17 @@ async fn add_to_public(connection: &mut PgConnection) -> Result<(), sqlx::Error>
                 code == "42501"
             })
     };
+    // Even what finds them there takes locks that writers wait for.
+    if missing_of_additions(connection).await?.is_empty() {
+        return Ok(());
+    }
     match sqlx::raw_sql(ADDITIONS).execute(connection).await {
         Ok(_) => Ok(()),
         Err(error) if refused(&error) => {
             tracing::warn!(
                 "the worker's indexes and triggers on the web application's tables could not be \
-                 made, and without them looking for due schedules is slow; run migrate once as the \
-                 owner of those tables: {error}"
+                 made; without them looking for due schedules is slow, and daily statistics follow \
+                 changes only once a night; run migrate once as the owner of those tables: {error}"
             );
             Ok(())
         }

@@ -18,3 +18,5 @@ mod rights;
 mod royalties;
 mod schedules;
 mod schema;
+mod statistics;
+mod usage;

@@ -18,18 +18,19 @@ pub(super) fn print(out: &mut impl Write, story: &Story) -> anyhow::Result<()> {
         one.method,
         one.state
     )?;
-    if let Some(message) = &one.fault_message {
-        writeln!(out, "  {}: {message}", text(one.fault_code.as_ref()))?;
-        writeln!(out, "  {}", text(one.fault_remedy.as_ref()))?;
+    match (&story.unknown, &one.fault_message) {
+        (Some(unknown), _) => in_doubt(out, unknown)?,
+        (None, Some(message)) => writeln!(out, "  {}: {message}", text(one.fault_code.as_ref()))?,
+        (None, None) => {}
+    }
+    if let Some(remedy) = &one.fault_remedy {
+        writeln!(out, "  {remedy}")?;
     }
     if let Some(at) = one.next_attempt_at {
         writeln!(out, "  next attempt {}", at.format("%F %T UTC"))?;
     }
     if let Some(receipt) = &one.receipt {
         writeln!(out, "  receipt {receipt}")?;
-    }
-    if let Some(unknown) = &story.unknown {
-        in_doubt(out, unknown)?;
     }
     attempts(out, story)?;
     documents(out, story)
@@ -40,33 +41,30 @@ fn in_doubt(out: &mut impl Write, unknown: &InDoubt) -> anyhow::Result<()> {
     let time = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T UTC").to_string();
     writeln!(
         out,
-        "\nnot known whether it arrived, since {}",
+        "  not known whether it arrived, since {}",
         time(unknown.since)
     )?;
-    writeln!(out, "  last certain step: {}", unknown.last_step)?;
-    writeln!(out, "  key at the partner: {}", unknown.key)?;
-    writeln!(out, "  folder at the partner: {}", unknown.folder)?;
+    writeln!(out, "    last certain step: {}", unknown.last_step)?;
+    writeln!(out, "    key at the partner: {}", unknown.key)?;
+    writeln!(out, "    folder at the partner: {}", unknown.folder)?;
     let first = unknown
         .first_sent_at
         .map_or_else(|| "never".to_owned(), time);
-    writeln!(out, "  first sent: {first}")?;
+    writeln!(out, "    first sent: {first}")?;
     match unknown.files {
-        0 => writeln!(out, "  files: not recorded, no attempt came to its end")?,
+        0 => writeln!(out, "    files: not recorded, no attempt came to its end")?,
         files => writeln!(
             out,
-            "  files: {files} of {} bytes, listed below",
+            "    files: {files} of {} bytes, listed below",
             unknown.bytes
         )?,
     }
-    let absent = match unknown.is_called_off {
-        true => "it is called off",
-        false => "it is sent again",
-    };
-    writeln!(
-        out,
-        "  ask the partner, then `deliveries acknowledge` with --accepted, --rejected, or --absent \
-         ({absent})"
-    )?;
+    if unknown.is_called_off {
+        writeln!(
+            out,
+            "    called off: if the partner does not have it, nothing more is sent"
+        )?;
+    }
     Ok(())
 }
 

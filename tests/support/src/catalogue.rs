@@ -89,8 +89,9 @@ pub async fn singles(pool: &PgPool, assets: &Path, count: i32) -> Vec<i32> {
     // A header and some 5 ms of sound.
     let mut track = wav(1);
     track.truncate(1000);
-    track[4..8].copy_from_slice(&992u32.to_le_bytes());
-    track[40..44].copy_from_slice(&956u32.to_le_bytes());
+    for (place, size) in [(4, 992u32), (40, 956)] {
+        track.splice(place..place + 4, size.to_le_bytes());
+    }
     fs::write(assets.join("cover.jpg"), COVER).expect("the cover is written");
     fs::write(assets.join("1.wav"), track).expect("the track is written");
     let owner = owner(pool).await;
