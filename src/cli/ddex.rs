@@ -187,31 +187,36 @@ async fn preview(
     let pool = super::connect(url, "tunemantra-worker ddex", super::COMMAND_CONNECTIONS).await?;
     let assets = AssetStore::local(&config.assets.root).map_err(Failure::configuration)?;
     let mut conn = pool.acquire().await?;
+    let mut err = io::stderr();
     let built = delivery::preview(&mut conn, &assets, &config.catalog, of, now()).await;
     let message = match built {
         Ok(message) => message,
         Err(CatalogError::Database(error)) => return Err(error.into()),
         Err(CatalogError::Fault(fault)) => {
-            eprintln!("{fault}\n{}", fault.remedy());
+            writeln!(err, "{fault}\n{}", fault.remedy())?;
             for finding in &fault.findings {
-                eprintln!(
+                writeln!(
+                    err,
                     "  {} {}: {}",
                     finding.field, finding.problem, finding.remedy
-                );
+                )?;
             }
             return Ok(ExitCode::from(EX_NO));
         }
     };
     io::stdout().lock().write_all(&message.xml)?;
     for withdrawal in &message.withdrawals {
-        eprintln!("{withdrawal}");
+        writeln!(err, "{withdrawal}")?;
     }
     let (complaints, has_schema) = complaints("the message", &message.xml, schemas).await?;
     if !has_schema {
-        eprintln!("held against the worker's own rules only: ddex.schemas is not configured");
+        writeln!(
+            err,
+            "held against the worker's own rules only: ddex.schemas is not configured"
+        )?;
     }
     for complaint in &complaints {
-        eprintln!("NOT VALID: {complaint}");
+        writeln!(err, "NOT VALID: {complaint}")?;
     }
     Ok(ExitCode::from(if complaints.is_empty() {
         0
