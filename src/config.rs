@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use jobs::{
     catalog::Withholding,
-    delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy, UpdateSettings},
+    delivery::{ConfirmPolicy, InboxSettings, LimitPolicy, RetryPolicy, UpdateSettings},
     notification,
     queue::{
         self,
@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) deliveries: UpdateSettings,
     pub(crate) retry: RetryPolicy,
     pub(crate) confirm: ConfirmPolicy,
+    pub(crate) inbox: InboxSettings,
     pub(crate) catalog: Withholding,
     pub(crate) cron: Cron,
     pub(crate) retention: retention::Policy,

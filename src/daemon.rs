@@ -90,7 +90,7 @@ pub(crate) async fn run(
     };
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
-        .and_then(|registry| registry.with::<Confirm>(services))
+        .and_then(|registry| registry.with::<Confirm>(Arc::clone(&services)))
         .and_then(|registry| registry.with::<Notify>(notifications))
         .and_then(|registry| {
             registry.with::<Retention>(retention::Services {
@@ -132,6 +132,11 @@ pub(crate) async fn run(
         vitals.clone(),
         shutdown.clone(),
     ));
+    let inboxes = tokio::spawn(delivery::watch_inboxes(
+        services,
+        config.inbox.clone(),
+        shutdown.clone(),
+    ));
     let cron = tokio::spawn(cron::run(
         pool.clone(),
         config.cron.entries()?,
@@ -153,6 +158,7 @@ pub(crate) async fn run(
     limits.await.context("the loop that reads limits")?;
     cron.await.context("the cron loop")?;
     changes.await.context("the look for changed releases")?;
+    inboxes.await.context("the look for acknowledgements")?;
     pool.close().await;
     ended.context("the queue")?;
     service.abort();

@@ -36,6 +36,27 @@ pub trait Adapter: Send + Sync {
     /// not know is never taken for success.
     async fn status(&self, handover: &Handover, receipt: &Receipt) -> Result<Status, Fault>;
 
+    /// The files of words that lie where the partner puts all of a platform's, oldest first, whatever
+    /// hand-overs they are about. None for a method that knows no such place.
+    ///
+    /// # Errors
+    /// A [`Fault`] if the partner cannot be asked.
+    async fn word_files(&self) -> Result<Vec<WordFile>, Fault> {
+        Ok(Vec::new())
+    }
+
+    /// Reads one of [`Adapter::word_files`].
+    ///
+    /// # Errors
+    /// [`crate::Code::PartnerError`] if it cannot be understood, as a file that is still being
+    /// written; another [`Fault`] if the partner cannot be asked.
+    async fn read_words(&self, file: &WordFile) -> Result<Vec<Said>, Fault> {
+        Err(Fault::new(
+            crate::Code::WorkerFault,
+            format!("there is no file {:?} to read", file.name),
+        ))
+    }
+
     /// Checks the connection without delivering: name resolution, host key or certificate,
     /// credentials, write access. Answers with one sentence for each thing that was found in order.
     ///
@@ -66,6 +87,10 @@ pub struct Receipt {
     /// Set by a method whose answer is final (`confirmation` `none`).
     #[serde(default)]
     pub is_final: bool,
+    /// What was stated of the release, in the method's own form; handed to the next hand-over of
+    /// the release to this platform as [`Handover::last_stated`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated: Option<serde_json::Value>,
     /// What was sent, to be kept as evidence. Stored apart from the receipt.
     #[serde(skip)]
     pub evidence: Vec<Evidence>,
@@ -94,6 +119,24 @@ pub enum Located {
     CannotTell,
 }
 
+/// A file in which a partner says something of hand-overs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordFile {
+    /// Its name; among those about one hand-over in order of time.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// What a partner says of one hand-over in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// [`Handover::key`], as the partner repeats it.
+    pub key: String,
+    /// What it says. A receipt holds only what is new.
+    pub status: Status,
+}
+
 /// What a partner says of a hand-over it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -103,6 +146,13 @@ pub enum Status {
     Accepted(Box<Receipt>),
     /// The partner's no, with its reason and what came with it.
     Rejected {
+        /// The partner's reason, as it gave it.
+        reason: String,
+        /// The acknowledgement as received.
+        evidence: Vec<Evidence>,
+    },
+    /// The partner's no, with the request to send the same once more.
+    Resend {
         /// The partner's reason, as it gave it.
         reason: String,
         /// The acknowledgement as received.

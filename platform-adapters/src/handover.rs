@@ -54,6 +54,9 @@ pub struct Handover {
     /// When the first attempt of this transmission began. Fixed then, so that names and messages
     /// made from it are the same at every retry.
     pub started_at: DateTime<Utc>,
+    /// What was stated of the release at the last hand-over to this platform that the partner has
+    /// ([`crate::Receipt::stated`]); `None` where there was none, or the method keeps none.
+    pub last_stated: Option<serde_json::Value>,
 }
 
 impl Handover {
@@ -68,18 +71,23 @@ impl Handover {
         )
     }
 
-    /// The id that ties together all messages about one delivery's release (DDEX
-    /// `MessageThreadId`).
-    #[must_use]
-    pub fn thread(&self) -> String {
-        self.delivery.simple().to_string()
-    }
-
     /// `YYYYMMDDhhmmssnnn` in UTC, as remote folders carry it (DDEX choreography).
     #[must_use]
     pub fn timestamp(&self) -> String {
         self.started_at.format("%Y%m%d%H%M%S%3f").to_string()
     }
+}
+
+/// Delivery, revision and transmission of a [`Handover::key`].
+#[must_use]
+pub fn read_key(key: &str) -> Option<(Uuid, u32, u32)> {
+    let (rest, transmission) = key.rsplit_once("-t")?;
+    let (delivery, revision) = rest.rsplit_once("-r")?;
+    Some((
+        Uuid::try_parse(delivery).ok()?,
+        revision.parse().ok()?,
+        transmission.parse().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -97,6 +105,7 @@ mod tests {
             transmission: 1,
             partner_release_id: None,
             started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+            last_stated: None,
         };
         assert_eq!(first.key(), "00000000000000000000000000000007-r1-t1");
         assert_eq!(first.timestamp(), "20251124160000042");
@@ -105,6 +114,7 @@ mod tests {
             ..first.clone()
         };
         assert_ne!(first.key(), resend.key());
-        assert_eq!(first.thread(), resend.thread());
+        assert_eq!(read_key(&resend.key()), Some((resend.delivery, 1, 2)));
+        assert_eq!(read_key("ours"), None);
     }
 }

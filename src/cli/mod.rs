@@ -4,6 +4,7 @@ mod audit;
 mod by;
 mod check;
 mod cron;
+mod ddex;
 mod deliveries;
 mod demo;
 mod jobs;
@@ -85,6 +86,7 @@ enum Command {
     Audit(audit::Arguments),
     Notifications(notifications::Arguments),
     Sandbox(sandbox::Arguments),
+    Ddex(ddex::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
     Completions(pages::Completions),
@@ -323,6 +325,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Retention(arguments) => retention::run(arguments, &config).await,
             Command::Royalties(arguments) => royalties::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
+            Command::Ddex(arguments) => ddex::run(arguments, &config).await,
             Command::Stats(arguments) => stats::run(arguments, &config).await,
             Command::Usage(arguments) => usage::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,

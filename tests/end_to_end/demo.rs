@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use platform_adapters::{
-    ddex::{self, ERN_43, Schemas},
+    ddex::{self, Schemas, Version},
     sandbox::{ReceivedHandover, Verdict},
 };
 use serde_json::Value;
@@ -200,7 +200,8 @@ async fn assert_messages_are_valid(demo: &Demo, out: &Path) {
                 }
             }
             if let Some(schemas) = &schemas {
-                let valid = schemas.validate(ERN_43, name, message.as_bytes()).await;
+                let namespace = Version::Ern43.namespace();
+                let valid = schemas.validate(namespace, name, message.as_bytes()).await;
                 valid.unwrap_or_else(|fault| panic!("{fault}"));
             }
         }

@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod acceptance;
 mod adopt;
 mod daemon;
 mod demo;

@@ -2,13 +2,13 @@
 //! alone.
 
 use chrono::NaiveDate;
-use platform_adapters::release::RightsLine;
-use serde::Deserialize;
+use platform_adapters::release::{ReleaseAvailability, RightsLine, TrackAvailability};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Metadata {
+#[serde(default, bound = "A: Default + DeserializeOwned")]
+pub(super) struct Metadata<A> {
     pub(super) label: Option<String>,
     pub(super) p_line: Option<RightsLine>,
     pub(super) c_line: Option<RightsLine>,
@@ -18,9 +18,18 @@ pub(super) struct Metadata {
     pub(super) disc_number: Option<u32>,
     pub(super) language_of_performance: Option<String>,
     pub(super) iswc: Option<String>,
+    pub(super) sub_genre: Option<String>,
+    /// Of a release or of a track.
+    pub(super) availability: A,
 }
 
-impl Metadata {
+/// What is read of `releases.metadata`.
+pub(super) type OfRelease = Metadata<ReleaseAvailability>;
+
+/// What is read of `tracks.metadata`.
+pub(super) type OfTrack = Metadata<TrackAvailability>;
+
+impl<A: Default + DeserializeOwned> Metadata<A> {
     /// Reads the column; the error names the key that cannot be read.
     pub(super) fn read(value: Option<&Value>) -> Result<Self, String> {
         match value {
@@ -61,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_wrong_key_is_named() {
-        let error = Metadata::read(Some(
+        let error = OfRelease::read(Some(
             &json!({"label": "x", "p_line": {"year": "soon"}, "mood": 3}),
         ))
         .unwrap_err();
@@ -69,7 +78,7 @@ mod tests {
             error.starts_with("metadata.p_line cannot be read"),
             "{error}"
         );
-        assert!(Metadata::read(Some(&json!({"mood": 3}))).is_ok());
-        assert!(Metadata::read(Some(&json!(null))).is_ok());
+        assert!(OfTrack::read(Some(&json!({"mood": 3}))).is_ok());
+        assert!(OfTrack::read(Some(&json!(null))).is_ok());
     }
 }

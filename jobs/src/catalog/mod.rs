@@ -14,7 +14,7 @@ use platform_adapters::{
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use metadata::Metadata;
+use metadata::{OfRelease, OfTrack};
 pub use platform::{active_platform_rows, pin_host_key, platform_row, replace_credentials};
 pub use platforms::{PlatformQueue, Standing, platforms};
 use rights::Rights;
@@ -85,7 +85,7 @@ pub async fn load(
             ),
         )
     };
-    let metadata = Metadata::read(row.metadata.as_ref())
+    let metadata = OfRelease::read(row.metadata.as_ref())
         .map_err(|problem| unreadable("releases", release_id, problem))?;
     let credits = credits(row.credits.as_ref())
         .map_err(|problem| unreadable("releases", release_id, problem))?;
@@ -107,10 +107,12 @@ pub async fn load(
         p_line: metadata.p_line.clone(),
         c_line: metadata.c_line.clone(),
         genre: row.genre,
+        sub_genre: metadata.sub_genre,
         language: language_code(metadata.language_of_performance.as_deref(), &row.language),
         is_explicit: row.is_explicit,
         release_date: row.release_date.date(),
         original_release_date: metadata.original_release_date,
+        availability: metadata.availability,
         artwork: row.artwork,
         credits,
         territories: rights.territories(),
@@ -128,7 +130,7 @@ pub async fn load(
     .fetch_all(conn)
     .await?;
     for track in tracks {
-        let metadata = Metadata::read(track.metadata.as_ref())
+        let metadata = OfTrack::read(track.metadata.as_ref())
             .map_err(|problem| unreadable("tracks", track.id, problem))?;
         let credits = self::credits(track.credits.as_ref())
             .map_err(|problem| unreadable("tracks", track.id, problem))?;
@@ -144,9 +146,15 @@ pub async fn load(
             duration_s: track.duration,
             audio_file: track.audio_file,
             is_explicit: track.is_explicit,
+            // A genre of its own is not divided as the release's is.
+            sub_genre: metadata.sub_genre.or_else(|| {
+                let inherits = track.genre.is_none() || track.genre == release.genre;
+                release.sub_genre.clone().filter(|_| inherits)
+            }),
             genre: track.genre.or_else(|| release.genre.clone()),
             language: language_code(metadata.language_of_performance.as_deref(), &track.language),
             p_line: metadata.p_line.or_else(|| release.p_line.clone()),
+            availability: metadata.availability,
             credits,
         });
     }

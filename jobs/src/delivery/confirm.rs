@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use platform_adapters::{Code, Fault, Receipt, Status};
 use serde::{Deserialize, Serialize};
+use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     load::{platform_row, unreadable},
     notices,
     outcome::{self, Happened, OutcomeError, after},
-    record,
+    record, resend,
     row::{self, Delivery},
 };
 use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
@@ -26,6 +27,8 @@ pub struct ConfirmPolicy {
     pub first_s: u64,
     /// Seconds: the longest wait. Between the two, a wait is half the time since it was sent.
     pub max_s: u64,
+    /// How often a delivery is sent at the most where the partner asks for it again and again.
+    pub max_transmissions: u32,
     /// Seconds after which a partner that has not decided is told to operators, where the
     /// platform's `processing_time` says nothing that can be read.
     pub silent_after_s: u64,
@@ -36,6 +39,7 @@ impl Default for ConfirmPolicy {
         Self {
             first_s: 15,
             max_s: 3600,
+            max_transmissions: 5,
             silent_after_s: 5 * 24 * 3600,
         }
     }
@@ -165,16 +169,29 @@ async fn record_answer(
             return Ok(Done::Settled);
         }
     };
+    if let (Event::ResendAsked, Some(fault)) = (event, &fault) {
+        let begun = resend::begin(&mut tx, &mut delivery, Some(lease), fault.clone(), now).await;
+        return settled(tx, &delivery, begun).await;
+    }
     let happened = Happened {
         receipt: receipt.as_ref(),
         fault: fault.as_ref(),
         is_silent,
         ..Happened::default()
     };
-    match outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await {
+    let applied = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await;
+    settled(tx, &delivery, applied).await
+}
+
+async fn settled(
+    tx: Transaction<'_, Postgres>,
+    delivery: &Delivery,
+    applied: Result<State, OutcomeError>,
+) -> Result<Done, JobFault> {
+    match applied {
         Ok(state) => {
             tx.commit().await?;
-            tracing::info!(delivery.id = %id, "{}: {state}", delivery.name());
+            tracing::info!(delivery.id = %delivery.id, "{}: {state}", delivery.name());
             Ok(Done::Settled)
         }
         Err(OutcomeError::LeaseLost) => Ok(Done::Settled),
@@ -204,6 +221,17 @@ fn word(
             let mut fault = Fault::new(Code::PartnerRefused, format!("the partner says: {reason}"));
             fault.evidence = evidence;
             (Event::Rejected, None, Some(fault))
+        }
+        Ok(Status::Resend { reason, evidence }) => {
+            let is_done = delivery.transmission >= services.confirm.max_transmissions;
+            let (event, fault) = match is_done {
+                true => {
+                    let sent = delivery.transmission;
+                    (Event::Rejected, resend::refused(&reason, sent, evidence))
+                }
+                false => (Event::ResendAsked, resend::asked(&reason, evidence)),
+            };
+            (event, None, Some(fault))
         }
         Err(fault) => {
             let wait = services.retry.asked_wait(fault.retry_after, wait);
@@ -244,6 +272,7 @@ pub(super) fn merged(known: Option<Receipt>, said: Receipt) -> Receipt {
         url: said.url.or(known.url),
         message_id: said.message_id.or(known.message_id),
         remote_path: said.remote_path.or(known.remote_path),
+        stated: said.stated.or(known.stated),
         ..said
     }
 }

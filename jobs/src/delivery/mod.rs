@@ -7,6 +7,7 @@ mod adapters;
 mod attempt;
 mod conclude;
 mod confirm;
+mod inbox;
 mod job;
 mod limits;
 mod load;
@@ -15,9 +16,11 @@ mod operate;
 mod outcome;
 mod partner;
 mod policy;
+mod preview;
 mod priority;
 mod read;
 mod record;
+mod resend;
 mod row;
 mod state;
 mod unknown;
@@ -32,6 +35,7 @@ pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge, acknowledge_by_
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
+pub use inbox::{InboxSettings, look_everywhere, watch_inboxes};
 pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};
 pub use operate::{
     OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Selection, Tally, count, operate,
@@ -39,6 +43,7 @@ pub use operate::{
     take_down, take_down_territory, update,
 };
 pub use policy::RetryPolicy;
+pub use preview::{PreviewOf, preview};
 pub use priority::{
     PRIORITY_BACKFILL, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET, PRIORITY_TAKEDOWN,
     PRIORITY_UPDATE, priority,

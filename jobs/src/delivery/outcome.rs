@@ -229,6 +229,7 @@ fn storable_receipt(receipt: &Receipt) -> Receipt {
         remote_path: kept(&receipt.remote_path),
         confirmed: storable(&receipt.confirmed).into_owned(),
         is_final: receipt.is_final,
+        stated: receipt.stated.clone(),
         evidence: Vec::new(),
     }
 }

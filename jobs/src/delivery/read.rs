@@ -231,6 +231,7 @@ async fn in_doubt(pool: &PgPool, id: Uuid, files: &[File]) -> Result<Option<InDo
         transmission: row.transmission.unsigned_abs(),
         partner_release_id: None,
         started_at: row.started_at.unwrap_or_default(),
+        last_stated: None,
     };
     let sent: Vec<&File> = files
         .iter()

@@ -143,6 +143,10 @@ impl Delivery {
             transmission: self.transmission,
             partner_release_id: self.partner_release_id(),
             started_at: self.started_at.unwrap_or_default(),
+            last_stated: self
+                .live
+                .as_ref()
+                .and_then(|live| live.receipt.as_ref()?.stated.clone()),
         }
     }
 

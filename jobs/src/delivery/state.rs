@@ -130,6 +130,8 @@ pub enum Event {
     Cancel,
     /// An operator's word: hand it over once more, as a new transmission.
     Redeliver,
+    /// The partner's word: it wants the same once more, as a new transmission.
+    ResendAsked,
 }
 
 /// What is to be done with the delivery's job.
@@ -209,7 +211,8 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
         (Held, Event::Release)
         | (Queued | Retrying | Unknown, Event::RetryNow)
         // The only way back to sending, and never under the names of the transmission before.
-        | (Accepted | Rejected | Failed, Event::Redeliver) => (
+        | (Accepted | Rejected | Failed, Event::Redeliver)
+        | (Sent | Accepted | Rejected, Event::ResendAsked) => (
             Queued,
             Next::Deliver {
                 wait: Duration::ZERO,
@@ -338,6 +341,7 @@ mod tests {
             Just(Event::RetryNow),
             Just(Event::Cancel),
             Just(Event::Redeliver),
+            Just(Event::ResendAsked),
         ]
     }
 
@@ -350,9 +354,11 @@ mod tests {
             let mut handed_over = false;
             for event in events {
                 let Ok((next, job)) = transition(state, event) else { continue };
-                if event == Event::Redeliver {
-                    // A new transmission begins, of what was decided.
-                    prop_assert!(state.is_decided() && next == State::Queued);
+                if matches!(event, Event::Redeliver | Event::ResendAsked) {
+                    // A new transmission begins, of what was decided or is the partner's to decide.
+                    let is_asked = event == Event::ResendAsked && state == State::Sent;
+                    prop_assert!(state.is_decided() || is_asked);
+                    prop_assert_eq!(next, State::Queued);
                     (state, handed_over) = (next, false);
                     continue;
                 }
@@ -403,7 +409,8 @@ mod tests {
                     Event::Lost => attempts -= 1,
                     Event::Faulted { .. } if matches!(job, Next::Deliver { counts: false, .. }) => attempts -= 1,
                     // An operator's word begins the count anew.
-                    Event::Release | Event::RetryNow | Event::Redeliver if next == State::Queued => attempts = 0,
+                    Event::Release | Event::RetryNow | Event::Redeliver | Event::ResendAsked
+                        if next == State::Queued => attempts = 0,
                     _ => {}
                 }
                 prop_assert!(attempts <= LIMIT, "{event:?} in {state}");
@@ -416,7 +423,8 @@ mod tests {
             events in prop::collection::vec(any_event(), 1..100),
         ) {
             let mut state = State::Accepted;
-            for event in events.into_iter().filter(|event| *event != Event::Redeliver) {
+            let is_new = |event: &Event| matches!(event, Event::Redeliver | Event::ResendAsked);
+            for event in events.into_iter().filter(|event| !is_new(event)) {
                 if let Ok((next, job)) = transition(state, event) {
                     prop_assert!(next.is_decided(), "{event:?} led to {next}");
                     prop_assert!(!matches!(job, Next::Deliver { .. }), "{event:?} in {state}");

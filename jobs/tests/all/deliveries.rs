@@ -9,4 +9,5 @@ mod fairness;
 mod faults;
 mod flow;
 pub(super) mod harness;
+mod inbox;
 mod unknown;

@@ -4,16 +4,17 @@
 use async_trait::async_trait;
 
 use super::{
-    Acknowledgement, ERN_43, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, MAX_MESSAGE_BYTES, Message,
-    Schemas, build, check_settings,
-    choreography::{Folder, acknowledged_at},
+    Acknowledgement, MAX_ACKNOWLEDGEMENT_BYTES, MAX_MESSAGE_BYTES, Message, Schemas, Verdict,
+    Version, build, check_rules, check_settings,
+    choreography::{ACKNOWLEDGEMENTS, Folder, acknowledged_at, named},
     read_message,
+    untrusted::brief,
 };
 use crate::{
-    Adapter, Code, Evidence, Fault, Handover, Located, Receipt, Status,
+    Adapter, Code, Evidence, Fault, Handover, Located, Receipt, Said, Status, WordFile,
     package::{AssetStore, Package},
     settings::{Confirmation, DdexSpecs, Platform},
-    sftp::{Marker, Remote},
+    sftp::{Entry, Marker, Remote},
 };
 
 /// Delivers by DDEX to one platform.
@@ -51,15 +52,21 @@ impl DdexAdapter {
 
     fn receipt(&self, folder: &Folder, message: &Message, xml: Vec<u8>) -> Receipt {
         let name = folder.message_name();
+        let mut confirmed = match message.files.len() {
+            0 => format!("message {name} verified"),
+            1 => format!("message {name} and 1 file verified"),
+            files => format!("message {name} and {files} files verified"),
+        };
+        for withdrawal in &message.withdrawals {
+            confirmed.push_str(&format!("; {withdrawal}"));
+        }
         Receipt {
             message_id: Some(message.id.clone()),
             remote_path: Some(self.remote.full_path(folder.name())),
-            confirmed: match message.files.len() {
-                0 => format!("message {name} verified"),
-                1 => format!("message {name} and 1 file verified"),
-                files => format!("message {name} and {files} files verified"),
-            },
+            confirmed,
             is_final: self.confirmation == Confirmation::None,
+            // It always serialises; were it not so, the next message would end nothing.
+            stated: serde_json::to_value(&message.statement).ok(),
             evidence: vec![document(name, xml)],
             ..Receipt::default()
         }
@@ -150,53 +157,97 @@ impl DdexAdapter {
     fn verdict(
         &self,
         folder: &Folder,
+        message_id: &str,
         receipt: &Receipt,
         path: &str,
         body: Vec<u8>,
     ) -> Result<Status, Fault> {
         let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-        let raised = |problem: String| {
-            Fault::new(
-                Code::PartnerError,
-                format!(
-                    "the acknowledgement {name} of {} {problem}",
-                    self.platform.name
-                ),
-            )
-            .with_remedy(
-                "The worker reads it again by itself. If it lasts, ask the partner what it means; \
-                 the acknowledgement is kept with the delivery.",
-            )
-            .with_evidence(document(name.clone(), body.clone()))
-        };
-        let said = Acknowledgement::read(&body)
-            .map_err(|refused| raised(format!("cannot be read: {refused}")))?;
-        if !said.is_for(&self.specs.sender_dpid) {
-            return Err(raised(format!(
-                "is addressed to {:?}, not to our {}",
-                said.recipient, self.specs.sender_dpid
-            )));
+        let all = Acknowledgement::read(&body)
+            .map_err(|refused| self.raised(&name, &body, &format!("cannot be read: {refused}")))?;
+        let said = about(&all, folder, message_id)
+            .map_err(|problem| self.raised(&name, &body, &problem))?;
+        self.check_addressee(&name, &body, said)?;
+        Ok(status(said, &name, &body, receipt))
+    }
+
+    fn check_addressee(
+        &self,
+        name: &str,
+        body: &[u8],
+        said: &Acknowledgement,
+    ) -> Result<(), Fault> {
+        if said.is_for(&self.specs.sender_dpid) {
+            return Ok(());
         }
-        if let Some(other) = said
-            .release_id
-            .as_deref()
-            .filter(|id| !folder.is_release(id))
-        {
-            return Err(raised(format!("is about the release {other:?}")));
-        }
-        let evidence = vec![document(name.clone(), body.clone())];
-        if said.status != FileStatus::FileOk {
-            return Ok(Status::Rejected {
-                reason: said.reason(),
-                evidence,
-            });
-        }
-        Ok(Status::Accepted(Box::new(Receipt {
-            confirmed: format!("{} in {name}", said.reason()),
+        let problem = format!(
+            "is addressed to {:?}, not to our {}",
+            brief(&said.recipient),
+            self.specs.sender_dpid
+        );
+        Err(self.raised(name, body, &problem))
+    }
+
+    /// An acknowledgement that is not understood.
+    fn raised(&self, name: &str, body: &[u8], problem: &str) -> Fault {
+        Fault::new(
+            Code::PartnerError,
+            format!(
+                "the acknowledgement {name} of {} {problem}",
+                self.platform.name
+            ),
+        )
+        .with_remedy(
+            "The worker reads it again by itself. If it lasts, ask the partner what it means; \
+             the acknowledgement is kept with the delivery.",
+        )
+        .with_evidence(document(name.to_owned(), body.to_vec()))
+    }
+}
+
+/// What an acknowledgement says of its delivery; `receipt` is what is known already.
+fn status(said: &Acknowledgement, name: &str, body: &[u8], receipt: &Receipt) -> Status {
+    let evidence = vec![document(name.to_owned(), body.to_vec())];
+    let reason = said.reason();
+    match said.verdict() {
+        Verdict::Pending => Status::Pending(format!("{reason} in {name}")),
+        Verdict::Rejected => Status::Rejected { reason, evidence },
+        Verdict::Resend => Status::Resend { reason, evidence },
+        Verdict::Accepted => Status::Accepted(Box::new(Receipt {
+            confirmed: format!("{reason} in {name}"),
             evidence,
             ..receipt.clone()
-        })))
+        })),
     }
+}
+
+/// What a file of acknowledgements says of one message; or why it says nothing of it.
+fn about<'a>(
+    all: &'a [Acknowledgement],
+    folder: &Folder,
+    message_id: &str,
+) -> Result<&'a Acknowledgement, String> {
+    let by_message = |said: &&Acknowledgement| said.message_id.as_deref() == Some(message_id);
+    let by_release = |said: &&Acknowledgement| {
+        let release_id = said.release_id.as_deref();
+        said.message_id.is_none() && release_id.is_none_or(|id| folder.is_release(id))
+    };
+    let mut said = all.iter();
+    if let Some(found) = said
+        .find(by_message)
+        .or_else(|| all.iter().find(by_release))
+    {
+        return Ok(found);
+    }
+    let others: Vec<String> = all
+        .iter()
+        .take(3)
+        .filter_map(|said| {
+            let id = said.message_id.as_ref().or(said.release_id.as_ref())?;
+            Some(format!("{:?}", brief(id)))
+        })
+        .collect();
+    Err(format!("is about {}", others.join(", ")))
 }
 
 #[async_trait]
@@ -204,9 +255,14 @@ impl Adapter for DdexAdapter {
     async fn deliver(&self, handover: &Handover, package: &Package) -> Result<Receipt, Fault> {
         let message = build(&self.platform, handover, package)?;
         let folder = Folder::new(handover, &message.release_id);
+        check(&folder.message_name(), &message)?;
         if let Some(schemas) = &self.schemas {
             schemas
-                .validate(ERN_43, &folder.message_name(), &message.xml)
+                .validate(
+                    message.version.namespace(),
+                    &folder.message_name(),
+                    &message.xml,
+                )
                 .await?;
         }
         // Files that a message at the partner speaks of are not touched again.
@@ -259,26 +315,80 @@ impl Adapter for DdexAdapter {
             )
         })?;
         match self.acknowledgement(&folder, &handover.key()).await? {
-            Some((path, body)) => self.verdict(&folder, receipt, &path, body),
+            Some((path, body)) => self.verdict(&folder, &handover.key(), receipt, &path, body),
             None => Ok(Status::Pending("no acknowledgement yet".into())),
         }
     }
 
+    async fn word_files(&self) -> Result<Vec<WordFile>, Fault> {
+        if self.confirmation != Confirmation::Folder {
+            return Ok(Vec::new());
+        }
+        let mut files: Vec<(String, WordFile)> = self
+            .remote
+            .list(ACKNOWLEDGEMENTS)
+            .await?
+            .into_iter()
+            .filter_map(|entry| {
+                let (_, time) = named(&entry)?;
+                let (name, size) = (entry.name, entry.size);
+                Some((time, WordFile { name, size }))
+            })
+            .collect();
+        files.sort_by(|one, other| (&one.0, &one.1.name).cmp(&(&other.0, &other.1.name)));
+        Ok(files.into_iter().map(|(_, file)| file).collect())
+    }
+
+    async fn read_words(&self, file: &WordFile) -> Result<Vec<Said>, Fault> {
+        let path = format!("{ACKNOWLEDGEMENTS}/{}", file.name);
+        let body = self
+            .remote
+            .read_small(&path, MAX_ACKNOWLEDGEMENT_BYTES)
+            .await?
+            .unwrap_or_default();
+        let name = &file.name;
+        let all = Acknowledgement::read(&body)
+            .map_err(|refused| self.raised(name, &body, &format!("cannot be read: {refused}")))?;
+        let entry = Entry {
+            name: name.clone(),
+            size: file.size,
+            is_directory: false,
+        };
+        let of_name = named(&entry).map(|(message_id, _)| message_id);
+        let mut said = Vec::new();
+        for one in &all {
+            self.check_addressee(name, &body, one)?;
+            // In 1.6 the file's name says which message it is about.
+            let Some(key) = one.message_id.clone().or_else(|| of_name.clone()) else {
+                continue;
+            };
+            let status = status(one, name, &body, &Receipt::default());
+            said.push(Said { key, status });
+        }
+        Ok(said)
+    }
+
     async fn check(&self) -> Result<Vec<String>, Fault> {
+        let version = &self.specs.version;
+        let namespace = Version::of_number(version).map_or("", Version::namespace);
         let probe = format!(".check-{}", self.specs.sender_dpid);
         let mut sentences = self.remote.check(&probe).await?;
         sentences.push(match &self.schemas {
-            Some(schemas) if schemas.namespaces().any(|known| known == ERN_43) => {
-                "messages are validated against DDEX's schema".into()
+            Some(schemas) if schemas.namespaces().any(|known| known == namespace) => {
+                format!("messages of ERN {version} are validated against DDEX's schema")
             }
             Some(_) => {
                 return Err(Fault::new(
                     Code::SettingsInvalid,
-                    "the directory of DDEX's schemas holds none for ERN 4.3",
+                    format!("the directory of DDEX's schemas holds none for ERN {version}"),
                 )
                 .with_remedy("Complete the directory of DDEX's schemas in the configuration."));
             }
-            None => "DDEX's schemas are not configured: messages are not validated".into(),
+            None => {
+                "DDEX's schemas are not configured: messages are held against the worker's own \
+                     rules only"
+                    .into()
+            }
         });
         Ok(sentences)
     }
@@ -290,4 +400,22 @@ fn document(name: String, body: Vec<u8>) -> Evidence {
         media_type: "application/xml".into(),
         body,
     }
+}
+
+/// Holds a message of ours against the rules beyond the schema.
+fn check(name: &str, message: &Message) -> Result<(), Fault> {
+    let complaints = check_rules(&message.xml).unwrap_or_else(|refused| vec![refused.to_string()]);
+    if let Some(first) = complaints.first() {
+        return Err(Fault::new(
+            Code::MessageInvalid,
+            format!("the message {name} breaks a rule of DDEX's release profiles: {first}"),
+        )
+        .with_evidence(document(name.to_owned(), message.xml.clone()))
+        .with_evidence(Evidence {
+            name: format!("{name}.complaints.txt"),
+            media_type: "text/plain".into(),
+            body: complaints.join("\n").into_bytes(),
+        }));
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use super::{acknowledgement::file_name_prefix, message::RESOURCES};
 use crate::{Handover, sftp::Entry};
 
 /// Where acknowledgements lie from version 1.7 of the choreography on.
-const ACKNOWLEDGEMENTS: &str = "acknowledgements";
+pub(super) const ACKNOWLEDGEMENTS: &str = "acknowledgements";
 
 /// The folder of a hand-over, relative to the endpoint's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,13 @@ impl Folder {
     }
 }
 
+/// The message id and the time in the name of an acknowledgement of any message.
+pub(super) fn named(entry: &Entry) -> Option<(String, String)> {
+    let (message_id, _) = entry.name.strip_prefix("ACK_")?.rsplit_once('_')?;
+    let time = acknowledged_at(entry, message_id)?;
+    Some((message_id.to_owned(), time))
+}
+
 /// The time in an acknowledgement's name, if it is one of this message: digits that sort by time.
 pub(super) fn acknowledged_at(entry: &Entry, message_id: &str) -> Option<String> {
     let time = entry
@@ -109,6 +116,7 @@ mod tests {
             transmission: 1,
             partner_release_id: None,
             started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+            last_stated: None,
         };
         let folder = Folder::new(&handover, "0036000291452");
         assert_eq!(

@@ -1,10 +1,11 @@
-//! The method `ddex`: DDEX ERN 4.3 messages, release by release, over SFTP.
+//! The method `ddex`: messages of DDEX ERN 4.3.2, 4.3 and 3.8.2, release by release, over SFTP.
 //!
 //! - `adapter` hands over, looks and asks;
 //! - `choreography` names folders and files;
 //! - `message` builds the NewReleaseMessage from a package;
+//! - `rules` holds it against what the schema cannot say;
 //! - `validate` holds it against DDEX's schemas, where the operator has them;
-//! - `acknowledgement` reads and writes the partner's answer;
+//! - `acknowledgement` reads the partner's answer, and writes it as the sandbox does;
 //! - `received` reads a message as its recipient does;
 //! - `xml` and `untrusted` write and read XML.
 
@@ -13,17 +14,23 @@ mod adapter;
 mod choreography;
 mod message;
 mod received;
+mod rules;
 mod untrusted;
 mod validate;
+mod version;
 mod xml;
 
 pub use acknowledgement::{
-    Acknowledgement, CHOREOGRAPHY_16, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, ProposedAction,
+    Acknowledgement, CHOREOGRAPHY_16, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, Meaning,
+    ProposedAction, SupplyChainStatus, Verdict,
 };
 pub use adapter::DdexAdapter;
-pub use message::{ERN_43, Message, build, check_settings};
+pub use message::{Message, Offer, Statement, build, check_settings};
 pub use received::{
-    MAX_MESSAGE_BYTES, ReceivedMessage, ReceivedResource, read_message, read_resources,
+    MAX_MESSAGE_BYTES, ReceivedDeal, ReceivedMessage, ReceivedRecording, ReceivedRelease,
+    ReceivedResource, read_message, read_resources,
 };
+pub use rules::{check_rules, namespace};
 pub use untrusted::Refused;
 pub use validate::{Schemas, find_schemas};
+pub use version::Version;

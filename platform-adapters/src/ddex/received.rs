@@ -1,93 +1,119 @@
-//! A NewReleaseMessage as its recipient reads it: who sent it, which release it is about, and which
-//! files belong to it. The sandbox partner verifies deliveries by it.
+//! A NewReleaseMessage as its recipient reads it, in every version that we write: who sent it, which
+//! release it is about, what may be used where, and which files belong to it. The sandbox partner
+//! verifies deliveries by it.
+
+mod deal;
+mod recording;
 
 use super::{
-    message::ERN_43,
     untrusted::{Element, Refused, brief},
+    version::Version,
 };
+pub use deal::ReceivedDeal;
+pub use recording::{ReceivedRecording, ReceivedResource};
 
 /// The largest message that is read. An album of a hundred tracks has about half a megabyte.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a recipient needs to know of a NewReleaseMessage to verify a delivery.
+/// What a recipient needs to know of a NewReleaseMessage. What the message does not say is empty or
+/// absent; whether it should say it is its reader's to judge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedMessage {
+    /// By its namespace.
+    pub version: Version,
     /// `MessageId`.
     pub message_id: String,
+    /// `MessageThreadId`.
+    pub thread_id: String,
     /// The sender's DPID, as it stands there.
     pub sender: String,
     /// The recipient's DPID, as it stands there.
     pub recipient: String,
     /// `TestMessage`.
     pub is_test: bool,
-    /// The main release's bar code.
-    pub icpn: String,
-    /// The main release's title.
-    pub title: String,
-    /// There is a deal. Without one the release is to be taken down.
+    /// What concerns the main release.
+    pub release: ReceivedRelease,
+    /// The recordings, in the message's order.
+    pub recordings: Vec<ReceivedRecording>,
+    /// The deals, in the message's order.
+    pub deals: Vec<ReceivedDeal>,
+    /// There is a deal that has not ended. Without one the release is to be taken down.
     pub has_deals: bool,
     /// The files that the message speaks of, in its order.
     pub resources: Vec<ReceivedResource>,
 }
 
-/// A file that a message speaks of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReceivedResource {
-    /// Where it lies, relative to the message: `resources/0036000291452_01_001.flac`.
-    pub uri: String,
-    /// Its hash sum as it stands there.
-    pub hash: String,
-    /// `MD5`, `SHA-256`.
-    pub algorithm: String,
-    /// Its size in bytes, if the message says it.
-    pub size_bytes: Option<u64>,
+/// The main release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReceivedRelease {
+    /// Its bar code.
+    pub icpn: String,
+    /// `ReleaseType`.
+    pub release_type: String,
+    /// Its title, without what stands behind it.
+    pub title: String,
+    /// What stands behind the title.
+    pub subtitle: Option<String>,
+    /// Its artist as shown.
+    pub display_artist: String,
+    /// Its label's name.
+    pub label: String,
+    /// Its genre.
+    pub genre: String,
+    /// Its sub-genre.
+    pub sub_genre: Option<String>,
+    /// Text of its ℗ line.
+    pub p_line: Option<String>,
+    /// Text of its © line.
+    pub c_line: Option<String>,
+    /// Its street date.
+    pub release_date: Option<String>,
+    /// When it was released first.
+    pub original_release_date: Option<String>,
+    /// `Explicit`, `NotExplicit` and their like.
+    pub parental_warning: String,
+    /// Its discs, each with the references of its recordings in playing order.
+    pub discs: Vec<Vec<String>>,
 }
 
-/// Reads a NewReleaseMessage of ERN 4.3.
+/// Reads a NewReleaseMessage of ERN 4.3.2, 4.3 or 3.8.2.
 ///
 /// # Errors
-/// [`Refused`] when it is too large, not well-formed, not this message, or lacks message id, parties,
-/// bar code, or a file's URI or hash sum.
+/// [`Refused`] when it is too large, not well-formed, no such message, without a release, or says the
+/// size of a file in a way that cannot be read.
 pub fn read_message(xml: &[u8]) -> Result<ReceivedMessage, Refused> {
     let root = Element::parse(xml, MAX_MESSAGE_BYTES)?;
-    if root.name != "NewReleaseMessage" || root.namespace != ERN_43 {
-        return Err(Refused::Unexpected(format!(
-            "it is a {} in {:?}, not a NewReleaseMessage in {ERN_43}",
-            brief(&root.name),
-            brief(&root.namespace)
-        )));
-    }
-    let text = |path: &[&str]| {
-        let (last, parents) = path.split_last()?;
-        parents
-            .iter()
-            .try_fold(&root, |element, name| element.child(name))?
-            .child_text(last)
-    };
-    let required = |path: &[&str]| {
-        text(path)
-            .map(str::to_owned)
-            .ok_or_else(|| Refused::Unexpected(format!("it holds no {}", path.join("/"))))
-    };
+    let version = Version::of_namespace(&root.namespace)
+        .filter(|_| root.name == "NewReleaseMessage")
+        .ok_or_else(|| {
+            Refused::Unexpected(format!(
+                "it is a {} in {:?}, not a NewReleaseMessage of ERN {}",
+                brief(&root.name),
+                brief(&root.namespace),
+                Version::ALL.map(Version::as_str).join(", ")
+            ))
+        })?;
+    let main = main_release(&root)
+        .ok_or_else(|| Refused::Unexpected("its ReleaseList holds no main release".into()))?;
+    let text = |path: &[&str]| root.text_at(path).unwrap_or_default().to_owned();
+    let created_at = text(&["MessageHeader", "MessageCreatedDateTime"]);
+    let deals = deal::read_all(&root);
     Ok(ReceivedMessage {
-        message_id: required(&["MessageHeader", "MessageId"])?,
-        sender: required(&["MessageHeader", "MessageSender", "PartyId"])?,
-        recipient: required(&["MessageHeader", "MessageRecipient", "PartyId"])?,
-        is_test: text(&["MessageHeader", "MessageControlType"]) == Some("TestMessage"),
-        icpn: required(&["ReleaseList", "Release", "ReleaseId", "ICPN"])?,
-        title: required(&["ReleaseList", "Release", "DisplayTitleText"])?,
-        has_deals: root.child("DealList").is_some(),
-        resources: root
-            .child("ResourceList")
-            .map(|list| list.descendants("File"))
-            .unwrap_or_default()
-            .into_iter()
-            .map(resource)
-            .collect::<Result<_, _>>()?,
+        version,
+        message_id: text(&["MessageHeader", "MessageId"]),
+        thread_id: text(&["MessageHeader", "MessageThreadId"]),
+        sender: text(&["MessageHeader", "MessageSender", "PartyId"]),
+        recipient: text(&["MessageHeader", "MessageRecipient", "PartyId"]),
+        is_test: text(&["MessageHeader", "MessageControlType"]) == "TestMessage",
+        release: release(&root, main),
+        recordings: recording::read_all(&root),
+        has_deals: deals.iter().any(|deal| !deal.has_ended_at(&created_at)),
+        deals,
+        resources: recording::read_files(&root)?,
     })
 }
 
-/// Reads the files that a NewReleaseMessage of ERN 4.3 speaks of.
+/// Reads the files that a NewReleaseMessage speaks of.
 ///
 /// # Errors
 /// As [`read_message`].
@@ -95,59 +121,75 @@ pub fn read_resources(xml: &[u8]) -> Result<Vec<ReceivedResource>, Refused> {
     read_message(xml).map(|message| message.resources)
 }
 
-fn resource(file: &Element) -> Result<ReceivedResource, Refused> {
-    let missing = |what: &str| Refused::Unexpected(format!("a File in it holds no {what}"));
-    let hash_sum = file.child("HashSum").ok_or_else(|| missing("HashSum"))?;
-    let size_bytes = file
-        .child_text("FileSize")
-        .map(|text| {
-            bytes(text).ok_or_else(|| {
-                Refused::Unexpected(format!("its FileSize {:?} is no size", brief(text)))
-            })
+/// The release that is marked as the main one; else the first.
+fn main_release(root: &Element) -> Option<&Element> {
+    let list = root.child("ReleaseList")?;
+    let mut releases = list.children.iter();
+    releases
+        .find(|release| {
+            release.name == "Release" && release.attribute("IsMainRelease") == Some("true")
         })
-        .transpose()?;
-    Ok(ReceivedResource {
-        uri: file
-            .child_text("URI")
-            .ok_or_else(|| missing("URI"))?
-            .to_owned(),
-        hash: hash_sum
-            .child_text("HashSumValue")
-            .ok_or_else(|| missing("HashSumValue"))?
-            .to_owned(),
-        algorithm: hash_sum
-            .child_text("Algorithm")
-            .ok_or_else(|| missing("Algorithm"))?
-            .to_owned(),
-        size_bytes,
-    })
+        .or_else(|| list.child("Release"))
 }
 
-/// Kilobytes as a decimal number, in bytes.
-fn bytes(kilobytes: &str) -> Option<u64> {
-    let (whole, part) = kilobytes.split_once('.').unwrap_or((kilobytes, ""));
-    if part.len() > 3 || !part.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
+fn release(root: &Element, main: &Element) -> ReceivedRelease {
+    // Where the details lie: in 3.8.2 in a composite by territory.
+    let details = main.child("ReleaseDetailsByTerritory").unwrap_or(main);
+    let text = |path: &[&str]| {
+        let found = details.text_at(path).or_else(|| main.text_at(path));
+        found.map(str::to_owned)
+    };
+    let (title, subtitle) = recording::title(main);
+    let genre = if details.child("DisplayGenre").is_some() {
+        "DisplayGenre"
+    } else {
+        "Genre"
+    };
+    let label = text(&["LabelName"]).or_else(|| {
+        let reference = details.child_text("ReleaseLabelReference")?;
+        recording::party_name(root, reference).map(str::to_owned)
+    });
+    ReceivedRelease {
+        icpn: text(&["ReleaseId", "ICPN"]).unwrap_or_default(),
+        release_type: text(&["ReleaseType"]).unwrap_or_default(),
+        title,
+        subtitle,
+        display_artist: text(&["DisplayArtistName"]).unwrap_or_default(),
+        label: label.unwrap_or_default(),
+        genre: text(&[genre, "GenreText"]).unwrap_or_default(),
+        sub_genre: text(&[genre, "SubGenre"]),
+        p_line: text(&["PLine", "PLineText"]),
+        c_line: text(&["CLine", "CLineText"]),
+        release_date: text(&["ReleaseDate"]),
+        original_release_date: text(&["OriginalReleaseDate"]),
+        parental_warning: text(&["ParentalWarningType"]).unwrap_or_default(),
+        discs: details
+            .child("ResourceGroup")
+            .map(discs)
+            .unwrap_or_default(),
     }
-    let thousandths: u64 = format!("{part:0<3}").parse().ok()?;
-    whole
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1000)?
-        .checked_add(thousandths)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kilobytes_are_read_to_the_byte() {
-        assert_eq!(bytes("31752.044"), Some(31_752_044));
-        assert_eq!(bytes("0.5"), Some(500));
-        assert_eq!(bytes("7"), Some(7000));
-        assert_eq!(bytes("1.2345"), None);
-        assert_eq!(bytes("99999999999999999999"), None);
-        assert_eq!(bytes("-1"), None);
-    }
+fn discs(group: &Element) -> Vec<Vec<String>> {
+    let items = |group: &Element| {
+        let items = group
+            .children
+            .iter()
+            .filter(|child| child.name == "ResourceGroupContentItem");
+        let recordings = items.filter(|item| {
+            item.child_text("ResourceType").unwrap_or("SoundRecording") == "SoundRecording"
+        });
+        recordings
+            .filter_map(|item| item.child_text("ReleaseResourceReference"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let groups = group
+        .children
+        .iter()
+        .filter(|child| child.name == "ResourceGroup");
+    let mut discs: Vec<Vec<String>> = groups.map(items).collect();
+    discs.push(items(group));
+    discs.retain(|disc| !disc.is_empty());
+    discs
 }

@@ -111,6 +111,20 @@ impl Element {
             .filter(|text| !text.is_empty())
     }
 
+    /// The children of this name.
+    pub(super) fn children_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Element> {
+        self.children.iter().filter(move |child| child.name == name)
+    }
+
+    /// The text at the end of a path of first children, as [`Element::child_text`] gives it.
+    pub(super) fn text_at(&self, path: &[&str]) -> Option<&str> {
+        let (last, parents) = path.split_last()?;
+        parents
+            .iter()
+            .try_fold(self, |element, name| element.child(name))?
+            .child_text(last)
+    }
+
     /// All elements of this name, at any depth, in the document's order.
     pub(super) fn descendants<'a>(&'a self, name: &str) -> Vec<&'a Element> {
         let mut found = Vec::new();

@@ -1,26 +1,20 @@
-//! Validation of messages against DDEX's own schemas, where the operator has put them: by `xmllint`
-//! (libxml2) as a child process that may not reach the network, with bounds on time, output and
-//! number. DDEX's schemas come with DDEX's licence and are not part of this program.
+//! Validation of messages against DDEX's own schemas, where the operator has put them: by libxml2,
+//! with a thread for each schema that compiles it once and keeps it. DDEX's schemas come with DDEX's
+//! licence and are not part of this program.
+
+mod compiled;
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{ErrorKind, Read},
+    io::Read,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
-    sync::Arc,
-    time::Duration,
-};
-
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    process::{Child, Command},
-    sync::Semaphore,
-    time::timeout,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::untrusted::brief;
 use crate::{Code, Evidence, Fault};
+use compiled::{Compiled, Verdict};
 
 /// Only these namespaces are collected: messages of the release notification standard and of its
 /// choreography.
@@ -29,20 +23,14 @@ const NAMESPACES: &str = "http://ddex.net/xml/ern";
 const MAX_DEPTH: usize = 4;
 /// Schemas that are looked at.
 const MAX_SCHEMAS: usize = 200;
-/// The part of a schema in which its target namespace stands.
+/// The part of a schema in which its target namespace and its imports stand.
 const HEAD_BYTES: u64 = 8 * 1024;
-/// A validation takes a tenth of a second.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
-/// Complaints that are kept.
-const OUTPUT_BYTES: u64 = 64 * 1024;
-/// Validations at the same time: each holds a compiled schema in memory.
-const AT_ONCE: usize = 2;
 
 /// DDEX's schemas in the operator's copy. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Schemas {
     by_namespace: Arc<BTreeMap<String, PathBuf>>,
-    slots: Arc<Semaphore>,
+    compiled: Arc<Mutex<BTreeMap<String, Compiled>>>,
 }
 
 /// Finds DDEX's schemas below a directory, by the namespace that each declares.
@@ -77,7 +65,9 @@ pub fn find_schemas(directory: &Path) -> Result<Schemas, Fault> {
                 && seen < MAX_SCHEMAS
             {
                 seen += 1;
-                if let Some(namespace) = target_namespace(&path).map_err(unreadable)? {
+                let head = head(&path).map_err(unreadable)?;
+                if let Some(namespace) = target_namespace(&head) {
+                    check_imports(&path, &head)?;
                     by_namespace.entry(namespace).or_insert(path);
                 }
             }
@@ -97,19 +87,42 @@ pub fn find_schemas(directory: &Path) -> Result<Schemas, Fault> {
     }
     Ok(Schemas {
         by_namespace: Arc::new(by_namespace),
-        slots: Arc::new(Semaphore::new(AT_ONCE)),
+        compiled: Arc::default(),
     })
 }
 
-fn target_namespace(path: &Path) -> std::io::Result<Option<String>> {
+fn head(path: &Path) -> std::io::Result<String> {
     let mut head = Vec::new();
     File::open(path)?.take(HEAD_BYTES).read_to_end(&mut head)?;
-    let head = String::from_utf8_lossy(&head);
-    let namespace = head
-        .split_once("targetNamespace=\"")
-        .and_then(|(_, rest)| rest.split_once('"'))
-        .map(|(namespace, _)| namespace.to_owned());
-    Ok(namespace.filter(|namespace| namespace.starts_with(NAMESPACES)))
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+fn target_namespace(head: &str) -> Option<String> {
+    let (_, rest) = head.split_once("targetNamespace=\"")?;
+    let (namespace, _) = rest.split_once('"')?;
+    Some(namespace.to_owned()).filter(|namespace| namespace.starts_with(NAMESPACES))
+}
+
+/// A schema that imports from the network would be fetched from there.
+fn check_imports(path: &Path, head: &str) -> Result<(), Fault> {
+    let mut imports = head.split("schemaLocation=\"").skip(1);
+    let distant = imports.find_map(|rest| {
+        let (location, _) = rest.split_once('"')?;
+        location.contains("://").then_some(location)
+    });
+    distant.map_or(Ok(()), |location| {
+        Err(Fault::new(
+            Code::SettingsInvalid,
+            format!(
+                "DDEX's schema {} imports {} from the network",
+                path.display(),
+                brief(location)
+            ),
+        )
+        .with_remedy(
+            "Put the imported schema beside it and let schemaLocation name the local file.",
+        ))
+    })
 }
 
 impl Schemas {
@@ -122,7 +135,7 @@ impl Schemas {
     ///
     /// # Errors
     /// [`Code::MessageInvalid`] with the schema's complaints and the document as evidence;
-    /// [`Code::SettingsInvalid`] where there is no schema for the namespace, or no `xmllint`;
+    /// [`Code::SettingsInvalid`] where there is no schema for the namespace, or none that can be used;
     /// [`Code::WorkerFault`] when the validation itself fails.
     pub async fn validate(&self, namespace: &str, name: &str, xml: &[u8]) -> Result<(), Fault> {
         let schema = self.by_namespace.get(namespace).ok_or_else(|| {
@@ -136,81 +149,39 @@ impl Schemas {
             )
             .with_remedy("Complete the directory of DDEX's schemas in the configuration.")
         })?;
-        let failed = |problem: String| {
-            Fault::new(Code::WorkerFault, format!("validating {name}: {problem}"))
+        let compiled = {
+            let mut known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+            match known.get(namespace).filter(|compiled| compiled.is_alive()) {
+                Some(compiled) => compiled.clone(),
+                None => {
+                    let compiled = Compiled::start(schema)?;
+                    known.insert(namespace.to_owned(), compiled.clone());
+                    compiled
+                }
+            }
         };
-        let _slot = self.slots.acquire().await;
-        let child = spawn(schema)?;
-        let (status, complaints) = timeout(TIME_LIMIT, run(child, xml))
-            .await
-            .map_err(|_| failed(format!("xmllint took more than {TIME_LIMIT:?}")))?
-            .map_err(|error| failed(error.to_string()))?;
-        match status.code() {
-            Some(0) => Ok(()),
-            // 1: not well-formed; 3 and 4: not valid.
-            Some(1 | 3 | 4) => Err(invalid(name, xml, complaints)),
-            _ => Err(failed(format!(
-                "xmllint ended with {status}: {}",
-                brief(&complaints)
-            ))),
+        match compiled.validate(xml.to_vec()).await {
+            Some(Verdict::Valid) => Ok(()),
+            Some(Verdict::Invalid(complaints)) => Err(invalid(name, xml, &complaints)),
+            Some(Verdict::Unusable(problem)) => Err(Fault::new(
+                Code::SettingsInvalid,
+                format!(
+                    "DDEX's schema {} cannot be used: {}",
+                    schema.display(),
+                    brief(&problem)
+                ),
+            )
+            .with_remedy("Replace the directory of DDEX's schemas by a whole copy.")),
+            None => Err(Fault::new(
+                Code::WorkerFault,
+                format!("validating {name}: libxml2 gave no answer"),
+            )),
         }
     }
 }
 
-fn spawn(schema: &Path) -> Result<Child, Fault> {
-    Command::new("xmllint")
-        .args(["--nonet", "--noout", "--schema"])
-        .arg(schema)
-        .arg("-")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Fault::new(
-                Code::SettingsInvalid,
-                "DDEX's schemas are configured, but xmllint is not installed",
-            )
-            .with_remedy("Install xmllint (Debian: libxml2-utils)."),
-            _ => Fault::new(
-                Code::WorkerFault,
-                format!("xmllint cannot be started: {error}"),
-            ),
-        })
-}
-
-/// Feeds the document and reads what xmllint says, both at once: either pipe can fill up.
-async fn run(mut child: Child, xml: &[u8]) -> std::io::Result<(ExitStatus, String)> {
-    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
-    let feed = async {
-        if let Some(mut stdin) = stdin {
-            // It may stop reading at the first fault: what it says about it is what counts.
-            let _ = stdin.write_all(xml).await;
-        }
-    };
-    let listen = async {
-        let mut said = Vec::new();
-        if let Some(mut stderr) = stderr {
-            (&mut stderr)
-                .take(OUTPUT_BYTES)
-                .read_to_end(&mut said)
-                .await?;
-            tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
-        }
-        std::io::Result::Ok(said)
-    };
-    let ((), said) = tokio::join!(feed, listen);
-    let status = child.wait().await?;
-    Ok((status, String::from_utf8_lossy(&said?).into_owned()))
-}
-
-fn invalid(name: &str, xml: &[u8], complaints: String) -> Fault {
-    let first = complaints
-        .lines()
-        .find(|line| line.contains("error"))
-        .or_else(|| complaints.lines().next())
-        .unwrap_or_default();
+fn invalid(name: &str, xml: &[u8], complaints: &[String]) -> Fault {
+    let first = complaints.first().map(String::as_str).unwrap_or_default();
     Fault::new(
         Code::MessageInvalid,
         format!(
@@ -226,6 +197,6 @@ fn invalid(name: &str, xml: &[u8], complaints: String) -> Fault {
     .with_evidence(Evidence {
         name: format!("{name}.complaints.txt"),
         media_type: "text/plain".into(),
-        body: complaints.into_bytes(),
+        body: complaints.join("\n").into_bytes(),
     })
 }

@@ -1,12 +1,13 @@
 //! A thin writer of XML: elements as closures, text that is always well formed. It knows nothing of
 //! DDEX.
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use quick_xml::{
     Writer,
     events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event},
 };
+use unicode_normalization::UnicodeNormalization;
 
 /// Attributes of an element, in the order in which they are written.
 pub(super) type Attributes<'a> = &'a [(&'a str, &'a str)];
@@ -81,14 +82,19 @@ impl Document {
 fn start<'a>(name: &'a str, attributes: Attributes<'_>) -> BytesStart<'a> {
     let mut start = BytesStart::new(name);
     for (key, value) in attributes {
-        start.push_attribute((*key, carried(value).as_str()));
+        start.push_attribute((*key, carried(value).as_ref()));
     }
     start
 }
 
-/// The text as XML 1.0 can carry it: characters that no XML document may hold are left out, tabs and
-/// line breaks become spaces, and space at the ends goes. Titles and names are single lines.
-pub(super) fn carried(text: &str) -> String {
+/// The text as messages carry it, in normal form C: characters that no XML document may hold are left
+/// out, tabs and line breaks become spaces, and space at the ends goes. Titles and names are single
+/// lines.
+pub(super) fn carried(text: &str) -> Cow<'_, str> {
+    let is_plain = |c| matches!(c, ' '..='~');
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text.trim());
+    }
     let kept: String = text
         .chars()
         .filter_map(|c| match c {
@@ -96,6 +102,7 @@ pub(super) fn carried(text: &str) -> String {
             '\0'..='\x1f' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => None,
             other => Some(other),
         })
+        .nfc()
         .collect();
-    kept.trim().to_owned()
+    Cow::Owned(kept.trim().to_owned())
 }

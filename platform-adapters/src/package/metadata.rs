@@ -13,7 +13,10 @@ use super::manifest::{FileEntry, HandoverEntry, to_json};
 use crate::{
     Fault, Handover,
     package::{AudioCodec, ImageFormat, Package, PackagedArtwork, PackagedAudio, PackagedTrack},
-    release::{Credits, Isrc, ReleaseType, RightsLine, Territories, Upc},
+    release::{
+        Credits, Isrc, ReleaseAvailability, ReleaseType, RightsLine, Territories,
+        TrackAvailability, Upc,
+    },
 };
 
 /// The release as partners get it who take JSON.
@@ -50,11 +53,15 @@ pub struct ReleaseMetadata {
     pub c_line: Option<RightsLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genre: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_genre: Option<String>,
     pub language: String,
     pub explicit: bool,
     pub release_date: NaiveDate,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_release_date: Option<NaiveDate>,
+    #[serde(default, skip_serializing_if = "ReleaseAvailability::is_default")]
+    pub availability: ReleaseAvailability,
     pub territories: Territories,
     pub credits: Credits,
 }
@@ -76,8 +83,12 @@ pub struct TrackMetadata {
     pub p_line: Option<RightsLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genre: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_genre: Option<String>,
     pub language: String,
     pub explicit: bool,
+    #[serde(default, skip_serializing_if = "TrackAvailability::is_default")]
+    pub availability: TrackAvailability,
     pub credits: Credits,
     /// Absent in a takedown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,10 +173,12 @@ impl From<&Package> for ReleaseMetadata {
             p_line: release.p_line.clone(),
             c_line: release.c_line.clone(),
             genre: release.genre.clone(),
+            sub_genre: release.sub_genre.clone(),
             language: release.language.clone(),
             explicit: release.is_explicit,
             release_date: release.release_date,
             original_release_date: release.original_release_date,
+            availability: release.availability.clone(),
             territories: package.territories.clone(),
             credits: release.credits.clone(),
         }
@@ -185,8 +198,10 @@ impl From<&PackagedTrack> for TrackMetadata {
             display_artist: track.display_artist.clone(),
             p_line: track.p_line.clone(),
             genre: track.genre.clone(),
+            sub_genre: track.sub_genre.clone(),
             language: track.language.clone(),
             explicit: track.is_explicit,
+            availability: track.availability.clone(),
             credits: track.credits.clone(),
             audio: packaged.audio.as_ref().map(AudioMetadata::from),
         }

@@ -27,6 +27,7 @@ pub use inspect::{Flaw, Inspection, KeptInspections};
 pub use manifest::{FileEntry, HandoverEntry, Manifest};
 pub use metadata::{ArtworkMetadata, AudioMetadata, Metadata, ReleaseMetadata, TrackMetadata};
 
+pub(crate) use territories::ALL as ALL_TERRITORIES;
 pub use territories::is_known as is_territory;
 
 use crate::release::{Isrc, Release, Territories, Track, Upc};

@@ -1,12 +1,18 @@
 //! The release as messages need it: what the catalogue says, before anything is checked. Identifiers
 //! are still text here; the package holds them checked.
 
+mod availability;
 mod identifiers;
+
+use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+pub use availability::{Moment, ReleaseAvailability, TrackAvailability};
 pub use identifiers::{Dpid, Grid, Isni, Isrc, Iswc, Upc};
+
+use crate::package::ALL_TERRITORIES;
 
 /// A release with its tracks, as the catalogue has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +37,9 @@ pub struct Release {
     pub c_line: Option<RightsLine>,
     /// `releases.genre`.
     pub genre: Option<String>,
+    /// `metadata.sub_genre`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_genre: Option<String>,
     /// ISO 639-1 or -2 code made from `releases.language`; `zxx` for instrumental.
     pub language: String,
     /// `releases.is_explicit`.
@@ -39,6 +48,9 @@ pub struct Release {
     pub release_date: NaiveDate,
     /// `metadata.original_release_date`, if it was released before.
     pub original_release_date: Option<NaiveDate>,
+    /// `metadata.availability`.
+    #[serde(default, skip_serializing_if = "ReleaseAvailability::is_default")]
+    pub availability: ReleaseAvailability,
     /// `releases.artwork`: the path in the asset store.
     pub artwork: Option<String>,
     /// `releases.credits`.
@@ -104,10 +116,16 @@ pub struct Track {
     pub is_explicit: bool,
     /// `tracks.genre`, else the release's.
     pub genre: Option<String>,
+    /// `metadata.sub_genre`, else the release's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_genre: Option<String>,
     /// ISO 639 code of the language sung, as for the release.
     pub language: String,
     /// `metadata.p_line`, else the release's.
     pub p_line: Option<RightsLine>,
+    /// `metadata.availability`.
+    #[serde(default, skip_serializing_if = "TrackAvailability::is_default")]
+    pub availability: TrackAvailability,
     /// `tracks.credits`.
     pub credits: Credits,
 }
@@ -170,6 +188,32 @@ pub enum Territories {
 }
 
 impl Territories {
+    /// The codes that are meant.
+    #[must_use]
+    pub fn codes(&self) -> BTreeSet<&str> {
+        let all = ALL_TERRITORIES.iter().copied();
+        match self {
+            Self::Worldwide => all.collect(),
+            Self::WorldwideExcept(excluded) => all
+                .filter(|code| !excluded.iter().any(|other| other == code))
+                .collect(),
+            Self::Only(included) => included.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// These of `codes` that are among these territories; all of these where `codes` is empty.
+    #[must_use]
+    pub fn narrowed_to(&self, codes: &[String]) -> Self {
+        if codes.is_empty() {
+            return self.clone();
+        }
+        let own = self.codes();
+        let wanted = codes.iter().map(|code| code.trim().to_ascii_uppercase());
+        Self::Only(sorted(
+            wanted.filter(|code| own.contains(code.as_str())).collect(),
+        ))
+    }
+
     /// These territories without `excluded`.
     #[must_use]
     pub fn without(&self, excluded: &[String]) -> Self {
@@ -214,5 +258,10 @@ mod tests {
             Territories::Only(codes(&["DE", "FR"])).without(&codes(&["FR"])),
             Territories::Only(codes(&["DE"]))
         );
+        assert_eq!(
+            Territories::WorldwideExcept(codes(&["KP"])).narrowed_to(&codes(&["no", "KP", "DE"])),
+            Territories::Only(codes(&["DE", "NO"]))
+        );
+        assert_eq!(Territories::Worldwide.codes().len(), 249);
     }
 }

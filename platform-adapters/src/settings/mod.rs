@@ -3,6 +3,7 @@
 
 mod api;
 mod credentials;
+mod ddex;
 mod limits;
 mod sftp;
 mod template;
@@ -21,11 +22,12 @@ pub use credentials::{
     ClientAuthentication, Credentials, HashAlgorithm, Hmac, OAuth2, OneOrMore, SecretReference,
     SecretSource, TimestampForm,
 };
+pub use ddex::{DdexSpecs, GenreWords, TakedownForm, UpdateMedia, WithdrawalForm};
 pub use limits::{Limits, Window, Windows};
 pub use sftp::{AlgorithmKind, LayoutSpecs, OldAlgorithm, SftpSpecs};
 pub use template::Template;
 
-use crate::{Code, Fault, release::Dpid};
+use crate::{Code, Fault};
 
 /// The columns of a row in `distribution_platforms` that the worker reads, as they stand there.
 #[derive(Clone, Debug, Default)]
@@ -237,62 +239,6 @@ pub struct RetrySpecs {
     /// Seconds from the first attempt on after which a delivery that still fails is told to
     /// operators.
     pub notify_after_s: Option<u64>,
-}
-
-/// Version, profile and parties of a DDEX partner (`format_specs.ddex`).
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-pub struct DdexSpecs {
-    /// `4.3`.
-    #[serde(default = "default_ern")]
-    pub version: String,
-    /// Release profile; chosen from the release's type where it is absent.
-    #[serde(default)]
-    pub profile: Option<String>,
-    /// `release-by-release`.
-    #[serde(default = "default_choreography")]
-    pub choreography: String,
-    /// Our DPID.
-    #[serde(deserialize_with = "dpid")]
-    #[schemars(with = "String")]
-    pub sender_dpid: Dpid,
-    /// Our name, as the partner knows it.
-    #[serde(default = "default_sender")]
-    pub sender_name: String,
-    /// The partner's DPID.
-    #[serde(deserialize_with = "dpid")]
-    #[schemars(with = "String")]
-    pub recipient_dpid: Dpid,
-    /// The partner's name; the platform's name where it is absent.
-    #[serde(default)]
-    pub recipient_name: Option<String>,
-    /// Commercial models: `subscription`, `ad-supported`, `download`.
-    #[serde(default = "default_models")]
-    pub models: Vec<String>,
-    /// Messages are marked as tests.
-    #[serde(default)]
-    pub test_messages: bool,
-}
-
-fn default_ern() -> String {
-    "4.3".into()
-}
-
-fn default_choreography() -> String {
-    "release-by-release".into()
-}
-
-fn default_sender() -> String {
-    "TuneMantra".into()
-}
-
-fn default_models() -> Vec<String> {
-    vec!["subscription".into(), "ad-supported".into()]
-}
-
-fn dpid<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Dpid, D::Error> {
-    String::deserialize(deserializer)?
-        .parse()
-        .map_err(serde::de::Error::custom)
 }
 
 impl Platform {

@@ -146,7 +146,7 @@ impl Layout {
 /// A name of a hand-over.
 fn fill(template: &Template, handover: &Handover, more: &[(&str, &str)]) -> String {
     let key = handover.key();
-    let delivery = handover.thread();
+    let delivery = handover.delivery.simple().to_string();
     let timestamp = handover.timestamp();
     let date = handover.started_at.format("%Y%m%d").to_string();
     let revision = handover.revision.to_string();

@@ -18,7 +18,10 @@ use flacenc::{component::BitRepr, error::Verify};
 use platform_adapters::{
     Kind,
     package::{AssetStore, Package, assemble},
-    release::{Credits, Release, ReleaseType, RightsLine, Territories, Track, Upc},
+    release::{
+        Credits, Release, ReleaseAvailability, ReleaseType, RightsLine, Territories, Track,
+        TrackAvailability, Upc,
+    },
     settings::{Platform, PlatformRow},
 };
 use serde_json::json;
@@ -71,10 +74,12 @@ impl Fixture {
             p_line: Some(rights("Nordlicht Records")),
             c_line: Some(rights("Nordlicht Publishing")),
             genre: Some("Electronic".into()),
+            sub_genre: None,
             language: "en".into(),
             is_explicit: false,
             release_date: NaiveDate::from_ymd_opt(2025, 11, 28).unwrap(),
             original_release_date: None,
+            availability: ReleaseAvailability::default(),
             artwork: Some(artwork),
             credits: Credits::default(),
             territories: Territories::Worldwide,
@@ -105,8 +110,10 @@ impl Fixture {
             audio_file: Some(path),
             is_explicit: false,
             genre: Some("Electronic".into()),
+            sub_genre: None,
             language: "en".into(),
             p_line: Some(rights("Nordlicht Records")),
+            availability: TrackAvailability::default(),
             credits: Credits {
                 primary_artist: vec!["Åsa Nørgård".into()],
                 composers: vec!["Åsa Nørgård".into()],

@@ -10,6 +10,7 @@ mod territory;
 
 pub(super) use one::begin_anew;
 pub use one::{Operated, Operation, operate};
+pub(super) use one::{apply, retransmit};
 pub use platform::{Paused, Resumed, pause_platform, probe_platform, resume_platform};
 pub(super) use revise::update_on;
 pub use revise::{OnPlatform, Outcome, take_down, update};

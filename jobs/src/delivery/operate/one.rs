@@ -162,9 +162,10 @@ pub(super) async fn operate_in(
                 }
                 retransmit(conn, &mut delivery, now).await?;
             }
-            match apply(conn, &mut delivery, event, now).await? {
+            match apply(conn, &mut delivery, event, &Happened::default(), now).await {
                 Ok(state) => (Operated::Changed(state.as_str()), shown(&delivery)),
-                Err(refused) => return Ok(Some(Operated::Refused(refused))),
+                Err(OutcomeError::Database(error)) => return Err(error),
+                Err(refused) => return Ok(Some(Operated::Refused(refused.to_string()))),
             }
         }
     };
@@ -184,23 +185,19 @@ fn shown(delivery: &Delivery) -> Value {
     json!({"state": delivery.state.as_str(), "transmission": delivery.transmission})
 }
 
-/// Applies an operator's event. Where it sets the delivery going, the limits count anew.
-pub(super) async fn apply(
+/// Applies a word from outside. Where it sets the delivery going, the limits count anew.
+pub(in crate::delivery) async fn apply(
     conn: &mut PgConnection,
     delivery: &mut Delivery,
     event: Event,
+    happened: &Happened<'_>,
     now: DateTime<Utc>,
-) -> Result<Result<State, String>, sqlx::Error> {
-    let applied = outcome::apply(conn, delivery, event, &Happened::default(), None, now).await;
-    let state = match applied {
-        Ok(state) => state,
-        Err(OutcomeError::Database(error)) => return Err(error),
-        Err(refused) => return Ok(Err(refused.to_string())),
-    };
+) -> Result<State, OutcomeError> {
+    let state = outcome::apply(conn, delivery, event, happened, None, now).await?;
     if state == State::Queued {
         begin_anew(conn, delivery.id).await?;
     }
-    Ok(Ok(state))
+    Ok(state)
 }
 
 /// A person set the delivery going: its limits count from here.
@@ -261,7 +258,7 @@ async fn is_superseded(conn: &mut PgConnection, delivery: &Delivery) -> Result<b
 }
 
 /// Begins a further transmission. What the partner gave for the one before stays as evidence.
-async fn retransmit(
+pub(in crate::delivery) async fn retransmit(
     conn: &mut PgConnection,
     delivery: &mut Delivery,
     now: DateTime<Utc>,

@@ -8,7 +8,11 @@ use sqlx::PgConnection;
 use super::one;
 use crate::{
     audit::{self, By, Change},
-    delivery::{Event, confirm_queue, deliver_queue, job, row},
+    delivery::{
+        Event, confirm_queue, deliver_queue, job,
+        outcome::{Happened, OutcomeError},
+        row,
+    },
     queue,
 };
 
@@ -150,12 +154,19 @@ pub async fn resume_platform(
         let Some(mut delivery) = row::lock(conn, id).await? else {
             continue;
         };
-        // A refusal: somebody else released it in the meantime.
-        if one::apply(conn, &mut delivery, Event::Release, now)
-            .await?
-            .is_ok()
+        match one::apply(
+            conn,
+            &mut delivery,
+            Event::Release,
+            &Happened::default(),
+            now,
+        )
+        .await
         {
-            released += 1;
+            Ok(_) => released += 1,
+            Err(OutcomeError::Database(error)) => return Err(error),
+            // Somebody else released it in the meantime.
+            Err(OutcomeError::Refused(_) | OutcomeError::LeaseLost) => {}
         }
     }
     for name in [deliver_queue(platform_id), confirm_queue(platform_id)] {

@@ -116,6 +116,46 @@ async fn what_was_delivered_is_sent_again_only_when_it_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_asks_for_a_resend_gets_it_under_new_names_and_not_for_ever() {
+    let mut world = World::new().await;
+    let release = world.release(1).await;
+    let platform = catalogue::platform(world.pool(), "Nordlys").await;
+    let schedule = catalogue::schedule(world.pool(), release, &[platform]).await;
+    let sent = || Receipt {
+        is_final: false,
+        ..taken()
+    };
+    for _ in 0..3 {
+        world.partner.deliver.lock().unwrap().push_back(Ok(sent()));
+        let asked = Status::Resend {
+            reason: "ResourceMissing".into(),
+            evidence: vec![Evidence {
+                name: "ACK.xml".into(),
+                media_type: "application/xml".into(),
+                body: b"<resend/>".to_vec(),
+            }],
+        };
+        world.partner.status.lock().unwrap().push_back(Ok(asked));
+    }
+    world.start();
+    assert_eq!(world.decided(schedule).await, "failed");
+    world.stop().await;
+    assert_eq!(world.delivery("state").await.as_deref(), Some("rejected"));
+    assert_eq!(world.delivery("transmission").await.as_deref(), Some("3"));
+    let message = world.delivery("fault_message").await.unwrap();
+    assert!(message.contains("ResourceMissing"), "{message}");
+    assert!(message.contains("sent 3 times"), "{message}");
+    let kept: Vec<i32> = sqlx::query_scalar(
+        "select transmission from worker.evidence where name = 'ACK.xml' order by 1",
+    )
+    .fetch_all(world.pool())
+    .await
+    .unwrap();
+    assert_eq!(kept, [1, 2, 3], "every word is kept");
+    assert_eq!(world.partner.deliveries(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_partner_is_asked_until_it_has_decided() {
     let mut world = World::new().await;
     let release = world.release(1).await;

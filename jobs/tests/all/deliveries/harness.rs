@@ -20,7 +20,7 @@ use jobs::{
     schedule::{self, PollSettings},
 };
 use platform_adapters::{
-    Adapter, Code, Fault, Handover, Kind, Located, Receipt, Status,
+    Adapter, Code, Fault, Handover, Kind, Located, Receipt, Said, Status, WordFile,
     package::{AssetStore, Package},
 };
 use sqlx::PgPool;
@@ -53,6 +53,8 @@ pub(crate) struct Partner {
     pub(crate) asked: Mutex<Vec<Asked>>,
     /// Its id of the release, as it was last told with a delivery.
     pub(crate) told_id: Mutex<Option<String>>,
+    /// The folder of acknowledgements: each file with what reading it gives.
+    pub(crate) inbox: Mutex<Vec<(WordFile, Result<Vec<Said>, Fault>)>>,
     /// While set, it takes what is delivered and does not answer.
     pub(crate) stalls: AtomicBool,
 }
@@ -138,6 +140,17 @@ impl Adapter for Partner {
             .unwrap_or(Ok(Status::Accepted(Box::new(taken()))))
     }
 
+    async fn word_files(&self) -> Result<Vec<WordFile>, Fault> {
+        let inbox = self.inbox.lock().unwrap();
+        Ok(inbox.iter().map(|(file, _)| file.clone()).collect())
+    }
+
+    async fn read_words(&self, file: &WordFile) -> Result<Vec<Said>, Fault> {
+        let inbox = self.inbox.lock().unwrap();
+        let found = inbox.iter().find(|(known, _)| known == file);
+        found.unwrap().1.clone()
+    }
+
     async fn check(&self) -> Result<Vec<String>, Fault> {
         Ok(Vec::new())
     }
@@ -208,7 +221,7 @@ impl World {
         catalogue::release(self.pool(), self.assets.path(), number).await
     }
 
-    fn services(&self) -> Arc<Services> {
+    pub(crate) fn services(&self) -> Arc<Services> {
         let partner = Arc::clone(&self.partner);
         Arc::new(Services {
             pool: self.pool().clone(),
@@ -231,6 +244,7 @@ impl World {
             confirm: ConfirmPolicy {
                 first_s: 0,
                 max_s: 1,
+                max_transmissions: 3,
                 ..ConfirmPolicy::default()
             },
             withholding: self.withholding.clone(),

@@ -18,6 +18,17 @@ pub(super) struct Contributor {
     pub(super) instruments: Vec<Instrument>,
 }
 
+impl Contributor {
+    /// The role in which the contributor plays the instruments: the first of a player's; where
+    /// there is none, the last role.
+    pub(super) fn player_role(&self) -> Option<&'static str> {
+        let mut roles = self.roles.iter().copied();
+        roles
+            .find(|role| vocabulary::is_player(role))
+            .or(self.roles.last().copied())
+    }
+}
+
 /// An instrument by DDEX's word, or by the credit's own where DDEX has none.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Instrument {

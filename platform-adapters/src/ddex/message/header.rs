@@ -18,11 +18,17 @@ pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
         "LiveMessage"
     };
     xml.element("MessageHeader", |xml| {
-        xml.text("MessageThreadId", &plan.handover.thread());
+        xml.text("MessageThreadId", &thread(plan));
         xml.text("MessageId", &plan.handover.key());
         xml.element("MessageSender", |xml| {
             party(xml, &plan.specs.sender_dpid, &plan.specs.sender_name);
         });
+        if let Some(dpid) = &plan.specs.on_behalf_of_dpid {
+            let name = plan.specs.on_behalf_of_name.as_deref();
+            xml.element("SentOnBehalfOf", |xml| {
+                party(xml, dpid, name.unwrap_or(&plan.specs.sender_name));
+            });
+        }
         xml.element("MessageRecipient", |xml| {
             party(xml, &plan.specs.recipient_dpid, recipient_name);
         });
@@ -35,6 +41,11 @@ pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
         );
         xml.text("MessageControlType", control);
     });
+}
+
+/// One thread for all messages about a release on a platform, whatever delivery they are of.
+fn thread(plan: &Plan<'_>) -> String {
+    format!("{}-{}", plan.icpn, plan.platform.id)
 }
 
 fn party(xml: &mut Document, dpid: &Dpid, name: &str) {

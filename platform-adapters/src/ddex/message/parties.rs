@@ -26,8 +26,15 @@ impl Parties {
         self.reference(Sort::Label, name)
     }
 
+    /// The name behind a reference.
+    pub(super) fn name(&self, reference: &str) -> Option<&str> {
+        let number: usize = reference.strip_prefix('P')?.parse().ok()?;
+        let (_, name) = self.parties.get(number.checked_sub(1)?)?;
+        Some(name)
+    }
+
     fn reference(&mut self, sort: Sort, name: &str) -> Option<String> {
-        let name = carried(name);
+        let name = carried(name).into_owned();
         if name.is_empty() {
             return None;
         }

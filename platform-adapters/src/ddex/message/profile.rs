@@ -1,5 +1,6 @@
 //! DDEX's release profiles: which one a release is sent by.
 
+use super::super::version::Version;
 use crate::{
     Code, Fault,
     package::Package,
@@ -12,6 +13,8 @@ use crate::{
 pub(super) enum Profile {
     Audio,
     SimpleAudioSingle,
+    AudioAlbumMusicOnly,
+    AudioSingle,
 }
 
 impl Profile {
@@ -19,6 +22,16 @@ impl Profile {
         match self {
             Self::Audio => "Audio",
             Self::SimpleAudioSingle => "SimpleAudioSingle",
+            Self::AudioAlbumMusicOnly => "AudioAlbumMusicOnly",
+            Self::AudioSingle => "AudioSingle",
+        }
+    }
+
+    /// The profiles of a version: for any release, and for a single of one recording.
+    fn of_version(version: Version) -> [Self; 2] {
+        match version {
+            Version::Ern382 => [Self::AudioAlbumMusicOnly, Self::AudioSingle],
+            Version::Ern43 | Version::Ern432 => [Self::Audio, Self::SimpleAudioSingle],
         }
     }
 
@@ -26,38 +39,45 @@ impl Profile {
     pub(super) fn by_settings(
         platform: &Platform,
         specs: &DdexSpecs,
+        version: Version,
     ) -> Result<Option<Self>, Fault> {
-        match specs.profile.as_deref() {
-            None => Ok(None),
-            Some("Audio") => Ok(Some(Self::Audio)),
-            Some("SimpleAudioSingle") => Ok(Some(Self::SimpleAudioSingle)),
-            Some(other) => Err(Fault::new(
+        let Some(word) = specs.profile.as_deref() else {
+            return Ok(None);
+        };
+        let known = Self::of_version(version);
+        let found = known.into_iter().find(|profile| profile.as_str() == word);
+        found.map(Some).ok_or_else(|| {
+            Fault::new(
                 Code::SettingsInvalid,
                 format!(
-                    "format_specs.ddex.profile of platform {} ({:?}): {other:?} is not one of \
-                     Audio, SimpleAudioSingle",
-                    platform.id, platform.name
+                    "format_specs.ddex.profile of platform {} ({:?}): {word:?} is not one of {}, \
+                     the profiles of ERN {version}",
+                    platform.id,
+                    platform.name,
+                    known.map(Self::as_str).join(", ")
                 ),
-            )),
-        }
+            )
+        })
     }
 
-    /// The profile of a release: a single of one recording is a `SimpleAudioSingle`, unless the
-    /// platform wants `Audio` for everything.
+    /// The profile of a release: a single of one recording goes by the profile for these, unless
+    /// the platform wants the other for everything.
     pub(super) fn of(
         platform: &Platform,
         specs: &DdexSpecs,
+        version: Version,
         package: &Package,
         recordings: usize,
     ) -> Result<Self, Fault> {
         let one = recordings == 1 && package.tracks.len() == 1;
-        match Self::by_settings(platform, specs)? {
-            Some(Self::SimpleAudioSingle) if !one => Err(Fault::new(
+        let [any, single] = Self::of_version(version);
+        match Self::by_settings(platform, specs, version)? {
+            Some(profile) if profile == single && !one => Err(Fault::new(
                 Code::Unsupported,
                 format!(
-                    "platform {:?} takes the DDEX profile SimpleAudioSingle only, and {} has {} \
-                     tracks",
+                    "platform {:?} takes the DDEX profile {} only, and {} has {} tracks",
                     platform.name,
+                    profile.as_str(),
                     package.name(),
                     package.tracks.len()
                 ),
@@ -67,10 +87,8 @@ impl Profile {
                  take it off the release's schedule.",
             )),
             Some(profile) => Ok(profile),
-            None if one && package.release.release_type == ReleaseType::Single => {
-                Ok(Self::SimpleAudioSingle)
-            }
-            None => Ok(Self::Audio),
+            None if one && package.release.release_type == ReleaseType::Single => Ok(single),
+            None => Ok(any),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `ReleaseList`: the release itself (`R0`) and a release for each of its tracks.
 
 use super::{
-    super::xml::Document, Plan, Profile, Recording, date, iso_duration, rights, titles, vocabulary,
+    super::{version::Version, xml::Document},
+    Plan, Profile, Recording, date, iso_duration, rights, titles, vocabulary,
 };
-use crate::release::ReleaseType;
+use crate::{package::PackagedTrack, release::ReleaseType};
 
 /// Writes `ReleaseList`.
 pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
@@ -39,7 +40,7 @@ fn main_release(plan: &Plan<'_>, xml: &mut Document) {
         rights::write(line, 'C', xml);
     }
     xml.text("Duration", &iso_duration(playing));
-    genre(plan, release.genre.as_deref(), xml);
+    genre(plan, None, xml);
     xml.text_with(
         "ReleaseDate",
         titles::EVERYWHERE,
@@ -63,15 +64,7 @@ fn compilation(plan: &Plan<'_>, xml: &mut Document) {
         return;
     }
     let is_compilation = plan.package.release.release_type == ReleaseType::Compilation;
-    let mut artists: Vec<&str> = plan
-        .package
-        .tracks
-        .iter()
-        .map(|track| track.track.display_artist.trim())
-        .collect();
-    artists.sort_unstable();
-    artists.dedup();
-    if is_compilation && artists.len() == 1 {
+    if is_compilation && !has_several_artists(plan) {
         xml.text("IsSingleArtistCompilation", "true");
     } else {
         let flag = if is_compilation { "true" } else { "false" };
@@ -79,38 +72,49 @@ fn compilation(plan: &Plan<'_>, xml: &mut Document) {
     }
 }
 
+/// Whether the tracks are shown under more than one name.
+pub(super) fn has_several_artists(plan: &Plan<'_>) -> bool {
+    let mut artists = plan
+        .package
+        .tracks
+        .iter()
+        .map(|track| track.track.display_artist.trim());
+    let first = artists.next();
+    artists.any(|artist| Some(artist) != first)
+}
+
 /// The playing order: a group a disc where there are several, and the cover.
 fn resource_group(plan: &Plan<'_>, xml: &mut Document) {
-    let mut discs: Vec<u32> = Vec::new();
-    for track in &plan.package.tracks {
-        if discs.last() != Some(&track.track.disc) {
-            discs.push(track.track.disc);
-        }
-    }
     let cover = format!("A{}", plan.cover_number());
+    let discs = plan.discs();
     if plan.profile == Profile::SimpleAudioSingle {
-        content_items(plan, None, Some(&cover), xml);
+        for disc in &discs {
+            content_items(plan, disc, Some(&cover), xml);
+        }
         return;
     }
-    if let [_] = discs.as_slice() {
-        content_items(plan, None, None, xml);
+    if let [only] = discs.as_slice() {
+        content_items(plan, only, None, xml);
     } else {
         for (at, disc) in discs.iter().enumerate() {
             let component = [("ResourceGroupType", "Component")];
             xml.element_with("ResourceGroup", &component, |xml| {
                 xml.text("SequenceNumber", &(at + 1).to_string());
-                content_items(plan, Some(*disc), None, xml);
+                content_items(plan, disc, None, xml);
             });
         }
     }
     link_cover(&cover, xml);
 }
 
-/// The tracks of a disc, or all.
-fn content_items(plan: &Plan<'_>, disc: Option<u32>, cover: Option<&str>, xml: &mut Document) {
-    let tracks = plan.package.tracks.iter();
-    let of_disc = tracks.filter(|track| disc.is_none_or(|disc| track.track.disc == disc));
-    for (at, track) in of_disc.enumerate() {
+/// The tracks of a disc.
+fn content_items(
+    plan: &Plan<'_>,
+    disc: &[&PackagedTrack],
+    cover: Option<&str>,
+    xml: &mut Document,
+) {
+    for (at, track) in disc.iter().enumerate() {
         let Some(recording) = plan.recording_of(track) else {
             continue;
         };
@@ -138,43 +142,28 @@ fn track_release(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document)
         xml.text_with(
             "ProprietaryId",
             &[("Namespace", plan.specs.sender_dpid.as_str())],
-            &track_release_id(plan, recording),
+            &recording.release_id,
         );
     });
     xml.text("ReleaseResourceReference", &recording.resource_reference());
     label(plan, xml);
-    genre(plan, recording.track.track.genre.as_deref(), xml);
-}
-
-/// Unique to the recording on this release and the same at every update. Only where a release
-/// carries one ISRC for different recordings does the later one get its number too.
-fn track_release_id(plan: &Plan<'_>, recording: &Recording<'_>) -> String {
-    let isrc = &recording.track.isrc;
-    let earlier = plan
-        .recordings
-        .iter()
-        .any(|other| other.number < recording.number && other.track.isrc == *isrc);
-    let id = format!("{}_{isrc}", plan.icpn);
-    if earlier {
-        format!("{id}_{}", recording.number)
-    } else {
-        id
-    }
+    genre(plan, Some(recording.track), xml);
 }
 
 fn label(plan: &Plan<'_>, xml: &mut Document) {
     xml.text_with("ReleaseLabelReference", titles::EVERYWHERE, &plan.label);
 }
 
-fn genre(plan: &Plan<'_>, own: Option<&str>, xml: &mut Document) {
-    let release = plan.package.release.genre.as_deref();
-    let genre = [own, release]
-        .into_iter()
-        .flatten()
-        .map(str::trim)
-        .find(|genre| !genre.is_empty())
-        .unwrap_or(vocabulary::NO_GENRE);
-    xml.element_with("Genre", titles::EVERYWHERE, |xml| {
-        xml.text("GenreText", genre);
+fn genre(plan: &Plan<'_>, track: Option<&PackagedTrack>, xml: &mut Document) {
+    let name = match plan.version {
+        Version::Ern432 => "DisplayGenre",
+        Version::Ern43 | Version::Ern382 => "Genre",
+    };
+    let genre = plan.genre(track);
+    xml.element_with(name, titles::EVERYWHERE, |xml| {
+        xml.text("GenreText", &genre.genre);
+        if let Some(sub_genre) = &genre.sub_genre {
+            xml.text("SubGenre", sub_genre);
+        }
     });
 }

@@ -3,10 +3,10 @@
 use chrono::Datelike;
 
 use super::{
-    super::xml::Document,
+    super::{version::Version, xml::Document},
     Plan, Recording,
     credits::{Contributor, Instrument},
-    date, duration, iso_duration, language_tag, rights, titles, vocabulary,
+    date, duration, iso_duration, language, rights, titles, vocabulary,
 };
 use crate::{
     package::{PackagedArtwork, PackagedFile},
@@ -20,7 +20,11 @@ pub(in super::super) const RESOURCES: &str = "resources";
 pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
     xml.element("ResourceList", |xml| {
         for recording in &plan.recordings {
-            xml.element("SoundRecording", |xml| {
+            let language = plan.own_language(recording);
+            let attributes = language
+                .as_deref()
+                .map(|language| ("LanguageAndScriptCode", language));
+            xml.element_with("SoundRecording", attributes.as_slice(), |xml| {
                 sound_recording(plan, recording, xml);
             });
         }
@@ -52,14 +56,20 @@ fn sound_recording(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Documen
         "ParentalWarningType",
         vocabulary::parental_warning(track.is_explicit),
     );
-    let language = language_tag(&track.language);
-    let contributors = super::credits::of_track(track, &plan.package.release);
-    if language == Some("zxx") && contributors.vocalists.is_empty() {
+    if is_instrumental(plan, recording) {
         xml.text("HasVocalPerformance", "false");
+        xml.text("IsInstrumental", "true");
     }
-    if let Some(language) = language {
+    if let Some(language) = language::language_tag(&track.language) {
         xml.text("LanguageOfPerformance", language);
     }
+}
+
+/// Nobody sings: there are no words, and no singer is credited who would sing without any.
+pub(super) fn is_instrumental(plan: &Plan<'_>, recording: &Recording<'_>) -> bool {
+    let track = &recording.track.track;
+    let credits = super::credits::of_track(track, &plan.package.release);
+    language::language_tag(&track.language) == Some("zxx") && credits.vocalists.is_empty()
 }
 
 fn edition(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
@@ -92,7 +102,7 @@ fn edition(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
             if properties.bits_per_sample > 0 {
                 xml.text("BitsPerSample", &properties.bits_per_sample.to_string());
             }
-            file(&audio.file, xml);
+            file(plan, &audio.file, xml);
         });
     });
 }
@@ -106,23 +116,40 @@ fn write_contributor(
     let number = number.to_string();
     xml.element_with("Contributor", &[("SequenceNumber", &number)], |xml| {
         xml.text("ContributorPartyReference", &contributor.party);
-        for role in &contributor.roles {
-            xml.text("Role", role);
-        }
-        for instrument in &contributor.instruments {
-            match instrument {
-                Instrument::Known(word) => xml.text("InstrumentType", word),
-                Instrument::Own(word) => xml.text_with(
-                    "InstrumentType",
-                    &[
-                        ("Namespace", plan.specs.sender_dpid.as_str()),
-                        ("UserDefinedValue", word),
-                    ],
-                    "UserDefined",
-                ),
+        if plan.version == Version::Ern43 {
+            for role in &contributor.roles {
+                xml.text("Role", role);
             }
+            write_instruments(plan, contributor, xml);
+            return;
+        }
+        // In 4.3.2 an instrument belongs to the role in which it is played.
+        let player = contributor.player_role();
+        for role in &contributor.roles {
+            xml.element("Role", |xml| {
+                xml.text("Value", role);
+                if player == Some(*role) {
+                    write_instruments(plan, contributor, xml);
+                }
+            });
         }
     });
+}
+
+fn write_instruments(plan: &Plan<'_>, contributor: &Contributor, xml: &mut Document) {
+    for instrument in &contributor.instruments {
+        match instrument {
+            Instrument::Known(word) => xml.text("InstrumentType", word),
+            Instrument::Own(word) => xml.text_with(
+                "InstrumentType",
+                &[
+                    ("Namespace", plan.specs.sender_dpid.as_str()),
+                    ("UserDefinedValue", word),
+                ],
+                "UserDefined",
+            ),
+        }
+    }
 }
 
 fn image(plan: &Plan<'_>, xml: &mut Document) {
@@ -139,21 +166,26 @@ fn image(plan: &Plan<'_>, xml: &mut Document) {
     xml.text("ParentalWarningType", vocabulary::parental_warning(false));
     if let Some(artwork) = &plan.package.artwork {
         xml.element("TechnicalDetails", |xml| {
-            image_details(number, artwork, xml);
+            image_details(plan, number, artwork, xml);
         });
     }
 }
 
-fn image_details(number: usize, artwork: &PackagedArtwork, xml: &mut Document) {
+fn image_details(plan: &Plan<'_>, number: usize, artwork: &PackagedArtwork, xml: &mut Document) {
     let pixels = [("UnitOfMeasure", "Pixel")];
     xml.text("TechnicalResourceDetailsReference", &format!("T{number}"));
     xml.text("ImageCodecType", vocabulary::image_codec(artwork.format));
     xml.text_with("ImageHeight", &pixels, &artwork.height_px.to_string());
     xml.text_with("ImageWidth", &pixels, &artwork.width_px.to_string());
-    file(&artwork.file, xml);
+    file(plan, &artwork.file, xml);
 }
 
-fn file(file: &PackagedFile, xml: &mut Document) {
+/// A file; where it does not go with the message, only that.
+fn file(plan: &Plan<'_>, file: &PackagedFile, xml: &mut Document) {
+    if !plan.has_media {
+        xml.text("IsProvidedInDelivery", "false");
+        return;
+    }
     xml.element("File", |xml| {
         xml.text("URI", &format!("{RESOURCES}/{}", file.name));
         xml.element("HashSum", |xml| {
@@ -175,7 +207,7 @@ fn version(plan: &Plan<'_>, recording: &Recording<'_>) -> Option<&'static str> {
 
 /// When the recording was first published. A ℗ line of another year knows it better than the
 /// release's date; a compilation's date says nothing about its recordings.
-fn first_publication(plan: &Plan<'_>, recording: &Recording<'_>) -> Option<String> {
+pub(super) fn first_publication(plan: &Plan<'_>, recording: &Recording<'_>) -> Option<String> {
     let release = &plan.package.release;
     let first_release = release
         .original_release_date
@@ -190,7 +222,7 @@ fn first_publication(plan: &Plan<'_>, recording: &Recording<'_>) -> Option<Strin
 }
 
 /// A thousandth part as a decimal number without needless zeros: 44100 as `44.1`.
-fn thousandths(count: u64) -> String {
+pub(super) fn thousandths(count: u64) -> String {
     let text = format!("{}.{:03}", count / 1000, count % 1000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

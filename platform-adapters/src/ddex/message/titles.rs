@@ -11,9 +11,7 @@ pub(super) const EVERYWHERE: &[(&str, &str)] = &[
 
 /// Writes `DisplayTitleText` and `DisplayTitle`: the title in one string, and in its parts.
 pub(super) fn write(title: &str, subtitle: Option<&str>, xml: &mut Document) {
-    let subtitle = subtitle.map(str::trim).filter(|subtitle| {
-        !subtitle.is_empty() && !title.to_lowercase().contains(&subtitle.to_lowercase())
-    });
+    let subtitle = apart(title, subtitle);
     let text = match subtitle {
         Some(subtitle) => format!("{} ({subtitle})", title.trim()),
         None => title.to_owned(),
@@ -27,14 +25,16 @@ pub(super) fn write(title: &str, subtitle: Option<&str>, xml: &mut Document) {
     });
 }
 
+/// The subtitle, unless it is empty or the title says it already.
+pub(super) fn apart<'a>(title: &str, subtitle: Option<&'a str>) -> Option<&'a str> {
+    subtitle.map(str::trim).filter(|subtitle| {
+        !subtitle.is_empty() && !title.to_lowercase().contains(&subtitle.to_lowercase())
+    })
+}
+
 /// Writes `DisplayArtistName` and the `DisplayArtist`s it is made of, in sequence.
 pub(super) fn write_artists(shown: &str, artists: &[DisplayArtist], xml: &mut Document) {
-    let shown = if vocabulary::is_various(shown) {
-        vocabulary::VARIOUS_ARTISTS
-    } else {
-        shown
-    };
-    xml.text_with("DisplayArtistName", EVERYWHERE, shown);
+    xml.text_with("DisplayArtistName", EVERYWHERE, vocabulary::shown(shown));
     for (at, artist) in artists.iter().enumerate() {
         let number = (at + 1).to_string();
         xml.element_with("DisplayArtist", &[("SequenceNumber", &number)], |xml| {

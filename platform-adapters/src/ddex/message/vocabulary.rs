@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use crate::{package::AudioCodec, package::ImageFormat, release::ReleaseType};
+use crate::{
+    package::{AudioCodec, ImageFormat},
+    release::ReleaseType,
+};
 
 /// The version of the allowed value sets that the words below are from.
 pub(super) const AVS_VERSION: &str = "9";
@@ -25,6 +28,15 @@ pub(super) fn is_various(name: &str) -> bool {
         .flat_map(char::to_lowercase)
         .collect();
     ["variousartists", "various", "va"].contains(&letters.as_str())
+}
+
+/// A display artist's name as it is written.
+pub(super) fn shown(name: &str) -> &str {
+    if is_various(name) {
+        VARIOUS_ARTISTS
+    } else {
+        name
+    }
 }
 
 /// `ReleaseType`. DDEX knows no live or remix release: these are told by size, as stores do, and
@@ -112,6 +124,11 @@ pub(super) fn player_role(credit: &str) -> &'static str {
         .map_or("Musician", |(_, role)| role)
 }
 
+/// Whether somebody in this role plays an instrument.
+pub(super) fn is_player(role: &str) -> bool {
+    ["Musician", "StudioMusician", "Soloist", "DJ"].contains(&role)
+}
+
 /// `ContributorRole` of a credited singer.
 pub(super) fn singer_role(credit: &str) -> &'static str {
     let words = spaced_words(credit);
@@ -122,6 +139,38 @@ pub(super) fn singer_role(credit: &str) -> &'static str {
         "BackgroundVocalist"
     } else {
         "Vocalist"
+    }
+}
+
+/// A contributor's role in ERN 3.8.2, which keeps those who made the work apart from those who made
+/// the recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ern3Role {
+    /// `ResourceContributorRole`.
+    OfRecording(&'static str),
+    /// `IndirectResourceContributorRole`.
+    OfWork(&'static str),
+}
+
+/// The role in ERN 3.8.2, whose list is shorter.
+pub(super) fn ern3_role(role: &'static str) -> Ern3Role {
+    match role {
+        "Composer" | "Lyricist" => Ern3Role::OfWork(role),
+        "MusicArranger" => Ern3Role::OfWork("Arranger"),
+        "StudioProducer" => Ern3Role::OfRecording("Producer"),
+        "MixingEngineer" | "MasteringEngineer" => Ern3Role::OfRecording("StudioPersonnel"),
+        "Conductor" | "Orchestra" | "Choir" | "Ensemble" | "Soloist" | "Programmer" => {
+            Ern3Role::OfRecording(role)
+        }
+        _ => Ern3Role::OfRecording("AssociatedPerformer"),
+    }
+}
+
+/// `ReleaseType` in ERN 3.8.2, which knows no EP.
+pub(super) fn ern3_release_type(release_type: &'static str) -> &'static str {
+    match release_type {
+        "EP" => "Album",
+        other => other,
     }
 }
 
@@ -221,6 +270,8 @@ pub(super) struct Model {
     pub(super) commercial_model: &'static str,
     /// `UseType`s.
     pub(super) uses: &'static [&'static str],
+    /// `RightsClaimPolicyType`, where the recording is used by matching what consumers upload.
+    pub(super) rights_claim: Option<&'static str>,
 }
 
 /// The commercial models that a platform can have.
@@ -233,18 +284,34 @@ pub(super) const MODELS: &[Model] = &[
             "NonInteractiveStream",
             "OnDemandStream",
         ],
+        rights_claim: None,
     },
     Model {
         word: "ad-supported",
         commercial_model: "AdvertisementSupportedModel",
         uses: &["NonInteractiveStream", "OnDemandStream"],
+        rights_claim: None,
     },
     Model {
         word: "download",
         commercial_model: "PayAsYouGoModel",
         uses: &["PermanentDownload"],
+        rights_claim: None,
+    },
+    Model {
+        word: "user-generated",
+        commercial_model: "RightsClaimModel",
+        uses: &["UserMakeAvailableUserProvided"],
+        rights_claim: Some("Monetize"),
     },
 ];
+
+/// The commercial model of a word in the settings, in any case.
+pub(super) fn model(word: &str) -> Option<&'static Model> {
+    MODELS
+        .iter()
+        .find(|model| model.word.eq_ignore_ascii_case(word))
+}
 
 /// `AudioCodecType`.
 pub(super) fn audio_codec(codec: AudioCodec) -> &'static str {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Expected, Inspection, Violation, What, compare, document, is_resource, surplus};
 use crate::{
     Code,
-    ddex::{ERN_43, ReceivedMessage, ReceivedResource, Schemas, read_message},
+    ddex::{ReceivedMessage, ReceivedResource, Schemas, read_message},
     sandbox::{announced::is_gtin, ledger::is_file_name},
 };
 
@@ -32,7 +32,12 @@ pub(super) async fn validate(schemas: &Schemas, message: &Path) -> io::Result<Ve
     let Some(xml) = document(message)? else {
         return Ok(Vec::new());
     };
-    match schemas.validate(ERN_43, &file_name(message), &xml).await {
+    // What cannot be read at all is found by the inspection.
+    let Ok(read) = read_message(&xml) else {
+        return Ok(Vec::new());
+    };
+    let namespace = read.version.namespace();
+    match schemas.validate(namespace, &file_name(message), &xml).await {
         Ok(()) => Ok(Vec::new()),
         Err(fault) if fault.code == Code::MessageInvalid => {
             Ok(vec![Violation::new(What::Document, fault.message)])
@@ -71,7 +76,7 @@ pub(super) fn inspect(folder: &Path, path: &Path) -> io::Result<Inspection> {
     };
     inspection.key.clone_from(&message.message_id);
     inspection.parties = Some((message.sender.clone(), message.recipient.clone()));
-    inspection.upc = upc(&message.icpn);
+    inspection.upc = upc(&message.release.icpn);
     if !message.has_deals {
         inspection.kind = Some("takedown".into());
     }
@@ -96,7 +101,7 @@ fn upc(icpn: &str) -> String {
 }
 
 fn check_names(folder: &str, name: &str, message: &ReceivedMessage, inspection: &mut Inspection) {
-    let icpn = &message.icpn;
+    let icpn = &message.release.icpn;
     if !is_gtin(icpn) {
         inspection.violations.push(Violation::new(
             What::Document,

@@ -1,10 +1,10 @@
 //! Acknowledgements: what a partner writes is read with care, and what the sandbox writes is valid.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use chrono::{TimeZone, Utc};
 use platform_adapters::ddex::{
-    Acknowledgement, CHOREOGRAPHY_16, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, ProposedAction,
-    Refused,
+    Acknowledgement, CHOREOGRAPHY_16, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, Meaning,
+    ProposedAction, Refused, SupplyChainStatus, Verdict,
 };
 
 use super::schemas::{assert_valid, schemas};
@@ -16,7 +16,9 @@ fn acknowledgement(status: FileStatus) -> Acknowledgement {
         created_at: Utc.timestamp_opt(1_764_003_600, 0).unwrap(),
         release_id: Some("0036000291452".into()),
         date: Some("2025-11-24".into()),
-        status,
+        message_id: None,
+        status: Some(status),
+        supply_chain: None,
         error_text: None,
         proposed_action: None,
         manual_check_required: false,
@@ -39,7 +41,7 @@ fn text(acknowledgement: &Acknowledgement) -> String {
 }
 
 /// The acceptance with a part of it replaced.
-fn altered(from: &str, to: &str) -> Result<Acknowledgement, Refused> {
+fn altered(from: &str, to: &str) -> Result<Vec<Acknowledgement>, Refused> {
     let accepted = text(&acknowledgement(FileStatus::FileOk));
     assert!(accepted.contains(from), "{from} is not in {accepted}");
     Acknowledgement::read(accepted.replace(from, to).as_bytes())
@@ -53,7 +55,7 @@ async fn what_is_written_is_valid_and_reads_back() {
         .map(|status| acknowledgement(*status));
     for written in all.chain([rejection()]) {
         let xml = written.to_xml().unwrap();
-        assert_eq!(Acknowledgement::read(&xml).unwrap(), written);
+        assert_eq!(Acknowledgement::read(&xml).unwrap(), [written]);
         if let Some(schemas) = &schemas {
             assert_valid(schemas, CHOREOGRAPHY_16, "ACK.xml", &xml).await;
         }
@@ -167,4 +169,153 @@ fn an_acknowledgement_that_is_still_being_written_is_not_read() {
 fn a_refusal_never_repeats_too_much() {
     let refused = altered(">FileOK<", &format!(">{}<", "x".repeat(100_000))).unwrap_err();
     assert!(refused.to_string().len() < 400);
+}
+
+/// An acknowledgement of the newer kind, with these parts of the release's status.
+fn newer(root: &str, version: &str, release: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?><a:{root} xmlns:a=\"http://ddex.net/xml/ern-c-sftp/{version}\" \
+         AvsVersionId=\"4\"><MessageHeader><MessageId>A1</MessageId><MessageSender><PartyId>\
+         PADPIDA2009101501Y</PartyId></MessageSender><MessageRecipient><PartyId>PADPIDA2014120301C\
+         </PartyId></MessageRecipient><MessageCreatedDateTime>2025-11-24T17:00:00Z\
+         </MessageCreatedDateTime></MessageHeader>{release}</a:{root}>"
+    )
+}
+
+fn of_release(status: &str, rest: &str) -> String {
+    format!(
+        "<ReleaseStatus><ReleaseId><ICPN>0036000291452</ICPN></ReleaseId>\
+         <ReleaseStatus>{status}</ReleaseStatus>{rest}</ReleaseStatus>"
+    )
+}
+
+fn of_message(id: &str, status: &str) -> String {
+    format!(
+        "<Acknowledgement><MessageType>NewReleaseMessage</MessageType><MessageId>{id}</MessageId>\
+         <MessageStatus><Status>{status}</Status><Information>so it is</Information></MessageStatus>\
+         </Acknowledgement>"
+    )
+}
+
+#[test]
+fn newer_acknowledgements_are_told_by_their_namespace() {
+    for (root, version) in [
+        ("ErnAcknowledgementStatusMessage", "17"),
+        ("AcknowledgementMessage", "18"),
+    ] {
+        let taken = "SuccessfullyIngestedByReleaseDistributor";
+        let xml = newer(
+            root,
+            version,
+            &of_release(taken, &of_message("m-r1-t1", "FileOK")),
+        );
+        let read = Acknowledgement::read(xml.as_bytes()).unwrap();
+        let [said] = read.as_slice() else {
+            panic!("{read:?}")
+        };
+        assert_eq!(said.message_id.as_deref(), Some("m-r1-t1"));
+        assert_eq!(said.release_id.as_deref(), Some("0036000291452"));
+        assert_eq!(said.verdict(), Verdict::Accepted);
+        assert_eq!(said.reason(), format!("FileOK and {taken}: so it is"));
+
+        let two = of_message("m-r1-t1", "FileOK") + &of_message("n-r1-t1", "ResourceMissing");
+        let xml = newer(root, version, &two);
+        let read = Acknowledgement::read(xml.as_bytes()).unwrap();
+        let verdicts: Vec<_> = read.iter().map(Acknowledgement::verdict).collect();
+        assert_eq!(verdicts, [Verdict::Accepted, Verdict::Rejected]);
+    }
+    let nothing = newer("AcknowledgementMessage", "18", "");
+    assert!(matches!(
+        Acknowledgement::read(nothing.as_bytes()),
+        Err(Refused::Unexpected(_))
+    ));
+}
+
+#[test]
+fn every_word_has_its_meaning() {
+    for status in FileStatus::ALL {
+        let is_ok = *status == FileStatus::FileOk;
+        assert_eq!(status.meaning() == Meaning::Accepted, is_ok, "{status}");
+        assert_ne!(status.meaning(), Meaning::Pending, "{status}");
+        let verdict = acknowledgement(*status).verdict();
+        assert_eq!(verdict == Verdict::Accepted, is_ok, "{status}");
+    }
+    for status in SupplyChainStatus::ALL {
+        let xml = newer(
+            "AcknowledgementMessage",
+            "18",
+            &of_release(status.as_str(), ""),
+        );
+        let read = Acknowledgement::read(xml.as_bytes()).unwrap();
+        let expected = match status.meaning() {
+            Meaning::Pending => Verdict::Pending,
+            Meaning::Accepted => Verdict::Accepted,
+            Meaning::Rejected => Verdict::Rejected,
+        };
+        assert_eq!(read[0].verdict(), expected, "{status}");
+    }
+}
+
+#[test]
+fn what_is_proposed_decides_whether_it_is_sent_again() {
+    for (action, check, verdict) in [
+        (None, false, Verdict::Rejected),
+        (Some(ProposedAction::ResendXmlOnly), false, Verdict::Resend),
+        (
+            Some(ProposedAction::ResendXmlAndResources),
+            false,
+            Verdict::Resend,
+        ),
+        (
+            Some(ProposedAction::ResendXmlAndResources),
+            true,
+            Verdict::Rejected,
+        ),
+        (
+            Some(ProposedAction::DoNotResendRelease),
+            false,
+            Verdict::Rejected,
+        ),
+        (
+            Some(ProposedAction::DoNotResendAffectedResource),
+            false,
+            Verdict::Rejected,
+        ),
+    ] {
+        let said = Acknowledgement {
+            proposed_action: action,
+            manual_check_required: check,
+            ..acknowledgement(FileStatus::ResourceCorrupt)
+        };
+        assert_eq!(said.verdict(), verdict, "{action:?} {check}");
+    }
+}
+
+#[test]
+fn contradictions_in_newer_acknowledgements_are_raised() {
+    let taken = "SuccessfullyIngestedByReleaseDistributor";
+    for (release, words) in [
+        (
+            of_release(taken, &of_message("m", "ResourceMissing")),
+            "ResourceMissing and Succ",
+        ),
+        (of_release("Perhaps", ""), "Perhaps"),
+        (of_release("UserDefined", ""), "UserDefined"),
+        (of_release(taken, &of_message("m", "fine")), "\"fine\""),
+        (
+            of_release(
+                taken,
+                "<ProposedActionType>ResendXmlOnly</ProposedActionType>",
+            ),
+            "asks for a resend",
+        ),
+        (
+            "<Acknowledgement><MessageId>m</MessageId></Acknowledgement>".into(),
+            "MessageStatus",
+        ),
+    ] {
+        let xml = newer("AcknowledgementMessage", "18", &release);
+        let refused = Acknowledgement::read(xml.as_bytes()).unwrap_err();
+        assert!(refused.to_string().contains(words), "{words}: {refused}");
+    }
 }

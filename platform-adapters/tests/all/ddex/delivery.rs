@@ -135,7 +135,9 @@ fn word(status: FileStatus, second: i64) -> Acknowledgement {
         created_at: Utc.timestamp_opt(1_764_003_600 + second, 0).unwrap(),
         release_id: None,
         date: None,
-        status,
+        message_id: None,
+        status: Some(status),
+        supply_chain: None,
         error_text: None,
         proposed_action: None,
         manual_check_required: false,
@@ -330,4 +332,31 @@ async fn the_check_says_what_was_found_in_order() {
     .err()
     .unwrap();
     assert_eq!(fault.code, Code::SettingsInvalid);
+}
+
+#[tokio::test]
+async fn the_partners_folder_gives_every_word_with_what_it_is_about() {
+    let partner = Partner::start().await;
+    let adapter = partner.adapter("folder");
+    assert!(adapter.word_files().await.unwrap().is_empty());
+    let accepted = word(FileStatus::FileOk, 5).to_xml().unwrap();
+    partner.answer("acknowledgements", 5, &accepted);
+    let refused = word(FileStatus::ErnMissing, 1).to_xml().unwrap();
+    partner.answer("acknowledgements", 1, &refused);
+    partner.answer("acknowledgements", 9, b"<c:FtpAcknow");
+    let folder = partner.incoming().join("acknowledgements");
+    fs::write(folder.join("readme.txt"), b"ours").unwrap();
+
+    let files = adapter.word_files().await.unwrap();
+    assert_eq!(files.len(), 3, "{files:?}");
+    let key = handover(Kind::Insert).key();
+    let first = adapter.read_words(&files[0]).await.unwrap();
+    assert_eq!(first[0].key, key);
+    assert!(matches!(first[0].status, Status::Rejected { .. }));
+    let second = adapter.read_words(&files[1]).await.unwrap();
+    assert!(matches!(second[0].status, Status::Accepted(_)));
+    let fault = adapter.read_words(&files[2]).await.unwrap_err();
+    assert_eq!(fault.code, Code::PartnerError);
+    let without = partner.adapter("none");
+    assert!(without.word_files().await.unwrap().is_empty());
 }

@@ -1,7 +1,12 @@
 //! The method `ddex`: its messages, held against DDEX's own schemas, and its acknowledgements.
 
 mod acknowledgements;
+mod corpus;
 mod delivery;
+mod kept;
 mod messages;
 mod releases;
+mod rules;
+mod samples;
+mod scenarios;
 mod schemas;

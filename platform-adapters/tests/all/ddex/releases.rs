@@ -11,7 +11,8 @@ use platform_adapters::{
         PackagedFile, PackagedTrack,
     },
     release::{
-        Credits, Musician, Release, ReleaseType, RightsLine, Territories, Track, Upc, Vocalist,
+        Credits, Musician, Release, ReleaseAvailability, ReleaseType, RightsLine, Territories,
+        Track, TrackAvailability, Upc, Vocalist,
     },
     settings::{Platform, PlatformRow},
 };
@@ -47,6 +48,7 @@ pub(super) fn handover(kind: Kind) -> Handover {
         transmission: 1,
         partner_release_id: None,
         started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+        last_stated: None,
     }
 }
 
@@ -63,10 +65,12 @@ pub(super) fn package(release_type: ReleaseType, tracks: Vec<PackagedTrack>) -> 
         p_line: Some(rights("Nordlicht Records")),
         c_line: Some(rights("Nordlicht Publishing")),
         genre: Some("Electronic".into()),
+        sub_genre: None,
         language: "en".into(),
         is_explicit: false,
         release_date: day(2025, 11, 28),
         original_release_date: None,
+        availability: ReleaseAvailability::default(),
         artwork: Some("front.jpg".into()),
         credits: Credits {
             primary_artist: vec!["Åsa Nørgård".into()],
@@ -112,8 +116,10 @@ pub(super) fn track(disc: u32, number: u32) -> PackagedTrack {
             audio_file: None,
             is_explicit: false,
             genre: Some("Electronic".into()),
+            sub_genre: None,
             language: "en".into(),
             p_line: Some(rights("Nordlicht Records")),
+            availability: TrackAvailability::default(),
             credits: Credits {
                 primary_artist: vec!["Åsa Nørgård".into()],
                 composers: vec!["Åsa Nørgård".into()],

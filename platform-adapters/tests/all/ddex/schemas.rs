@@ -5,16 +5,21 @@ use std::{env, path::PathBuf};
 
 use platform_adapters::{
     Code,
-    ddex::{ERN_43, Schemas, find_schemas},
+    ddex::{Schemas, Version, find_schemas},
 };
 
-/// DDEX's schemas, from `$DDEX_DIR` or beside the workspace. They are not part of the project: where
-/// they are absent the test says so and passes, except in CI.
+/// DDEX's schemas, for a test.
 pub(super) fn schemas(test: &str) -> Option<Schemas> {
+    directory(test).map(|directory| find_schemas(&directory).unwrap())
+}
+
+/// Where DDEX's schemas and samples are: `$DDEX_DIR`, or beside the workspace. They are not part of
+/// the project: where they are absent the test says so and passes, except in CI.
+pub(super) fn directory(test: &str) -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/ddex");
     let directory = env::var_os("DDEX_DIR").map_or(beside, PathBuf::from);
     if directory.is_dir() {
-        return Some(find_schemas(&directory).unwrap());
+        return Some(directory);
     }
     assert!(
         env::var_os("CI").is_none(),
@@ -45,10 +50,11 @@ async fn an_invalid_message_comes_back_with_the_schemas_complaint() {
     let Some(schemas) = schemas("an_invalid_message_comes_back_with_the_schemas_complaint") else {
         return;
     };
-    let wrong = format!("<ern:NewReleaseMessage xmlns:ern=\"{ERN_43}\"/>");
+    let namespace = Version::Ern43.namespace();
+    let wrong = format!("<ern:NewReleaseMessage xmlns:ern=\"{namespace}\"/>");
     for xml in [wrong.as_str(), "<open>", ""] {
         let fault = schemas
-            .validate(ERN_43, "0036000291452.xml", xml.as_bytes())
+            .validate(namespace, "0036000291452.xml", xml.as_bytes())
             .await
             .unwrap_err();
         assert_eq!(fault.code, Code::MessageInvalid, "{fault}");
@@ -57,7 +63,7 @@ async fn an_invalid_message_comes_back_with_the_schemas_complaint() {
         assert!(!fault.evidence[1].body.is_empty());
     }
     let fault = schemas
-        .validate(ERN_43, "0036000291452.xml", wrong.as_bytes())
+        .validate(namespace, "0036000291452.xml", wrong.as_bytes())
         .await
         .unwrap_err();
     assert!(fault.message.contains("AvsVersionId"), "{fault}");
