@@ -20,6 +20,9 @@ use crate::clock::Clock;
 /// How often progress is told, at most.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
+/// Snapshots that are taken before a conflict is told.
+const SNAPSHOTS: usize = 5;
+
 /// Why a run cannot be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum ComputeError {
@@ -139,23 +142,15 @@ pub async fn compute(pool: &PgPool, id: Uuid, clock: &Clock) -> Result<Run, Comp
     }
     let mut meter = Meter::new(Some(pool), clock, id);
     if run.input_at.is_none() {
-        let mut tx = pool
-            .begin_with("begin isolation level repeatable read")
-            .await?;
-        take_turn(&mut tx).await?;
-        let run = get(&mut tx, id).await?;
-        if run.state == State::Running && run.input_at.is_none() {
-            input::read(&mut tx, &run, &mut meter).await?;
-            let now = meter.now();
-            sqlx::query!(
-                "update worker.royalty_runs set input_at = $2 where id = $1",
-                id,
-                now
-            )
-            .execute(&mut *tx)
-            .await?;
+        let mut read = read_input(pool, id, &mut meter).await;
+        // Somebody wrote while it waited for its turn: the next snapshot sees what.
+        for _ in 1..SNAPSHOTS {
+            if !matches!(&read, Err(ComputeError::Database(error)) if is_conflict(error)) {
+                break;
+            }
+            read = read_input(pool, id, &mut meter).await;
         }
-        tx.commit().await?;
+        read?;
     }
     let mut tx = pool.begin().await?;
     take_turn(&mut tx).await?;
@@ -166,6 +161,36 @@ pub async fn compute(pool: &PgPool, id: Uuid, clock: &Clock) -> Result<Run, Comp
         tx.rollback().await?;
     }
     get(&mut *pool.acquire().await?, id).await
+}
+
+/// Reads and stores the input of a run that has none, in one snapshot.
+async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<(), ComputeError> {
+    let mut tx = pool
+        .begin_with("begin isolation level repeatable read")
+        .await?;
+    take_turn(&mut tx).await?;
+    let run = get(&mut tx, id).await?;
+    if run.state == State::Running && run.input_at.is_none() {
+        input::read(&mut tx, &run, meter).await?;
+        let now = meter.now();
+        sqlx::query!(
+            "update worker.royalty_runs set input_at = $2 where id = $1",
+            id,
+            now
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Whether a snapshot was too old for what was written (serialization_failure).
+fn is_conflict(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "40001")
 }
 
 /// What a run would come to, in the caller's transaction, which must be REPEATABLE READ, not have
@@ -186,10 +211,13 @@ pub(super) async fn rehearse(
 /// A lock on a table and not an advisory one: taking it is no query, so the snapshot of a
 /// REPEATABLE READ transaction is made after it is granted, and sees what the run before wrote.
 pub(super) async fn take_turn(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // A server whose client has died must not go on for minutes.
-    sqlx::query!("set local client_connection_check_interval = '2s'")
-        .execute(&mut *conn)
-        .await?;
+    // A server whose client has died must not go on for minutes. Compiling a statement takes longer
+    // than the usage of a small catalogue; sums of a large one spill to disk with 4 MB.
+    sqlx::raw_sql(
+        "set local client_connection_check_interval = '2s'; set local jit = off; set local work_mem = '128MB'",
+    )
+    .execute(&mut *conn)
+    .await?;
     sqlx::query!("lock table worker.royalty_runs in share update exclusive mode")
         .execute(conn)
         .await?;

@@ -27,6 +27,9 @@ pub(super) async fn read(
     sqlx::query_scalar!("select worker.capture_splits(null, null, $1)", meter.now(),)
         .fetch_one(&mut *conn)
         .await?;
+    sqlx::query!("analyze worker.split_versions")
+        .execute(&mut *conn)
+        .await?;
     let months = months(conn, run).await?;
     let others = others(conn, run.id).await?;
     let total = i64::try_from(months.len()).unwrap_or(i64::MAX);
