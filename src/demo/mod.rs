@@ -15,6 +15,7 @@ mod screen;
 mod settings;
 mod stage;
 mod state;
+mod usage;
 mod watch;
 
 use std::{
@@ -26,6 +27,7 @@ use std::{
 };
 
 use anyhow::Context;
+use jobs::clock;
 use tokio_util::sync::CancellationToken;
 
 use self::{account::Account, screen::Screen, stage::Stage, state::State};
@@ -123,9 +125,19 @@ async fn play(
             keepsake::copy(&ledger, out, slug)?;
         }
     }
-    let is_ok = decided.is_ok() && accounts.iter().all(|account| account.problems.is_empty());
-    print(&accounts, is_ok, options.json)?;
+    let statistics = usage::play(&stage.pool, &state.reports(), clock::system()()).await;
+    if let Err(error) = &statistics {
+        screen.note(&format!("There are no daily statistics: {error:#}"));
+    }
+    let statistics = statistics.ok();
+    let is_ok = decided.is_ok()
+        && accounts.iter().all(|account| account.problems.is_empty())
+        && statistics.as_ref().is_some_and(|one| one.equal_to_usage);
+    print(&accounts, statistics.as_ref(), is_ok, options.json)?;
     screen.note(&report::summary(&accounts, began.elapsed().as_secs()));
+    if let Some(statistics) = &statistics {
+        screen.note(&statistics.summary());
+    }
     if let Err(standstill) = decided {
         screen.note(&format!("Not everything was decided: {standstill:#}"));
     }
@@ -138,10 +150,15 @@ async fn play(
 }
 
 /// The result goes to standard output, all else to standard error.
-fn print(accounts: &[Account], is_ok: bool, json: bool) -> anyhow::Result<()> {
+fn print(
+    accounts: &[Account],
+    statistics: Option<&usage::Statistics>,
+    is_ok: bool,
+    json: bool,
+) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     if json {
-        serde_json::to_writer_pretty(&mut stdout, &report::document(accounts, is_ok))?;
+        serde_json::to_writer_pretty(&mut stdout, &report::document(accounts, statistics, is_ok))?;
         writeln!(stdout)?;
     } else {
         writeln!(stdout, "{}", report::table(accounts))?;
@@ -160,6 +177,7 @@ fn where_to_look(
         places.push(("the same, kept by --out", out.clone()));
     }
     places.extend([
+        ("what the partners reported", state.reports()),
         ("the daemon's log", state.daemon_log()),
         ("the daemon's configuration", state.daemon_config()),
         ("PostgreSQL and its log", postgres.to_owned()),

@@ -103,6 +103,9 @@ fn assert_all_is_well(document: &Value, out: &Path) {
     let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["deliveries", "ok", "royalties", "statistics"]);
     assert_eq!(document["ok"], true);
+    let statistics = &document["statistics"];
+    assert_eq!(statistics["equal_to_usage"], true);
+    assert!(statistics["days"].as_i64() > Some(0), "{statistics:#}");
     let deliveries = document["deliveries"].as_array().unwrap();
     assert_eq!(deliveries.len(), DELIVERIES);
     let mut pairs = BTreeSet::new();
