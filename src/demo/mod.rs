@@ -16,6 +16,7 @@ mod screen;
 mod settings;
 mod stage;
 mod state;
+mod usage;
 mod watch;
 
 use std::{
@@ -27,9 +28,13 @@ use std::{
 };
 
 use anyhow::Context;
+use jobs::clock;
 use tokio_util::sync::CancellationToken;
 
-use self::{account::Account, royalties::Royalties, screen::Screen, stage::Stage, state::State};
+use self::{
+    account::Account, report::Results, royalties::Royalties, screen::Screen, stage::Stage,
+    state::State,
+};
 use crate::signals;
 
 /// What the demo is to do.
@@ -131,13 +136,26 @@ async fn play(
             royalties.keep(&out.join("statements"))?;
         }
     }
+    let statistics = usage::play(&stage.pool, &state.reports(), clock::system()()).await;
+    if let Err(error) = &statistics {
+        screen.note(&format!("There are no daily statistics: {error:#}"));
+    }
+    let statistics = statistics.ok();
     let is_ok = decided.is_ok()
         && accounts.iter().all(|account| account.problems.is_empty())
-        && royalties.as_ref().is_some_and(Royalties::is_well);
-    print(&accounts, royalties.as_ref(), is_ok, options.json)?;
+        && royalties.as_ref().is_some_and(Royalties::is_well)
+        && statistics.as_ref().is_some_and(|one| one.equal_to_usage);
+    let results = Results {
+        royalties: royalties.as_ref(),
+        statistics: statistics.as_ref(),
+    };
+    print(&accounts, &results, is_ok, options.json)?;
     screen.note(&report::summary(&accounts, began.elapsed().as_secs()));
     if let Some(royalties) = &royalties {
         screen.note(&royalties.summary());
+    }
+    if let Some(statistics) = &statistics {
+        screen.note(&statistics.summary());
     }
     if let Err(standstill) = decided {
         screen.note(&format!("Not everything was decided: {standstill:#}"));
@@ -153,13 +171,13 @@ async fn play(
 /// The result goes to standard output, all else to standard error.
 fn print(
     accounts: &[Account],
-    royalties: Option<&Royalties>,
+    results: &Results<'_>,
     is_ok: bool,
     json: bool,
 ) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     if json {
-        serde_json::to_writer_pretty(&mut stdout, &report::document(accounts, royalties, is_ok))?;
+        serde_json::to_writer_pretty(&mut stdout, &report::document(accounts, results, is_ok))?;
         writeln!(stdout)?;
     } else {
         writeln!(stdout, "{}", report::table(accounts))?;
@@ -178,6 +196,7 @@ fn where_to_look(
         places.push(("the same, kept by --out", out.clone()));
     }
     places.extend([
+        ("what the partners reported", state.reports()),
         ("the daemon's log", state.daemon_log()),
         ("the daemon's configuration", state.daemon_config()),
         ("PostgreSQL and its log", postgres.to_owned()),

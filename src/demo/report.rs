@@ -6,17 +6,22 @@ use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets
 use platform_adapters::sandbox::Verdict;
 use serde_json::{Value, json};
 
-use super::{account::Account, royalties::Royalties};
+use super::{account::Account, royalties::Royalties, usage::Statistics};
 
 /// The width where standard output is not a terminal.
 const PLAIN_WIDTH: u16 = 160;
 
+/// What was computed from usage, as far as it came.
+pub(crate) struct Results<'a> {
+    pub(crate) royalties: Option<&'a Royalties>,
+    pub(crate) statistics: Option<&'a Statistics>,
+}
+
 /// One JSON document with both sides of every delivery.
-pub(crate) fn document(accounts: &[Account], royalties: Option<&Royalties>, is_ok: bool) -> Value {
+pub(crate) fn document(accounts: &[Account], results: &Results<'_>, is_ok: bool) -> Value {
     let deliveries: Vec<Value> = accounts.iter().map(delivery).collect();
-    let royalties = royalties.map(Royalties::document);
-    // Statistics are of the form, and nothing has computed any.
-    json!({"deliveries": deliveries, "royalties": royalties, "statistics": null, "ok": is_ok})
+    let royalties = results.royalties.map(Royalties::document);
+    json!({"deliveries": deliveries, "royalties": royalties, "statistics": results.statistics, "ok": is_ok})
 }
 
 fn delivery(account: &Account) -> Value {

@@ -75,6 +75,11 @@ impl State {
         self.root.join("daemon.toml")
     }
 
+    /// What the partners say was listened to.
+    pub(crate) fn reports(&self) -> PathBuf {
+        self.root.join("reports")
+    }
+
     pub(crate) fn daemon_log(&self) -> PathBuf {
         self.root.join("daemon.log")
     }
@@ -110,6 +115,7 @@ impl State {
         place::remove(&self.root)?;
         for name in [
             "partners",
+            "reports",
             "credentials",
             "database.url",
             "daemon.log",

@@ -107,6 +107,9 @@ fn assert_all_is_well(document: &Value, out: &Path) {
     assert_eq!(royalties["state"], "final", "{royalties:#}");
     assert_eq!(royalties["usage"], royalties["ledger"], "{royalties:#}");
     assert!(out.join("statements").read_dir().unwrap().next().is_some());
+    let statistics = &document["statistics"];
+    assert_eq!(statistics["equal_to_usage"], true);
+    assert!(statistics["days"].as_i64() > Some(0), "{statistics:#}");
     let deliveries = document["deliveries"].as_array().unwrap();
     assert_eq!(deliveries.len(), DELIVERIES);
     let mut pairs = BTreeSet::new();

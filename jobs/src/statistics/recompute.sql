@@ -20,7 +20,7 @@ usage as (
     join public.users u on u.id = p.user_id
     join public.tracks t on t.user_id = p.user_id
     join public.analytics a on a.track_id = t.id and a.date = p.date and a.date between $3 and $4
-    order by p.user_id, p.date
+    order by p.user_id, p.date, a.track_id
     offset 0
 ),
 groups as materialized (
@@ -42,38 +42,39 @@ by_track as materialized (
     left join public.releases r on r.id = t.release_id
     where g.kind = 3
 ),
+-- Of tracks (1), releases (2), platforms (3) and territories (4).
 entries as (
-    select user_id, date, 'track' as kind, streams, downloads, revenue, fingerprint,
-        '"' || track_id || '":{"name":' || to_json(title) || ','
+    select user_id, date, 1 as kind, streams, downloads, revenue, fingerprint,
+        '"' || track_id::text || '":{"name":' || to_json(title)::text || ','
             || worker.figures(streams, downloads, revenue) || '}' as entry
     from by_track
     union all
-    select user_id, date, 'release', null, null, null, null,
+    select user_id, date, 2, null, null, null, null,
         '"' || coalesce(release_id::text, 'unknown') || '":{'
-            || coalesce('"name":' || to_json(min(release_title)) || ',', '')
+            || coalesce('"name":' || to_json(min(release_title))::text || ',', '')
             || worker.figures(sum(streams)::bigint, sum(downloads)::bigint, sum(revenue)) || '}'
     from by_track
     group by user_id, date, release_id
     union all
-    select g.user_id, g.date, 'platform', null, null, null, null,
+    select g.user_id, g.date, 3, null, null, null, null,
         '"' || coalesce(g.platform_id::text, 'unknown') || '":{'
-            || coalesce('"name":' || to_json(p.name) || ',', '')
+            || coalesce('"name":' || to_json(p.name)::text || ',', '')
             || worker.figures(g.streams, g.downloads, g.revenue) || '}'
     from groups g left join public.distribution_platforms p on p.id = g.platform_id
     where g.kind = 5
     union all
-    select user_id, date, 'territory', null, null, null, null,
-        to_json(territory) || ':{' || worker.figures(streams, downloads, revenue) || '}'
+    select user_id, date, 4, null, null, null, null,
+        to_json(territory)::text || ':{' || worker.figures(streams, downloads, revenue) || '}'
     from groups
     where kind = 6
 ),
 computed as materialized (
     select user_id, date, sum(streams)::bigint as streams, sum(downloads)::bigint as downloads,
         sum(revenue) as revenue, sum(fingerprint) as fingerprint,
-        '{' || string_agg(entry, ',') filter (where kind = 'platform') || '}' as platforms,
-        '{' || string_agg(entry, ',') filter (where kind = 'territory') || '}' as territories,
-        '{' || string_agg(entry, ',') filter (where kind = 'track') || '}' as tracks,
-        '{' || string_agg(entry, ',') filter (where kind = 'release') || '}' as releases
+        '{' || string_agg(entry, ',') filter (where kind = 3) || '}' as platforms,
+        '{' || string_agg(entry, ',') filter (where kind = 4) || '}' as territories,
+        '{' || string_agg(entry, ',') filter (where kind = 1) || '}' as tracks,
+        '{' || string_agg(entry, ',') filter (where kind = 2) || '}' as releases
     from entries
     group by user_id, date
 ),
@@ -89,7 +90,7 @@ below as (
 ),
 sub_labels as materialized (
     select p.user_id, p.date,
-        '"sub_labels":{' || string_agg('"' || u.id || '":{"name":' || to_json(u.full_name) || ','
+        '"sub_labels":{' || string_agg('"' || u.id::text || '":{"name":' || to_json(u.full_name)::text || ','
                 || worker.figures(f.streams, f.downloads, f.revenue) || '}', ',')
             || '}' as entries,
         sum(f.streams)::bigint as streams, sum(f.downloads)::bigint as downloads,

@@ -38,7 +38,9 @@ fn sound_recording(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Documen
         xml.text("ISRC", recording.track.isrc.as_str());
     });
     if let Some(Ok(iswc)) = track.iswc.as_deref().map(str::parse::<Iswc>) {
-        xml.element("IndirectSoundRecordingId", |xml| xml.text("ISWC", iswc.as_str()));
+        xml.element("IndirectSoundRecordingId", |xml| {
+            xml.text("ISWC", iswc.as_str())
+        });
     }
     xml.text("ResourceReference", &recording.resource_reference());
     reference_title(&track.title, track.subtitle.as_deref(), xml);
