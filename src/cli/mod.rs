@@ -15,7 +15,7 @@ mod sandbox;
 mod schedules;
 mod table;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
 use ::jobs::schema::SchemaError;
 use clap::{Parser, Subcommand};
@@ -41,7 +41,7 @@ const EX_CONFIG: u8 = 78;
 #[derive(Debug, Parser)]
 #[command(name = "tunemantra-worker", version, after_help = AFTER_HELP)]
 struct Arguments {
-    /// A configuration file; may be given several times, later ones win. All keys and their
+    /// A configuration file; may be given several times in one place, later ones win. All keys and their
     /// defaults: config/default.toml.
     #[arg(long, global = true, value_name = "FILE")]
     config: Vec<PathBuf>,
@@ -216,6 +216,10 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let Err(error) = all_files_read(&arguments, std::env::args_os()) {
+        let _ = writeln!(std::io::stderr(), "tunemantra-worker: {error}");
+        return ExitCode::from(error.code);
+    }
     match start(arguments) {
         Ok(code) => code,
         Err(error) if is_unread(&error) => ExitCode::SUCCESS,
@@ -226,6 +230,24 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Of an argument that is given before and after the command clap takes the latter only. A
+/// configuration file may not be left out in silence.
+fn all_files_read(
+    arguments: &Arguments,
+    given: impl Iterator<Item = OsString>,
+) -> Result<(), Failure> {
+    let given = given
+        .take_while(|word| word != "--")
+        .filter(|word| word == "--config" || word.as_encoded_bytes().starts_with(b"--config="))
+        .count();
+    if given == arguments.config.len() {
+        return Ok(());
+    }
+    Err(Failure::usage(anyhow::anyhow!(
+        "--config stands before and after the command; give all configuration files in one place"
+    )))
 }
 
 /// Whoever read standard output has gone, as `head` does when it has seen enough.
@@ -298,4 +320,22 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
                 "the database cannot be connected to: {error}"
             ))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_files_in_two_places_are_refused() {
+        let read = |line: &str| {
+            let words = || line.split(' ').map(OsString::from);
+            let arguments = Arguments::try_parse_from(words()).expect("arguments");
+            all_files_read(&arguments, words())
+        };
+        assert!(read("worker --config a run --config=b").is_err());
+        assert!(read("worker --config a --config=b run").is_ok());
+        assert!(read("worker run --config a --config b").is_ok());
+        assert!(read("worker run").is_ok());
+    }
 }

@@ -68,6 +68,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Try a partner at once whose circuit is open, instead of waiting for the next probe.
+    ///
+    /// The next delivery is the probe; if it succeeds, the others follow.
+    Probe {
+        /// The platform's id.
+        id: i32,
+        #[command(flatten)]
+        reason: Reason,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Let a platform go on after its settings were mended.
     ///
     /// Its queue is no longer paused, and its held deliveries are queued again.
@@ -162,6 +174,23 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                     out,
                     "platform {id} {was}; attempts that still finish: {}",
                     paused.running
+                )?;
+            }
+        }
+        Command::Probe { id, reason, json } => {
+            let by = reason.by()?;
+            let mut transaction = pool.begin().await?;
+            known(&mut transaction, id).await?;
+            let is_due = delivery::probe_platform(&mut transaction, id, &by, now()).await?;
+            transaction.commit().await?;
+            if json {
+                table::json(&mut out, &json!({"platform_id": id, "probe_due": is_due}))?;
+            } else if is_due {
+                writeln!(out, "platform {id}: the next delivery is a probe, at once")?;
+            } else {
+                writeln!(
+                    out,
+                    "platform {id}: its circuit is closed, nothing to probe"
                 )?;
             }
         }

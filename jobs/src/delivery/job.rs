@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Confirm, Deliver, Next, PRIORITY_INSERT, PRIORITY_TAKEDOWN, State, confirm_queue,
-    deliver_queue, outcome::after, row::Delivery,
+    Confirm, Deliver, Next, State, confirm_queue, deliver_queue, outcome::after,
+    priority::priority, row::Delivery,
 };
 use crate::queue::{self, NewJob};
 use platform_adapters::Kind;
@@ -46,14 +46,6 @@ fn confirm_key(delivery: Uuid) -> String {
     format!("confirm/{delivery}")
 }
 
-/// The priority of a new job that delivers.
-fn priority(kind: Kind) -> i16 {
-    match kind {
-        Kind::Takedown => PRIORITY_TAKEDOWN,
-        Kind::Insert | Kind::Update => PRIORITY_INSERT,
-    }
-}
-
 /// The first job of a delivery, or of a further transmission.
 pub(crate) async fn enqueue_deliver(
     conn: &mut PgConnection,
@@ -62,9 +54,17 @@ pub(crate) async fn enqueue_deliver(
     kind: Kind,
     at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
+    let street_date = sqlx::query_scalar!(
+        r#"select r.release_date from worker.deliveries d
+           join public.releases r on r.id = d.release_id where d.id = $1"#,
+        id,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let first = priority(kind, street_date.map(|at| at.date()), at);
     let job = NewJob::new(deliver_queue(platform_id), &Deliver { delivery: id }, at)
         .map_err(|error| sqlx::Error::Encode(error.into()))?
-        .priority(priority(kind))
+        .priority(first)
         .unique(deliver_key(id));
     queue::enqueue(conn, &[job]).await?;
     Ok(())

@@ -13,6 +13,7 @@ mod operate;
 mod outcome;
 mod partner;
 mod policy;
+mod priority;
 mod read;
 mod record;
 mod row;
@@ -30,22 +31,19 @@ pub use confirm::{Confirm, ConfirmPolicy};
 pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};
 pub use operate::{
     OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Selection, Tally, count, operate,
-    operate_all, operate_each, pause_platform, restore_territory, resume_platform, take_down,
-    take_down_territory, update,
+    operate_all, operate_each, pause_platform, probe_platform, restore_territory, resume_platform,
+    take_down, take_down_territory, update,
 };
 pub use policy::RetryPolicy;
+pub use priority::{
+    PRIORITY_BACKFILL, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET, PRIORITY_TAKEDOWN,
+    PRIORITY_UPDATE, priority,
+};
 pub use read::{Attempt, Document, File, Filter, Listed, Story, evidence, list, story};
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
 pub use updates::{UpdateSettings, start_changed, watch_changes};
 
 use crate::{catalog::Withholding, clock::Clock, queue::circuit::CircuitPolicy};
-
-/// The first priority of a platform's deliveries, smaller goes first: what may not be sold any more.
-pub const PRIORITY_TAKEDOWN: i16 = 10;
-/// The priority of what an operator wants to go before the others.
-pub const PRIORITY_EXPEDITED: i16 = 20;
-/// The priority of everything else.
-pub const PRIORITY_INSERT: i16 = 50;
 
 /// What deliveries need to be worked.
 pub struct Services {

@@ -1,11 +1,12 @@
 //! Due schedules become deliveries, set by set.
 
 use chrono::{DateTime, Utc};
+use platform_adapters::Kind;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    delivery::{self, Deliver, PRIORITY_INSERT, Scope, deliver_queue},
+    delivery::{self, Deliver, Scope, deliver_queue, priority},
     queue::{self, NewJob},
 };
 
@@ -50,7 +51,16 @@ pub async fn fan_out_due(
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
         if let (Some(delivery), Some(platform_id)) = (row.delivery_id, row.platform_id) {
-            jobs.push(first_attempt(delivery, platform_id, now)?);
+            let kind = match row.is_update {
+                Some(true) => Kind::Update,
+                _ => Kind::Insert,
+            };
+            jobs.push(first_attempt(
+                delivery,
+                platform_id,
+                priority(kind, row.street_date, now),
+                now,
+            )?);
         }
         counted.schedules += row.schedules.unwrap_or(0).unsigned_abs();
         counted.refused += row.refused.unwrap_or(0).unsigned_abs();
@@ -68,12 +78,13 @@ pub async fn fan_out_due(
 fn first_attempt(
     delivery: Uuid,
     platform_id: i32,
+    priority: i16,
     now: DateTime<Utc>,
 ) -> Result<NewJob, sqlx::Error> {
     Ok(
         NewJob::new(deliver_queue(platform_id), &Deliver { delivery }, now)
             .map_err(|error| sqlx::Error::Encode(error.into()))?
-            .priority(PRIORITY_INSERT)
+            .priority(priority)
             .unique(format!("deliver/{delivery}")),
     )
 }

@@ -24,7 +24,7 @@ named as materialized (
     left join lateral unnest(due.platform_ids) as named (platform_id) on named.platform_id is not null
 ),
 judged as materialized (
-    select named.*, r.title, r.upc, p.name as platform_name, p.delivery_method, refusal,
+    select named.*, r.title, r.upc, r.release_date, p.name as platform_name, p.delivery_method, refusal,
         case when refusal is not null then jsonb_build_object(
             'code', refusal, 'message', sentence, 'at', $1::timestamptz, 'attempts', 0) end as failure
     from named
@@ -56,7 +56,7 @@ judged as materialized (
 -- What is to be on its way, once for each release and platform.
 wanted as materialized (
     select distinct on (release_id, platform_id)
-        release_id, platform_id, title, upc, platform_name, delivery_method
+        release_id, platform_id, title, upc, release_date, platform_name, delivery_method
     from judged where refusal is null
 ),
 -- What is known of each from before.
@@ -146,10 +146,11 @@ marked as (
     ) tally
     where s.id = tally.schedule_id
 )
--- The new deliveries, and the number of schedules in a row of its own.
-select new_delivery.id as "delivery_id?", new_delivery.platform_id as "platform_id?",
+-- The new deliveries with what their priority hangs on, and the number of schedules in a row of its own.
+select new_delivery.id as "delivery_id?", platform_id as "platform_id?",
+    starting.is_live as "is_update?", starting.release_date::date as "street_date?",
     null::bigint as "schedules?", null::bigint as "refused?"
-from new_delivery
+from new_delivery full join starting using (release_id, platform_id)
 union all
-select null, null, (select count(*) from due),
+select null, null, null, null, (select count(*) from due),
     (select count(*) from judged where refusal is not null and platform_id is not null)

@@ -97,3 +97,37 @@ async fn only_what_is_due_is_taken() {
         }
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn back_catalogue_waits_for_what_is_new() {
+    let database = TestDatabase::create().await;
+    let assets = tempfile::tempdir().unwrap();
+    let pool = database.pool();
+    let platform = catalogue::platform(pool, "One").await;
+    let now = Utc::now();
+    for (number, days) in [(1, 31), (2, -20)] {
+        let release = catalogue::release(pool, assets.path(), number).await;
+        sqlx::query("update releases set release_date = $2 where id = $1")
+            .bind(release)
+            .bind((now - chrono::TimeDelta::days(days)).naive_utc())
+            .execute(pool)
+            .await
+            .unwrap();
+        catalogue::schedule(pool, release, &[platform]).await;
+    }
+    fan_out_due(pool, 10, now).await.unwrap();
+    let priorities: Vec<i16> = sqlx::query_scalar(
+        "select j.priority from worker.jobs j
+         join worker.deliveries d on 'deliver/' || d.id = j.unique_key order by d.release_id",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        priorities,
+        [
+            jobs::delivery::PRIORITY_BACKFILL,
+            jobs::delivery::PRIORITY_INSERT
+        ]
+    );
+}

@@ -9,7 +9,7 @@ mod selection;
 mod territory;
 
 pub use one::{Operated, Operation, operate};
-pub use platform::{Paused, Resumed, pause_platform, resume_platform};
+pub use platform::{Paused, Resumed, pause_platform, probe_platform, resume_platform};
 pub(super) use revise::update_on;
 pub use revise::{OnPlatform, Outcome, take_down, update};
 pub use selection::{Selection, Tally, count, operate_all, operate_each};

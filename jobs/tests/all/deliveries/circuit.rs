@@ -138,6 +138,39 @@ async fn a_platform_that_is_down_is_left_alone_until_a_probe_gets_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_has_a_partner_probed_without_waiting() {
+    let mut moved = Moved::new().await;
+    let platform = moved.platform("Nordlys", json!({"concurrency": 1})).await;
+    let mut schedules = Vec::new();
+    for number in 1..=2 {
+        let release = moved.world.release(number).await;
+        schedules.push(catalogue::schedule(moved.world.pool(), release, &[platform]).await);
+    }
+    moved.script(&[Some(Code::ConnectionFailed), Some(Code::TimedOut)]);
+    moved.world.start();
+    moved.until_circuit(platform, "open").await;
+    moved.until_idle().await;
+    let by = jobs::audit::By::new("ada", "the partner says it is back").unwrap();
+    let mut conn = moved.world.pool().acquire().await.unwrap();
+    // The retries of both are due; only the circuit keeps them.
+    moved.forward(TimeDelta::minutes(2)).await;
+    assert_eq!(moved.world.partner.deliveries(), 2);
+    let probed = jobs::delivery::probe_platform(&mut conn, platform, &by, moved.now()).await;
+    assert!(probed.unwrap());
+    for schedule in schedules {
+        assert_eq!(moved.world.decided(schedule).await, "completed");
+    }
+    let probed = jobs::delivery::probe_platform(&mut conn, platform, &by, moved.now()).await;
+    assert!(!probed.unwrap(), "its circuit is closed");
+    let actions: Vec<String> = sqlx::query_scalar("select action from worker.audit")
+        .fetch_all(&mut *conn)
+        .await
+        .unwrap();
+    assert_eq!(actions, ["platform.probe"]);
+    moved.world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_weeks_costs_neither_attempts_nor_time() {
     let mut moved = Moved::new().await;
     let platform = moved.platform("Nordlys", json!({"concurrency": 1})).await;
