@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::{
     cli::{
         Failure,
+        by::Reason,
         table::{self, table, text},
     },
     config::Config,
@@ -43,9 +44,8 @@ enum Command {
 struct Change {
     /// The entry's name, as `list` shows it.
     name: String,
-    /// Why; kept with the entry or the run.
-    #[arg(long)]
-    reason: String,
+    #[command(flatten)]
+    reason: Reason,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -69,7 +69,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             return Ok(ExitCode::SUCCESS);
         }
         Command::Run(Change { name, reason, json }) => {
-            let run = cron::run_now(&mut tx, find(&entries, &name)?, &reason, now).await?;
+            let run = cron::run_now(&mut tx, find(&entries, &name)?, &reason.by()?, now).await?;
             let sentence = match run.job {
                 Some(job) => format!("{name} runs as job {job}"),
                 None => format!("{name} is running or waiting to run already"),
@@ -77,13 +77,13 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             (json, json!({"name": name, "job": run.job}), sentence)
         }
         Command::Pause(Change { name, reason, json }) => {
-            let changed = cron::pause(&mut tx, find(&entries, &name)?, &reason, now).await?;
+            let changed = cron::pause(&mut tx, find(&entries, &name)?, &reason.by()?, now).await?;
             let was = if changed { "is" } else { "was already" };
             let answer = json!({"name": name, "paused": true, "changed": changed});
             (json, answer, format!("{name} {was} paused"))
         }
         Command::Resume(Change { name, reason, json }) => {
-            let changed = cron::resume(&mut tx, find(&entries, &name)?, &reason, now).await?;
+            let changed = cron::resume(&mut tx, find(&entries, &name)?, &reason.by()?, now).await?;
             let was = if changed { "goes on" } else { "was not paused" };
             let answer = json!({"name": name, "paused": false, "changed": changed});
             (json, answer, format!("{name} {was}"))

@@ -6,7 +6,7 @@ mod revise;
 use std::{io::Write as _, process::ExitCode};
 
 use clap::Subcommand;
-use jobs::delivery::{self, Filter, Listed, Operation, State, Story};
+use jobs::delivery::{self, Filter, Listed, Operation, Selection, State, Story};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -41,9 +41,21 @@ enum Command {
         /// Only those of this release.
         #[arg(long, value_name = "ID")]
         release: Option<i32>,
+        /// Only those of releases with these words in the title or an artist's name.
+        #[arg(long, value_name = "WORDS")]
+        title: Option<String>,
         /// Only those of the release with this UPC.
         #[arg(long)]
         upc: Option<String>,
+        /// Only those of the release that has a track with this ISRC.
+        #[arg(long)]
+        isrc: Option<String>,
+        /// Only those of releases of this user.
+        #[arg(long, value_name = "ID")]
+        owner: Option<i32>,
+        /// Only those with this fault, such as host_key_changed.
+        #[arg(long, value_name = "CODE")]
+        fault: Option<String>,
         /// At most so many.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
@@ -124,15 +136,27 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             state,
             platform,
             release,
+            title,
             upc,
+            isrc,
+            owner,
+            fault,
             limit,
             json: as_json,
         } => {
             let filter = Filter {
-                state: state.map(|state| state.as_str().to_owned()),
-                platform_id: platform,
-                release_id: release,
-                upc,
+                selection: Selection {
+                    states: state.into_iter().collect(),
+                    platform_id: platform,
+                    release_id: release,
+                    title,
+                    upc,
+                    isrc,
+                    owner_id: owner,
+                    fault_code: fault,
+                    ..Selection::default()
+                },
+                after: None,
                 limit: limit.into(),
             };
             let listed = delivery::list(&pool, &filter).await?;

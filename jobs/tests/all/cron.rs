@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
+    audit::By,
     clock,
     queue::cron::{self, Entry, Schedule},
     retention,
@@ -16,6 +17,10 @@ use crate::deliveries::harness::until;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
+}
+
+fn by(reason: &str) -> By {
+    By::new("test", reason).unwrap()
 }
 
 fn entries(expression: &str) -> Vec<Entry> {
@@ -156,30 +161,30 @@ async fn an_operator_pauses_resumes_and_runs_by_hand() {
     assert_eq!((listed[0].paused_at, &listed[0].last), (None, &None));
 
     assert!(
-        cron::pause(&mut conn, entry, "moving house", noon)
+        cron::pause(&mut conn, entry, &by("moving house"), noon)
             .await
             .unwrap()
     );
-    assert!(!cron::pause(&mut conn, entry, "again", noon).await.unwrap());
+    assert!(!cron::pause(&mut conn, entry, &by("again"), noon).await.unwrap());
     let later = at("2026-05-02T05:00:00Z");
     assert_eq!(cron::turn(pool, &nightly, later).await.unwrap(), []);
     let listed = cron::list(&mut conn, &nightly, later).await.unwrap();
     assert_eq!((listed[0].next, listed[0].paused_at), (None, Some(noon)));
     assert_eq!(listed[0].reason.as_deref(), Some("moving house"));
 
-    let by_hand = cron::run_now(&mut conn, entry, "the disk is full", later).await;
+    let by_hand = cron::run_now(&mut conn, entry, &by("the disk is full"), later).await;
     let job = by_hand.unwrap().job;
     assert!(job.is_some());
-    let again = cron::run_now(&mut conn, entry, "hurry", later + TimeDelta::seconds(1)).await;
+    let again = cron::run_now(&mut conn, entry, &by("hurry"), later + TimeDelta::seconds(1)).await;
     assert_eq!(again.unwrap().job, None, "it waits already");
 
     assert!(
-        cron::resume(&mut conn, entry, "settled", later)
+        cron::resume(&mut conn, entry, &by("settled"), later)
             .await
             .unwrap()
     );
     assert!(
-        !cron::resume(&mut conn, entry, "settled", later)
+        !cron::resume(&mut conn, entry, &by("settled"), later)
             .await
             .unwrap()
     );

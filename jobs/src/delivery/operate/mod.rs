@@ -8,9 +8,10 @@ mod revise;
 mod selection;
 mod territory;
 
-pub use one::{Operated, Operation, operate};
-pub use platform::{Paused, Resumed, pause_platform, probe_platform, resume_platform};
+pub use one::{Operated, Operation, Stale, operate, operate_if};
+pub use platform::{Paused, Resumed, pause_platform, platform_version, probe_platform, resume_platform};
+pub(crate) use platform::version as version_of_platform;
 pub(super) use revise::update_on;
 pub use revise::{OnPlatform, Outcome, take_down, update};
-pub use selection::{Selection, Tally, count, operate_all, operate_each};
+pub use selection::{Tally, count, operate_all, operate_each};
 pub use territory::{restore_territory, take_down_territory};

@@ -4,13 +4,17 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Entry, enqueue_run, register};
+use crate::audit::{self, By, Change};
 
 /// An entry and how it stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = CronEntry)]
 pub struct Listed {
     /// The entry's name.
     pub name: &'static str,
@@ -27,7 +31,8 @@ pub struct Listed {
 }
 
 /// The newest run of an entry.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = CronRun)]
 pub struct LastRun {
     /// The tick it was for; of a run by hand, when.
     pub tick: DateTime<Utc>,
@@ -46,7 +51,8 @@ pub struct LastRun {
 }
 
 /// What came of a run by hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CronRunByHand)]
 pub struct RunByHand {
     /// The job; none when that of an earlier run is not finished.
     pub job: Option<Uuid>,
@@ -118,7 +124,7 @@ pub async fn list(
 pub async fn run_now(
     conn: &mut PgConnection,
     entry: &Entry,
-    reason: &str,
+    by: &By,
     now: DateTime<Utc>,
 ) -> Result<RunByHand, sqlx::Error> {
     register(conn, std::slice::from_ref(entry), now).await?;
@@ -128,11 +134,12 @@ pub async fn run_now(
            on conflict (name, tick) do nothing"#,
         entry.name,
         now,
-        reason,
+        by.reason(),
     )
     .execute(&mut *conn)
     .await?;
     let job = enqueue_run(conn, entry, now, now).await?;
+    note(conn, "cron.run", entry, None, json!({"job": job}), by, now).await?;
     Ok(RunByHand { job })
 }
 
@@ -143,7 +150,7 @@ pub async fn run_now(
 pub async fn pause(
     conn: &mut PgConnection,
     entry: &Entry,
-    reason: &str,
+    by: &By,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     register(conn, std::slice::from_ref(entry), now).await?;
@@ -152,11 +159,16 @@ pub async fn pause(
            where name = $1 and paused_at is null"#,
         entry.name,
         now,
-        reason,
+        by.reason(),
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(paused.rows_affected() > 0)
+    let is_changed = paused.rows_affected() > 0;
+    if is_changed {
+        let (before, after) = (json!({"paused": false}), json!({"paused": true}));
+        note(conn, "cron.pause", entry, Some(before), after, by, now).await?;
+    }
+    Ok(is_changed)
 }
 
 /// Lets a paused entry go on with its next tick; those that passed are not made up for.
@@ -167,7 +179,7 @@ pub async fn pause(
 pub async fn resume(
     conn: &mut PgConnection,
     entry: &Entry,
-    reason: &str,
+    by: &By,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     let resumed = sqlx::query!(
@@ -177,9 +189,33 @@ pub async fn resume(
            where name = $1 and paused_at is not null"#,
         entry.name,
         now,
-        reason,
+        by.reason(),
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(resumed.rows_affected() > 0)
+    let is_changed = resumed.rows_affected() > 0;
+    if is_changed {
+        let (before, after) = (json!({"paused": true}), json!({"paused": false}));
+        note(conn, "cron.resume", entry, Some(before), after, by, now).await?;
+    }
+    Ok(is_changed)
+}
+
+async fn note(
+    conn: &mut PgConnection,
+    action: &str,
+    entry: &Entry,
+    before: Option<Value>,
+    after: Value,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let change = Change {
+        action,
+        object_kind: "cron",
+        object_id: entry.name.to_owned(),
+        before,
+        after: Some(after),
+    };
+    audit::record(conn, by, &change, now).await
 }
