@@ -2,9 +2,12 @@
 
 mod cli;
 mod config;
+mod connection;
 mod daemon;
 mod demo;
 mod embedded;
+mod http;
+mod metrics;
 mod partners;
 mod signals;
 mod telemetry;

@@ -7,7 +7,9 @@ mod cron;
 mod deliveries;
 mod demo;
 mod jobs;
+mod keys;
 mod migrate;
+mod openapi;
 mod platforms;
 mod retention;
 mod run;
@@ -73,6 +75,8 @@ enum Command {
     Schedules(schedules::Arguments),
     Jobs(jobs::Arguments),
     Audit(audit::Arguments),
+    Keys(keys::Arguments),
+    Openapi(openapi::Arguments),
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
@@ -290,6 +294,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
+            Command::Keys(arguments) => keys::run(arguments, &config).await,
+            Command::Openapi(arguments) => openapi::run(&arguments),
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.

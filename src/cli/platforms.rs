@@ -6,11 +6,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use jobs::{catalog, delivery};
-use platform_adapters::{
-    ConnectOptions, Fault, connect,
-    package::AssetStore,
-    settings::{Platform, Windows},
-};
+use platform_adapters::settings::Windows;
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -21,6 +17,7 @@ use crate::{
         table::{self, table, text},
     },
     config::Config,
+    connection,
 };
 
 /// Look after platforms: list them, show one, check one's settings and connection, hold one, let
@@ -129,7 +126,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             let Some(row) = catalog::platform_row(&mut connection, id).await? else {
                 return Err(missing(id).into());
             };
-            let found = check(&row, config).await;
+            let found = connection::check(&row, &config.assets.root).await;
             if as_json {
                 let fault = found.as_ref().err().map(|fault| {
                     json!({"code": fault.code.as_str(), "message": fault.message,
@@ -228,18 +225,6 @@ async fn known(conn: &mut PgConnection, id: i32) -> anyhow::Result<()> {
         ))
         .into()),
     }
-}
-
-async fn check(
-    row: &platform_adapters::settings::PlatformRow,
-    config: &Config,
-) -> Result<Vec<String>, Fault> {
-    let platform = Platform::from_row(row)?;
-    let assets = AssetStore::local(&config.assets.root)?;
-    // Settings of DDEX's schemas matter to messages, not to the connection.
-    connect(platform, assets, &ConnectOptions::default())?
-        .check()
-        .await
 }
 
 fn missing(id: i32) -> Failure {

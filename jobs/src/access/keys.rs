@@ -171,7 +171,11 @@ async fn judge(
         key_name: row.name,
         user_id: row.user_id,
         username: row.username,
-        scopes: if row.is_super_admin { Scopes::all() } else { own },
+        scopes: if row.is_super_admin {
+            Scopes::all()
+        } else {
+            own
+        },
     }))
 }
 
@@ -203,7 +207,9 @@ pub struct Created {
 
 impl std::fmt::Debug for Created {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Created").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Created")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -220,7 +226,9 @@ pub enum NotMade {
     #[error("there is no permission template {0:?}")]
     NoTemplate(String),
     /// It could do nothing.
-    #[error("the key would have no scope: give one of read, operate, finance, admin, or a template that grants one of them as worker:read and so on")]
+    #[error(
+        "the key would have no scope: give one of read, operate, finance, admin, or a template that grants one of them as worker:read and so on"
+    )]
     NoScope,
     /// The column takes so much.
     #[error("a key's name has 1 to {NAME_CHARACTERS} characters")]
@@ -343,9 +351,12 @@ pub async fn revoke(
     let Some(row) = row else {
         return Ok(Revoked::Missing);
     };
-    sqlx::query!("delete from worker.console_sessions where key_id = $1", key_id)
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query!(
+        "delete from worker.console_sessions where key_id = $1",
+        key_id
+    )
+    .execute(&mut *conn)
+    .await?;
     if row.expires_at.is_some_and(|end| end.and_utc() <= now) {
         return Ok(Revoked::Already);
     }

@@ -69,7 +69,12 @@ impl Scopes {
     /// These, in the order of their power and each once.
     #[must_use]
     pub fn of(given: &[Scope]) -> Self {
-        Self(Scope::ALL.into_iter().filter(|one| given.contains(one)).collect())
+        Self(
+            Scope::ALL
+                .into_iter()
+                .filter(|one| given.contains(one))
+                .collect(),
+        )
     }
 
     /// Those of `api_keys.scopes` that are the worker's. Others are the web application's.
@@ -138,7 +143,11 @@ mod tests {
             json!({"scopes": ["worker:read"], "releases": {"edit": true}}),
             json!({"worker:read": true, "worker:admin": false, "worker:operate": "yes"}),
         ] {
-            assert_eq!(Scopes::of_template(&granting), Scopes::of(&[Scope::Read]), "{granting}");
+            assert_eq!(
+                Scopes::of_template(&granting),
+                Scopes::of(&[Scope::Read]),
+                "{granting}"
+            );
         }
         assert!(Scopes::of_template(&json!({"all": true})).is_empty());
     }

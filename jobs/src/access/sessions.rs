@@ -33,9 +33,12 @@ pub async fn log_in(
         expires_at: now + lasts,
     };
     // Whoever comes in sweeps up what nobody logged out of.
-    sqlx::query!("delete from worker.console_sessions where expires_at <= $1", now)
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query!(
+        "delete from worker.console_sessions where expires_at <= $1",
+        now
+    )
+    .execute(&mut *conn)
+    .await?;
     sqlx::query!(
         r#"insert into worker.console_sessions (token, key_id, created_at, expires_at)
            values ($1, $2, $3, $4)"#,

@@ -2,11 +2,15 @@
 //! mean in SQL is the function `worker.matching_deliveries`.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::State;
 
 /// Which deliveries: all that fit every condition given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = DeliverySelection)]
 pub struct Selection {
     /// Where they stand; empty: anywhere.
     pub states: Vec<State>,
@@ -131,8 +135,12 @@ fn isrc_spellings(typed: &str) -> Vec<String> {
     let plain = plain(&storable(typed));
     let mut spellings = vec![storable(typed.trim())];
     if is_isrc(&plain)
-        && let (Some(country), Some(registrant), Some(year), Some(rest)) =
-            (plain.get(..2), plain.get(2..5), plain.get(5..7), plain.get(7..))
+        && let (Some(country), Some(registrant), Some(year), Some(rest)) = (
+            plain.get(..2),
+            plain.get(2..5),
+            plain.get(5..7),
+            plain.get(7..),
+        )
     {
         spellings.push(format!("{country}-{registrant}-{year}-{rest}"));
     }
@@ -148,9 +156,18 @@ mod tests {
     #[test]
     fn a_search_knows_identifiers_from_words() {
         let search = |typed: &str| Selection::default().searched(typed);
-        assert_eq!(search("8420-00000012").upc.as_deref(), Some("8420-00000012"));
-        assert_eq!(search("de-a01-26-00001").isrc.as_deref(), Some("de-a01-26-00001"));
-        assert_eq!(search("Midnight Ferry").title.as_deref(), Some("Midnight Ferry"));
+        assert_eq!(
+            search("8420-00000012").upc.as_deref(),
+            Some("8420-00000012")
+        );
+        assert_eq!(
+            search("de-a01-26-00001").isrc.as_deref(),
+            Some("de-a01-26-00001")
+        );
+        assert_eq!(
+            search("Midnight Ferry").title.as_deref(),
+            Some("Midnight Ferry")
+        );
         assert_eq!(search("1999").title.as_deref(), Some("1999"));
         assert!(search("  ").is_everything());
     }

@@ -87,9 +87,10 @@ pub async fn run(
         return Ok(());
     }
     let connect = pool.connect_options();
-    let worker = settings.name.clone().unwrap_or_else(|| {
-        format!("{}-{}", std::process::id(), Uuid::now_v7().simple())
-    });
+    let worker = settings
+        .name
+        .clone()
+        .unwrap_or_else(|| format!("{}-{}", std::process::id(), Uuid::now_v7().simple()));
     let daemon = Arc::new(Daemon {
         // A broken connection costs one failed statement, which is tried again; a ping before each
         // statement costs half a millisecond of every claim.

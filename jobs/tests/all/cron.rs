@@ -165,7 +165,11 @@ async fn an_operator_pauses_resumes_and_runs_by_hand() {
             .await
             .unwrap()
     );
-    assert!(!cron::pause(&mut conn, entry, &by("again"), noon).await.unwrap());
+    assert!(
+        !cron::pause(&mut conn, entry, &by("again"), noon)
+            .await
+            .unwrap()
+    );
     let later = at("2026-05-02T05:00:00Z");
     assert_eq!(cron::turn(pool, &nightly, later).await.unwrap(), []);
     let listed = cron::list(&mut conn, &nightly, later).await.unwrap();
@@ -175,7 +179,13 @@ async fn an_operator_pauses_resumes_and_runs_by_hand() {
     let by_hand = cron::run_now(&mut conn, entry, &by("the disk is full"), later).await;
     let job = by_hand.unwrap().job;
     assert!(job.is_some());
-    let again = cron::run_now(&mut conn, entry, &by("hurry"), later + TimeDelta::seconds(1)).await;
+    let again = cron::run_now(
+        &mut conn,
+        entry,
+        &by("hurry"),
+        later + TimeDelta::seconds(1),
+    )
+    .await;
     assert_eq!(again.unwrap().job, None, "it waits already");
 
     assert!(

@@ -301,7 +301,13 @@ async fn the_job_prunes_when_its_entry_runs() {
     ));
     let entry = retention::entry(Schedule::new("40 3 * * *").unwrap());
     let mut tx = pool.begin().await.unwrap();
-    let run = cron::run_now(&mut tx, &entry, &jobs::audit::By::new("test", "the disk is full").unwrap(), Utc::now()).await;
+    let run = cron::run_now(
+        &mut tx,
+        &entry,
+        &jobs::audit::By::new("test", "the disk is full").unwrap(),
+        Utc::now(),
+    )
+    .await;
     tx.commit().await.unwrap();
     let id = run.unwrap().job.unwrap();
     until(|| async {

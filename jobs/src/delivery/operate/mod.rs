@@ -9,8 +9,10 @@ mod selection;
 mod territory;
 
 pub use one::{Operated, Operation, Stale, operate, operate_if};
-pub use platform::{Paused, Resumed, pause_platform, platform_version, probe_platform, resume_platform};
 pub(crate) use platform::version as version_of_platform;
+pub use platform::{
+    Paused, Resumed, pause_platform, platform_version, probe_platform, resume_platform,
+};
 pub(super) use revise::update_on;
 pub use revise::{OnPlatform, Outcome, take_down, update};
 pub use selection::{Tally, count, operate_all, operate_each};

@@ -103,5 +103,10 @@ pub async fn operate_each(
 /// The states that are both asked for and open to the operation.
 fn states(selection: &Selection, operation: Operation) -> Vec<State> {
     let is_asked = |state: &State| selection.states.is_empty() || selection.states.contains(state);
-    operation.states().iter().copied().filter(is_asked).collect()
+    operation
+        .states()
+        .iter()
+        .copied()
+        .filter(is_asked)
+        .collect()
 }
