@@ -1,13 +1,11 @@
-//! The configuration: embedded defaults, then files, then the environment. Unknown keys are refused
-//! with file and line.
+//! The configuration: what can be configured, and what cannot be. Where the values come from is the
+//! business of the layers.
 
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod layers;
 
-use anyhow::{Context as _, bail, ensure};
+use std::{fmt, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, ensure};
 use jobs::{
     catalog::Withholding,
     delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy, UpdateSettings},
@@ -16,17 +14,13 @@ use jobs::{
         circuit::CircuitPolicy,
         cron::{Entry, Schedule},
     },
-    retention,
+    retention, royalty,
     schedule::PollSettings,
 };
 use serde::Deserialize;
-use toml::{Table, Value};
+use toml::Value;
 
-/// The annotated defaults; also the reference.
-const DEFAULTS: &str = include_str!("../config/default.toml");
-
-/// The prefix of environment variables: `TUNEMANTRA_<SECTION>_<KEY>`.
-const PREFIX: &str = "TUNEMANTRA_";
+pub(crate) use self::layers::{Layers, PACKAGED};
 
 /// Everything that can be configured. Each key is explained in `config/default.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -45,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) cron: Cron,
     pub(crate) retention: retention::Policy,
     pub(crate) http: Http,
+    pub(crate) royalties: royalty::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
 }
@@ -289,39 +284,12 @@ impl Default for Log {
 }
 
 impl Config {
-    /// Reads all layers. `environment` is the process's environment, or a test's.
+    /// What the layers come to.
     ///
     /// # Errors
-    /// What cannot be read, with file and line, or the variable's name.
-    pub(crate) fn load(
-        files: &[PathBuf],
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> anyhow::Result<Self> {
-        let mut merged: Table = DEFAULTS.parse().context("the built-in defaults")?;
-        for file in files {
-            let text = fs::read_to_string(file)
-                .with_context(|| format!("configuration file {}", file.display()))?;
-            // Alone first: so an error has this file's line.
-            toml::from_str::<Self>(&text).map_err(|error| unreadable(file, &text, &error))?;
-            merge(&mut merged, text.parse()?);
-        }
-        for (name, value) in environment {
-            if name == "DATABASE_URL" {
-                set(&mut merged, "database", "url", Value::String(value));
-            } else if let Some(key) = name.strip_prefix(PREFIX) {
-                let Some((section, key)) = key.split_once('_') else {
-                    bail!("environment variable {name}: expected {PREFIX}<SECTION>_<KEY>");
-                };
-                let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
-                let value = parse_value(value);
-                let mut alone = Table::new();
-                set(&mut alone, &section, &key, value.clone());
-                Self::deserialize(Value::Table(alone))
-                    .with_context(|| format!("environment variable {name}"))?;
-                set(&mut merged, &section, &key, value);
-            }
-        }
-        let config = Self::deserialize(Value::Table(merged)).context("configuration")?;
+    /// Values that cannot be.
+    pub(crate) fn of(layers: &Layers) -> anyhow::Result<Self> {
+        let config = Self::deserialize(Value::Table(layers.merged())).context("configuration")?;
         config.validate().context("configuration")?;
         config.cron.entries().context("configuration")?;
         Ok(config)
@@ -369,55 +337,20 @@ impl Config {
     }
 }
 
-/// Says what is wrong in which line, without the line itself: it may hold a password.
-fn unreadable(file: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
-    let (file, problem) = (file.display(), error.message());
-    anyhow::anyhow!("configuration file {file}, line {line}: {problem}")
-}
-
-/// A number, a truth value or a list where it reads as one; otherwise text.
-fn parse_value(text: String) -> Value {
-    match format!("value = {text}")
-        .parse::<Table>()
-        .ok()
-        .and_then(|mut t| t.remove("value"))
-    {
-        Some(value) if !value.is_str() => value,
-        _ => Value::String(text),
-    }
-}
-
-fn set(table: &mut Table, section: &str, key: &str, value: Value) {
-    let section = table
-        .entry(section)
-        .or_insert_with(|| Value::Table(Table::new()));
-    if let Value::Table(section) = section {
-        section.insert(key.to_owned(), value);
-    }
-}
-
-fn merge(base: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
-            (_, value) => {
-                base.insert(key, value);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
+
+    use super::{
+        layers::{DEFAULTS, tests::load},
+        *,
+    };
 
     fn from_environment(variables: &[(&str, &str)]) -> anyhow::Result<Config> {
         let variables = variables
             .iter()
             .map(|(k, v)| (k.to_string(), v.to_string()));
-        Config::load(&[], variables.collect::<Vec<_>>())
+        load(&[], variables.collect::<Vec<_>>())
     }
 
     #[test]
@@ -441,7 +374,7 @@ mod tests {
             ("DATABASE_URL", "postgres://u:hunter2@h/d"),
         ];
         let variables = variables.map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let config = Config::load(&[file.path().to_owned()], variables).unwrap();
+        let config = load(&[file.path().to_owned()], variables).unwrap();
         assert_eq!((config.queue.slots, config.queue.lease_s), (5, 60));
         assert_eq!(config.log.format, LogFormat::Json);
         assert!(!format!("{config:?}").contains("hunter2"));
@@ -451,10 +384,7 @@ mod tests {
     fn what_is_not_known_is_refused_with_its_place() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "[queue]\nslots = 3\nslot = 4\n").unwrap();
-        let error = format!(
-            "{:#}",
-            Config::load(&[file.path().to_owned()], []).unwrap_err()
-        );
+        let error = format!("{:#}", load(&[file.path().to_owned()], []).unwrap_err());
         assert!(
             error.contains("line 3") && error.contains("slot"),
             "{error}"

@@ -10,13 +10,14 @@ use jobs::{
     queue::{self, Registry, cron},
     retention::{self, Retention},
     schedule,
+    vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{config::Config, http};
+use crate::{config::Config, http, service};
 
 /// What the configuration names and the daemon needs, found.
 pub(crate) struct Provisions {
@@ -47,6 +48,7 @@ pub(crate) async fn run(
     provisions: Provisions,
     pool: PgPool,
     http: Option<http::Listener>,
+    vitals: Vitals,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let clock = clock::system();
@@ -104,28 +106,33 @@ pub(crate) async fn run(
         daemon = identity.name,
         "started"
     );
+    let service = tokio::spawn(service::keep(vitals.clone(), shutdown.clone()));
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
         config.schedules.clone(),
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let limits = tokio::spawn(delivery::keep_limits(
         pool.clone(),
         config.limits.refresh(),
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let changes = tokio::spawn(delivery::watch_changes(
         pool.clone(),
         config.deliveries.clone(),
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let cron = tokio::spawn(cron::run(
         pool.clone(),
         config.cron.entries()?,
         clock.clone(),
+        vitals.clone(),
         shutdown.clone(),
     ));
     let ended = queue::run(
@@ -136,6 +143,7 @@ pub(crate) async fn run(
             ..config.queue.settings()
         },
         clock,
+        vitals,
         shutdown.clone(),
     )
     .await;
@@ -149,6 +157,7 @@ pub(crate) async fn run(
     signs.await.context("the signs of life")?;
     pool.close().await;
     ended.context("the queue")?;
+    service.abort();
     tracing::info!("stopped");
     Ok(())
 }

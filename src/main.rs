@@ -9,6 +9,7 @@ mod embedded;
 mod http;
 mod metrics;
 mod partners;
+mod service;
 mod signals;
 mod telemetry;
 

@@ -1,4 +1,4 @@
-//! What the worker runs: the queue, schedules, deliveries, and all SQL.
+//! What the worker runs: the queue, schedules, deliveries, royalties, and all SQL.
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root
 //! package.
 
@@ -13,5 +13,7 @@ pub mod delivery;
 pub mod overview;
 pub mod queue;
 pub mod retention;
+pub mod royalty;
 pub mod schedule;
 pub mod schema;
+pub mod vitals;

@@ -15,7 +15,7 @@ use serde_json::json;
 use self::environment::Environment;
 use crate::{
     cli::{EX_CONFIG, table},
-    config::Config,
+    config::{Config, Layers},
 };
 
 /// What is logged beside the findings: what goes wrong in the program itself.
@@ -42,6 +42,10 @@ pub(super) struct Arguments {
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
+    /// Print the configuration that is in force, with the file or variable that each value comes
+    /// from, and nothing else. Secrets are left out.
+    #[arg(long, conflicts_with_all = ["connect", "json"])]
+    show_effective: bool,
 }
 
 /// How bad a finding is.
@@ -106,7 +110,15 @@ impl Finding {
     }
 }
 
-pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    arguments: Arguments,
+    config: &Config,
+    layers: &Layers,
+) -> anyhow::Result<ExitCode> {
+    if arguments.show_effective {
+        layers.write(&mut std::io::stdout().lock())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let findings = examine(config, arguments.connect).await;
     let is_ok = findings.iter().all(|one| one.level != Level::Fail);
     let mut out = std::io::stdout().lock();

@@ -10,7 +10,9 @@ mod jobs;
 mod keys;
 mod migrate;
 mod openapi;
+mod pages;
 mod platforms;
+mod rates;
 mod retention;
 mod run;
 mod sandbox;
@@ -23,7 +25,10 @@ use ::jobs::schema::SchemaError;
 use clap::{Parser, Subcommand};
 use sqlx::PgPool;
 
-use crate::{config::Config, telemetry};
+use crate::{
+    config::{Config, Layers, PACKAGED},
+    telemetry,
+};
 
 /// It ran, and the answer is no.
 const EX_NO: u8 = 1;
@@ -43,8 +48,9 @@ const EX_CONFIG: u8 = 78;
 #[derive(Debug, Parser)]
 #[command(name = "tunemantra-worker", version, after_help = AFTER_HELP)]
 struct Arguments {
-    /// A configuration file; may be given several times in one place, later ones win. All keys and their
-    /// defaults: config/default.toml.
+    /// A configuration file; may be given several times in one place, later ones win. Each is
+    /// followed by the *.toml in FILE.d. Without it: /etc/tunemantra-worker/worker.toml, if that
+    /// is there. All keys and their defaults: config/default.toml.
     #[arg(long, global = true, value_name = "FILE")]
     config: Vec<PathBuf>,
     #[command(subcommand)]
@@ -80,6 +86,9 @@ enum Command {
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
+    Completions(pages::Completions),
+    Man(pages::Man),
+    Rates(rates::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -263,9 +272,19 @@ fn is_unread(error: &anyhow::Error) -> bool {
     written.or(serialized) == Some(std::io::ErrorKind::BrokenPipe)
 }
 
+/// The configuration files to read.
+fn files(given: Vec<PathBuf>) -> Vec<PathBuf> {
+    let packaged = PathBuf::from(PACKAGED);
+    match given.is_empty() && packaged.exists() {
+        true => vec![packaged],
+        false => given,
+    }
+}
+
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let mut config =
-        Config::load(&arguments.config, std::env::vars()).map_err(Failure::configuration)?;
+    let layers =
+        Layers::read(&files(arguments.config), std::env::vars()).map_err(Failure::configuration)?;
+    let mut config = Config::of(&layers).map_err(Failure::configuration)?;
     let filter = match arguments.command {
         Command::Demo(_) => Some(demo::LOG_FILTER),
         Command::Sandbox(_) => Some(sandbox::LOG_FILTER),
@@ -285,17 +304,20 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Run(arguments) => run::run(arguments, &config).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Migrate(arguments) => migrate::run(arguments, &config).await,
-            Command::Check(arguments) => check::run(arguments, &config).await,
+            Command::Check(arguments) => check::run(arguments, &config, &layers).await,
             Command::Sandbox(arguments) => sandbox::run(arguments, &config).await,
             Command::Deliveries(arguments) => deliveries::run(arguments, &config).await,
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
+            Command::Rates(arguments) => rates::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
             Command::Keys(arguments) => keys::run(arguments, &config).await,
             Command::Openapi(arguments) => openapi::run(&arguments),
+            Command::Completions(arguments) => pages::completions(&arguments),
+            Command::Man(arguments) => pages::man(&arguments),
         }
     });
     // A thread may be waiting for standard input, which nothing can interrupt.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use jobs::schema;
+use jobs::{schema, vitals::Vitals};
 use tokio::{
     io::AsyncReadExt as _,
     signal::unix::{SignalKind, signal},
@@ -85,7 +85,7 @@ async fn run_on(
     let http = http::Listener::bind(&config.http)
         .await
         .map_err(Failure::unavailable)?;
-    daemon::run(config, provisions, pool, http, shutdown).await
+    daemon::run(config, provisions, pool, http, Vitals::default(), shutdown).await
 }
 
 /// SIGTERM and SIGINT drain; a second one ends at once.

@@ -330,3 +330,46 @@ async fn a_wrong_database_url_is_not_repeated() {
         site.assert_no_secret(&refused.stderr);
     }
 }
+
+/// What a daemon tells systemd, on a socket of the test's.
+struct Manager(tokio::net::UnixDatagram);
+
+impl Manager {
+    /// Waits until it is told this.
+    async fn is_told(&self, word: &str) -> String {
+        let mut told = vec![0; 4096];
+        tokio::time::timeout(FOR_EVER / 30, async {
+            loop {
+                let length = self.0.recv(&mut told).await.unwrap();
+                let text = String::from_utf8(told[..length].to_vec()).unwrap();
+                if text.lines().any(|line| line.starts_with(word)) {
+                    return text;
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("{word} was not told"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_is_told_how_the_daemon_does() {
+    let site = Site::new().await;
+    let socket = site.path("notify");
+    let manager = Manager(tokio::net::UnixDatagram::bind(&socket).unwrap());
+    let mut command = program();
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(site.config_file())
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "400000");
+    let mut daemon = Running::start(&mut command, site.path("daemon.log"));
+    let ready = manager.is_told("READY=1").await;
+    assert!(ready.contains("STATUS=jobs running: 0"), "{ready}");
+    let alive = manager.is_told("WATCHDOG=1").await;
+    assert!(alive.contains("STATUS="), "{alive}");
+    daemon.signal(Signal::SIGTERM);
+    manager.is_told("STOPPING=1").await;
+    assert_eq!(daemon.end().await.code(), Some(0), "{}", daemon.log());
+}

@@ -13,6 +13,7 @@ use super::deliver_queue;
 use crate::{
     clock::Clock,
     queue::{self, Limits, Rates},
+    vitals::Vitals,
 };
 
 /// The row of `worker.queues` with the configuration's limits. No platform has this queue.
@@ -166,11 +167,19 @@ fn stored(rate: NonZeroU32) -> i32 {
 
 /// Reads all platforms' limits now and again until `shutdown`, so that a window that was mended opens
 /// before the wrong one would have.
-pub async fn keep_limits(pool: PgPool, pause: Duration, clock: Clock, shutdown: CancellationToken) {
+pub async fn keep_limits(
+    pool: PgPool,
+    pause: Duration,
+    clock: Clock,
+    vitals: Vitals,
+    shutdown: CancellationToken,
+) {
+    let pulse = vitals.watch("limits", pause);
     loop {
+        pulse.beat();
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
         }
         let refreshed = async {
             let mut conn = pool.acquire().await?;
@@ -180,4 +189,5 @@ pub async fn keep_limits(pool: PgPool, pause: Duration, clock: Clock, shutdown: 
             tracing::warn!(%error, "the platforms' limits could not be read; trying again");
         }
     }
+    pulse.end();
 }

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::operate::{Outcome, update_on};
-use crate::clock::Clock;
+use crate::{clock::Clock, vitals::Vitals};
 
 /// When changed releases are looked for (configuration `deliveries`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -91,14 +91,17 @@ pub async fn watch_changes(
     pool: PgPool,
     settings: UpdateSettings,
     clock: Clock,
+    vitals: Vitals,
     shutdown: CancellationToken,
 ) {
     if !settings.automatic_updates {
         return;
     }
     let pause = Duration::from_secs(settings.scan_s.max(1));
+    let pulse = vitals.watch("changed releases", pause);
     let mut since = None;
     while !shutdown.is_cancelled() {
+        pulse.beat();
         let now = clock();
         match start_changed(&pool, since, settings.scan_batch.max(1), now).await {
             Ok((begun, may_be_more)) => {
@@ -126,4 +129,5 @@ pub async fn watch_changes(
             () = shutdown.cancelled() => {}
         }
     }
+    pulse.end();
 }

@@ -13,10 +13,15 @@ use super::{
 
 /// Claims jobs for one crew whenever there is due work and room for it, until shutdown.
 pub(super) async fn fetch(daemon: &Daemon, crew: &Crew, claimed: mpsc::Sender<Arc<Claimed>>) {
+    let pulse = daemon.vitals.watch(
+        format!("claims ({})", crew.name),
+        daemon.settings.poll_interval,
+    );
     let mut agenda = Agenda::default();
     let mut failures = 0_u32;
     // A claim is never cut short: what it claimed would be unknown to all until the lease expires.
     while !daemon.stopping.is_cancelled() {
+        pulse.beat();
         let pause = match step(daemon, crew, &mut agenda, &claimed).await {
             Ok(Step::Again) => {
                 failures = 0;
@@ -39,6 +44,7 @@ pub(super) async fn fetch(daemon: &Daemon, crew: &Crew, claimed: mpsc::Sender<Ar
             () = tokio::time::sleep(pause) => {}
         }
     }
+    pulse.end();
 }
 
 /// Lanes that had due work when last looked at, and whose turn it is.

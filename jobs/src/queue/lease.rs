@@ -146,12 +146,14 @@ pub(super) async fn heartbeat(daemon: &Daemon, options: PgConnectOptions) {
     // The leases hold at least for `lease` from here.
     let mut sure_since = Instant::now();
     let mut failures = 0_u32;
+    let pulse = daemon.vitals.watch("heartbeat", settings.lease);
     loop {
         let pause = match failures {
             0 => settings.heartbeat,
             n => settings.reconnect.delay(n, (daemon.random)()),
         };
         tokio::time::sleep(pause).await;
+        pulse.beat();
         let (jobs, tokens) = daemon.leases.all();
         let before = Instant::now();
         if tokens.is_empty() {

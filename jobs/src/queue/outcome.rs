@@ -72,12 +72,13 @@ where
         let layer = self.layer.clone();
         let inner = self.inner.clone();
         async move {
+            let running = layer.daemon.vitals.job();
             let presence = Presence {
                 layer: &layer,
                 claimed: &claimed,
             };
             presence.attend(inner, task).await;
-            drop(slot);
+            drop((slot, running));
             Ok(())
         }
         .boxed()

@@ -22,7 +22,11 @@ pub const CRASHED: &str = "crashed";
 /// Looks for expired leases, for ever.
 pub(super) async fn rescue(daemon: &Daemon) {
     let kinds = daemon.registry.names(None);
+    let pulse = daemon
+        .vitals
+        .watch("rescue", daemon.settings.rescue_interval);
     loop {
+        pulse.beat();
         tokio::time::sleep(daemon.settings.rescue_interval).await;
         match rescue_expired(daemon, &kinds).await {
             Ok(0) => {}

@@ -25,7 +25,7 @@ use super::{
     rescue::rescue,
     settings::Settings,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, vitals::Vitals};
 
 /// Connections of the queue's own pool: a fetcher for each crew, the listener, completions, the
 /// rescue, and a few for attempts that begin or fail at once. Heartbeats have theirs outside it.
@@ -44,6 +44,7 @@ pub(super) struct Daemon {
     /// Unique per start, so that nothing of an earlier run is taken for its own.
     pub(super) worker: String,
     pub(super) leases: Leases,
+    pub(super) vitals: Vitals,
     crews: Vec<Arc<Crew>>,
     /// No more claims.
     pub(super) stopping: CancellationToken,
@@ -75,6 +76,7 @@ pub async fn run(
     registry: Registry,
     settings: Settings,
     clock: Clock,
+    vitals: Vitals,
     shutdown: CancellationToken,
 ) -> Result<(), QueueError> {
     settings.validate()?;
@@ -105,6 +107,7 @@ pub async fn run(
         random: rand::random::<f64>,
         worker,
         leases: Leases::default(),
+        vitals,
         crews,
         stopping: shutdown,
         cut_off: CancellationToken::new(),

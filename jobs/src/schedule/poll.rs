@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::{FannedOut, fan_out_due};
-use crate::clock::Clock;
+use crate::{clock::Clock, vitals::Vitals};
 
 /// How schedules are looked for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -28,11 +28,25 @@ impl Default for PollSettings {
     }
 }
 
+/// The longest wait after the database did not answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 /// Looks for due schedules until `shutdown`. A database that is away is waited for.
-pub async fn poll(pool: PgPool, settings: PollSettings, clock: Clock, shutdown: CancellationToken) {
+pub async fn poll(
+    pool: PgPool,
+    settings: PollSettings,
+    clock: Clock,
+    vitals: Vitals,
+    shutdown: CancellationToken,
+) {
+    let pulse = vitals.watch(
+        "schedules",
+        LONGEST_WAIT.max(Duration::from_millis(settings.poll_ms)),
+    );
     let pause = Duration::from_millis(settings.poll_ms.max(10));
     let mut failures = 0u32;
     while !shutdown.is_cancelled() {
+        pulse.beat();
         let wait = match fan_out_due(&pool, settings.batch, clock()).await {
             Ok(FannedOut { schedules: 0, .. }) => {
                 failures = 0;
@@ -52,7 +66,7 @@ pub async fn poll(pool: PgPool, settings: PollSettings, clock: Clock, shutdown: 
             Err(error) => {
                 failures = failures.saturating_add(1);
                 tracing::warn!("schedules could not be looked for, trying again: {error}");
-                (pause * 2u32.saturating_pow(failures.min(6))).min(Duration::from_secs(30))
+                (pause * 2u32.saturating_pow(failures.min(6))).min(LONGEST_WAIT)
             }
         };
         tokio::select! {
@@ -60,4 +74,5 @@ pub async fn poll(pool: PgPool, settings: PollSettings, clock: Clock, shutdown: 
             () = shutdown.cancelled() => {}
         }
     }
+    pulse.end();
 }

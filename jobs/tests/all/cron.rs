@@ -230,6 +230,7 @@ async fn two_daemons_follow_the_clock_on_the_wall() {
                 pool.clone(),
                 entries("* * * * * *"),
                 clock::system(),
+                jobs::vitals::Vitals::default(),
                 shutdown.clone(),
             ))
         })

@@ -14,5 +14,6 @@ mod operate;
 mod queue;
 mod retention;
 mod rights;
+mod royalties;
 mod schedules;
 mod schema;

@@ -297,6 +297,7 @@ async fn the_job_prunes_when_its_entry_runs() {
         registry,
         queue::Settings::default(),
         clock::system(),
+        jobs::vitals::Vitals::default(),
         shutdown.clone(),
     ));
     let entry = retention::entry(Schedule::new("40 3 * * *").unwrap());

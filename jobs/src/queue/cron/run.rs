@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Entry, enqueue_run, register};
-use crate::clock::Clock;
+use crate::{clock::Clock, vitals::Vitals};
 
 /// The longest time between two looks at the clock. The scheduler rings at each tick; this is for
 /// a bell that was not heard. A look asks the database nothing when no tick has come.
@@ -31,7 +31,14 @@ pub struct Run {
 
 /// Makes the runs of entries until `shutdown`: at each tick, and at the start for the last tick
 /// that came while no daemon ran. A database that is away is waited for.
-pub async fn run(pool: PgPool, entries: Vec<Entry>, clock: Clock, shutdown: CancellationToken) {
+pub async fn run(
+    pool: PgPool,
+    entries: Vec<Entry>,
+    clock: Clock,
+    vitals: Vitals,
+    shutdown: CancellationToken,
+) {
+    let pulse = vitals.watch("cron", LOOK);
     let bell = Arc::new(Notify::new());
     let scheduler = ring(&entries, &bell).await;
     if let Err(error) = &scheduler {
@@ -42,6 +49,7 @@ pub async fn run(pool: PgPool, entries: Vec<Entry>, clock: Clock, shutdown: Canc
     let mut looked_at = None;
     let mut failures = 0;
     while !shutdown.is_cancelled() {
+        pulse.beat();
         let wait = match look(&pool, &entries, &mut looked_at, clock()).await {
             Ok(()) => {
                 failures = 0;
@@ -61,6 +69,7 @@ pub async fn run(pool: PgPool, entries: Vec<Entry>, clock: Clock, shutdown: Canc
             () = shutdown.cancelled() => {}
         }
     }
+    pulse.end();
     if let Ok(mut scheduler) = scheduler
         && let Err(error) = scheduler.shutdown().await
     {

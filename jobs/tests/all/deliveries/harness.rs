@@ -201,6 +201,7 @@ impl World {
                 pool.clone(),
                 settings,
                 Arc::clone(&clock),
+                jobs::vitals::Vitals::default(),
                 stop.clone(),
             ));
             let registry = Registry::new()
@@ -208,9 +209,17 @@ impl World {
                 .unwrap()
                 .with::<Confirm>(services)
                 .unwrap();
-            queue::run(pool, registry, queue::Settings::default(), clock, stop)
-                .await
-                .unwrap();
+            let vitals = jobs::vitals::Vitals::default();
+            queue::run(
+                pool,
+                registry,
+                queue::Settings::default(),
+                clock,
+                vitals,
+                stop,
+            )
+            .await
+            .unwrap();
             schedules.await.unwrap();
         });
         self.daemon = Some((task, shutdown));

@@ -364,6 +364,7 @@ impl Bench {
             registry,
             settings,
             clock,
+            jobs::vitals::Vitals::default(),
             shutdown.clone(),
         );
         Daemon {

@@ -222,6 +222,7 @@ async fn invalid_settings_are_refused() {
             ..quick()
         },
         jobs::clock::system(),
+        jobs::vitals::Vitals::default(),
         tokio_util::sync::CancellationToken::new(),
     )
     .await

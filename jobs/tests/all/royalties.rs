@@ -1,0 +1,3 @@
+//! Royalties against a real database.
+
+mod rates;
