@@ -127,6 +127,9 @@ impl Collector for OfDatabase {
             let kind = ConstGauge::new(0i64).metric_type();
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
             for (labels, value) in rows {
+                if labels.is_empty() {
+                    return ConstGauge::new(value).encode(metric);
+                }
                 let labelled = metric.encode_family(&labels)?;
                 ConstGauge::new(value).encode(labelled)?;
             }

@@ -12,6 +12,7 @@
 mod adopt;
 mod daemon;
 mod demo;
+mod http;
 mod memory;
 mod operate;
 mod processes;
