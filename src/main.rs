@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod connection;
+mod console;
 mod daemon;
 mod demo;
 mod embedded;

@@ -149,6 +149,6 @@ async fn answered(
 }
 
 /// A request that changes nothing.
-pub(super) fn is_safe(method: &Method) -> bool {
+pub(crate) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }

@@ -25,12 +25,19 @@ use jobs::{clock::Clock, queue::cron::Entry};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Http, metrics::Metrics};
+use crate::{config::Http, console, metrics::Metrics};
 use api::overview::Cache;
 use feed::Feed;
 use refusals::Refusals;
 
+pub(crate) use api::events::sse;
+pub(crate) use caller::{Asked, forbid, refuse};
+pub(crate) use evidence_download::download;
+pub(crate) use extract::Path;
+pub(crate) use layers::is_safe;
 pub(crate) use openapi::document;
+pub(crate) use page::{Limit, Page, place};
+pub(crate) use problem::{Kind, Problem};
 pub(crate) use server::{Listener, pool};
 
 /// What requests are answered with.
@@ -100,6 +107,7 @@ pub(crate) fn router(app: &App) -> Router {
     let routes = Router::new()
         .merge(api)
         .merge(health::routes())
+        .merge(console::routes(app))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method);
     layers::around(routes, app).with_state(app.clone())

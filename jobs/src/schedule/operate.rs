@@ -1,6 +1,6 @@
 //! What an operator reads of schedules and does to those that are not yet taken up.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -285,4 +285,27 @@ async fn change(
     audit::record(&mut tx, by, &change, now).await?;
     tx.commit().await?;
     Ok(Rescheduled::Done)
+}
+
+/// How many schedules are due on each of so many days (UTC) from one on; days without any are left
+/// out.
+///
+/// # Errors
+/// The database's.
+pub async fn count_by_day(
+    pool: &PgPool,
+    first: NaiveDate,
+    days: u64,
+) -> Result<Vec<(NaiveDate, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select scheduled_date::date as "day!", count(*) as "count!"
+           from public.scheduled_distributions
+           where scheduled_date >= $1::date and scheduled_date < $1::date + $2::integer
+           group by 1 order by 1"#,
+        first,
+        i32::try_from(days).unwrap_or(i32::MAX),
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.day, row.count)).collect())
 }

@@ -5,7 +5,7 @@
 mod audit;
 mod cron;
 mod deliveries;
-mod events;
+pub(super) mod events;
 mod jobs;
 mod keys;
 mod operations;
