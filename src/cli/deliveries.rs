@@ -2,8 +2,12 @@
 
 mod operate;
 mod revise;
+mod top;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use clap::Subcommand;
 use jobs::delivery::{self, Filter, Listed, Operation, Selection, State, Story};
@@ -78,6 +82,8 @@ enum Command {
         /// The document's name, as `show` lists it.
         name: String,
     },
+    /// Watch what waits for whom and how long, and what needs a person. Ctrl-C ends it.
+    Top(top::Arguments),
     #[command(flatten)]
     Change(Change),
 }
@@ -186,6 +192,10 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 .into());
             };
             out.write_all(&body)?;
+        }
+        Command::Top(arguments) => {
+            let is_terminal = out.is_terminal();
+            top::run(&mut out, is_terminal, &pool, &arguments).await?;
         }
         Command::Change(change) => return make(&mut out, &pool, change).await,
     }

@@ -81,7 +81,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/console/keys/{id}/revoke", post(pages::keys::revoke))
         .route("/console/events", get(events))
         .route("/console/logout", post(login::log_out))
-        .fallback(failure::no_such_page)
+        .route("/console/{*rest}", get(failure::no_such_page))
         .route_layer(from_fn_with_state(app.clone(), visitor::require));
     Router::new()
         .route("/", get(|| async { Redirect::to("/console/") }))

@@ -2,6 +2,7 @@
 //! without a socket: what the daemon does with them is tested end to end.
 
 mod changes;
+mod console;
 mod description;
 mod doors;
 mod harness;
