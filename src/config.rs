@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use jobs::{
     catalog::Withholding,
     delivery::{ConfirmPolicy, LimitPolicy, RetryPolicy, UpdateSettings},
+    notification,
     queue::{
         self,
         circuit::CircuitPolicy,
@@ -16,6 +17,7 @@ use jobs::{
     },
     retention, royalty,
     schedule::PollSettings,
+    statistics, usage,
 };
 use serde::Deserialize;
 use toml::Value;
@@ -39,7 +41,10 @@ pub(crate) struct Config {
     pub(crate) cron: Cron,
     pub(crate) retention: retention::Policy,
     pub(crate) http: Http,
+    pub(crate) notifications: notification::Settings,
     pub(crate) royalties: royalty::Settings,
+    pub(crate) statistics: statistics::Settings,
+    pub(crate) usage: usage::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
 }
@@ -136,12 +141,16 @@ impl Queue {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Cron {
     retention: String,
+    statistics: String,
+    statistics_scan: String,
 }
 
 impl Default for Cron {
     fn default() -> Self {
         Self {
             retention: "40 3 * * *".into(),
+            statistics: "* * * * *".into(),
+            statistics_scan: "10 4 * * *".into(),
         }
     }
 }
@@ -150,7 +159,15 @@ impl Cron {
     /// All entries that run; one with an empty expression does not.
     pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         type Make = fn(Schedule) -> Entry;
-        let all: [(&str, &str, Make); 1] = [("retention", &self.retention, retention::entry)];
+        let all: [(&str, &str, Make); 3] = [
+            ("retention", &self.retention, retention::entry),
+            ("statistics", &self.statistics, statistics::entry),
+            (
+                "statistics_scan",
+                &self.statistics_scan,
+                statistics::scan_entry,
+            ),
+        ];
         all.into_iter()
             .filter(|(_, expression, _)| !expression.trim().is_empty())
             .map(|(key, expression, make)| {
@@ -320,6 +337,15 @@ impl Config {
             ("retry.base_s", i64::try_from(self.retry.base_s)?, 1),
             ("retry.max_attempts", self.retry.max_attempts.into(), 1),
             ("confirm.first_s", i64::try_from(self.confirm.first_s)?, 1),
+            (
+                "statistics.batch_user_days",
+                self.statistics.batch_user_days.into(),
+                1,
+            ),
+            ("statistics.work_mem_mb", self.statistics.work_mem_mb.into(), 1),
+            ("usage.batch_lines", self.usage.batch_lines.into(), 1),
+            ("usage.max_line_bytes", self.usage.max_line_bytes.into(), 1000),
+            ("usage.max_ratio", self.usage.max_ratio.into(), 1),
         ];
         for (key, value, least) in at_least {
             ensure!(value >= least, "{key} must be at least {least}");
@@ -333,6 +359,14 @@ impl Config {
             "confirm.max_s must not be shorter than confirm.first_s"
         );
         self.http.validate()?;
+        self.notifications
+            .validate()
+            .context("section notifications")?;
+        for (name, layout) in &self.usage.layouts {
+            if let Err(problem) = layout.validate() {
+                anyhow::bail!("usage.layouts.{name}: {problem}");
+            }
+        }
         Ok(self.queue.settings().validate()?)
     }
 }
@@ -416,9 +450,12 @@ mod tests {
 
     #[test]
     fn an_entry_without_an_expression_does_not_run() {
-        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "")]).unwrap();
-        assert!(config.cron.entries().unwrap().is_empty());
-        let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", "5 4 * * 0")]).unwrap();
-        assert_eq!(config.cron.entries().unwrap().len(), 1);
+        let has_retention = |expression: &str| {
+            let config = from_environment(&[("TUNEMANTRA_CRON_RETENTION", expression)]).unwrap();
+            let entries = config.cron.entries().unwrap();
+            entries.iter().any(|entry| entry.name == "retention")
+        };
+        assert!(!has_retention(""));
+        assert!(has_retention("5 4 * * 0"));
     }
 }

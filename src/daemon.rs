@@ -7,9 +7,11 @@ use jobs::{
     clock::{self, Clock},
     daemons::{self, Identity},
     delivery::{self, Adapters, Confirm, Deliver, Services},
+    notification::{self, Channels, Notify},
     queue::{self, Registry, cron},
     retention::{self, Retention},
     schedule,
+    statistics::{self, Scan, Statistics},
     vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
@@ -85,9 +87,22 @@ pub(crate) async fn run(
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
     });
+    let notifications = Arc::new(notification::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        channels: Channels::new(&config.notifications)
+            .map_err(anyhow::Error::msg)
+            .context("notifications")?,
+    });
+    let statistics = statistics::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(config.statistics.clone()),
+    };
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
         .and_then(|registry| registry.with::<Confirm>(services))
+        .and_then(|registry| registry.with::<Notify>(notifications))
         .and_then(|registry| {
             registry.with::<Retention>(retention::Services {
                 pool: pool.clone(),
@@ -95,6 +110,8 @@ pub(crate) async fn run(
                 policy: Arc::new(config.retention.clone()),
             })
         })
+        .and_then(|registry| registry.with::<Statistics>(statistics.clone()))
+        .and_then(|registry| registry.with::<Scan>(statistics))
         .context("job kinds")?;
     let mut connection = pool.acquire().await.context("the database")?;
     delivery::set_default_limits(&mut connection, &config.limits, clock())

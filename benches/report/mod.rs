@@ -1,5 +1,8 @@
 //! How a benchmark says what it found: a table for people, or one JSON object a line with `--json`.
 
+#[allow(dead_code, reason = "not every benchmark counts it")]
+pub(crate) mod processor;
+
 use std::{fmt, process::ExitCode};
 
 use serde_json::{Map, Value, json};

@@ -51,6 +51,12 @@ impl By {
         self
     }
 
+    /// Who.
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
     /// Why.
     #[must_use]
     pub fn reason(&self) -> &str {

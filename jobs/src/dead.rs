@@ -1,5 +1,6 @@
 //! Retrying dead jobs, each through whom its meaning lies with: a delivery's is a new transmission of
-//! the delivery, any other is given its attempts back.
+//! the delivery, a notification's is sent again to whoever has not taken it, any other is given its
+//! attempts back.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -7,6 +8,7 @@ use sqlx::PgPool;
 use crate::{
     audit::By,
     delivery::{self, Deliver, Operated, Operation, Tally},
+    notification::{self, Notify, Remedied, Remedy},
     queue::{self, DeadJob, Job as _},
 };
 
@@ -51,6 +53,17 @@ async fn retry_one(
             Some(Operated::Refused(why)) => Err(format!("its delivery {delivery}: {why}")),
             None => Err(format!("its delivery {delivery} is not there any more")),
         });
+    }
+    if job.kind == Notify::KIND
+        && let Ok(Notify { notification: id }) = serde_json::from_value(job.arguments.clone())
+    {
+        return Ok(
+            match notification::remedy(pool, id, Remedy::Retry, by, now).await? {
+                Remedied::Done => Ok(()),
+                Remedied::Refused(state) => Err(format!("its notification {id} is {state}")),
+                Remedied::Missing => Err(format!("its notification {id} is not there any more")),
+            },
+        );
     }
     let mut tx = pool.begin().await?;
     let is_retried = queue::retry_dead(&mut tx, job.id, by, now).await?;

@@ -1,4 +1,4 @@
-//! What the worker runs: the queue, schedules, deliveries, royalties, and all SQL.
+//! What the worker runs: the queue, schedules, deliveries, royalties, notifications, and all SQL.
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root
 //! package.
 
@@ -11,9 +11,12 @@ pub mod database;
 pub mod dead;
 pub mod delivery;
 pub mod overview;
+pub mod notification;
 pub mod queue;
 pub mod retention;
 pub mod royalty;
 pub mod schedule;
 pub mod schema;
+pub mod statistics;
+pub mod usage;
 pub mod vitals;

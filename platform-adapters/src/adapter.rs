@@ -85,12 +85,12 @@ pub struct Evidence {
 /// What [`Adapter::locate`] found at the partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Located {
-    /// Nothing, or an incomplete hand-over without its completion marker: sending is safe.
+    /// Nothing, or an incomplete hand-over without its completion marker, or a partner that takes
+    /// the same hand-over once however often it is sent: sending is safe.
     Absent,
     /// The complete hand-over: there is nothing left to send.
     Complete(Box<Receipt>),
-    /// The partner offers no way to look. Sending again is safe only where the partner honours the
-    /// idempotency key.
+    /// The partner offers no way to look, and sending again might give it the release twice.
     CannotTell,
 }
 

@@ -13,7 +13,8 @@ use crate::{
 /// Show what operators changed, the newest first: who, what, when, and why.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Only what was done to objects of this kind: delivery, release, platform, schedule, job.
+    /// Only what was done to objects of this kind: delivery, release, platform, schedule, job,
+    /// notification, cron, retention.
     #[arg(long, requires = "id")]
     kind: Option<String>,
     /// The object's id.

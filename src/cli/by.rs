@@ -14,11 +14,22 @@ pub(super) struct Reason {
     reason: String,
 }
 
+impl From<String> for Reason {
+    fn from(reason: String) -> Self {
+        Self { reason }
+    }
+}
+
 impl Reason {
     /// The user of this process, with this reason.
     pub(super) fn by(&self) -> Result<audit::By, Failure> {
-        audit::By::new(format!("cli:{}", user()), self.reason.as_str()).map_err(Failure::usage)
+        because(&self.reason)
     }
+}
+
+/// The user of this process, with a reason that was given another way.
+pub(super) fn because(reason: &str) -> Result<audit::By, Failure> {
+    audit::By::new(format!("cli:{}", user()), reason).map_err(Failure::usage)
 }
 
 /// The name of the user who runs this process, not what the environment says it is.

@@ -1,5 +1,6 @@
 //! `check`: whether everything that the worker needs is there and fits.
 
+mod channels;
 mod environment;
 mod keys;
 mod platform;
@@ -137,6 +138,7 @@ pub(super) async fn run(
 async fn examine(config: &Config, connects: bool) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("configuration", "is in order")];
     let environment = Environment::examine(config, &mut findings);
+    channels::examine(&config.notifications, &mut findings);
     let database = environment::database(config, super::COMMAND_CONNECTIONS, &mut findings).await;
     let Some(pool) = database else {
         return findings;

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     cli::{
         Failure,
-        by::Reason,
+        by::{Reason, now},
         table::{self, table, text},
     },
     config::Config,
@@ -55,7 +55,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let entries = config.cron.entries()?;
     let url = &config.database.url.0;
     let pool = super::connect(url, "tunemantra-worker cron", super::COMMAND_CONNECTIONS).await?;
-    let now = jobs::clock::system()();
+    let now = now();
     let mut out = std::io::stdout().lock();
     let mut tx = pool.begin().await?;
     let (json, answer, sentence) = match arguments.command {

@@ -1,7 +1,9 @@
 //! `deliveries`: what is on its way, the whole story of one, and what is done to them.
 
+mod acknowledge;
 mod operate;
 mod revise;
+mod show;
 mod top;
 
 use std::{
@@ -10,7 +12,7 @@ use std::{
 };
 
 use clap::Subcommand;
-use jobs::delivery::{self, Filter, Listed, Operation, Selection, State, Story};
+use jobs::delivery::{self, Filter, Listed, Operation, Selection, State};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -75,6 +77,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    Acknowledge(acknowledge::Arguments),
     /// Print a document kept as evidence, as it was sent or received.
     Evidence {
         /// The delivery's id.
@@ -181,9 +184,10 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             if as_json {
                 json(&mut out, &story)?;
             } else {
-                print_story(&mut out, &story)?;
+                show::print(&mut out, &story)?;
             }
         }
+        Command::Acknowledge(arguments) => acknowledge::run(&mut out, &pool, arguments).await?,
         Command::Evidence { id, name } => {
             let Some(body) = delivery::evidence(&pool, id, &name).await? else {
                 return Err(Failure::missing(format!(
@@ -278,75 +282,5 @@ fn print_list(out: &mut impl std::io::Write, listed: &[Listed]) -> anyhow::Resul
         "last word",
     ];
     writeln!(out, "{}", table(head, rows))?;
-    Ok(())
-}
-
-fn print_story(out: &mut impl std::io::Write, story: &Story) -> anyhow::Result<()> {
-    let one = &story.delivery;
-    writeln!(
-        out,
-        "{} of {:?} (UPC {}) to {} by {}: {}",
-        one.kind,
-        one.release,
-        text(one.upc.as_ref()),
-        one.platform,
-        one.method,
-        one.state
-    )?;
-    if let Some(message) = &one.fault_message {
-        writeln!(out, "  {}: {message}", text(one.fault_code.as_ref()))?;
-        writeln!(out, "  {}", text(one.fault_remedy.as_ref()))?;
-    }
-    if let Some(at) = one.next_attempt_at {
-        writeln!(out, "  next attempt {}", at.format("%F %T UTC"))?;
-    }
-    if let Some(receipt) = &one.receipt {
-        writeln!(out, "  receipt {receipt}")?;
-    }
-    writeln!(out, "\nattempts")?;
-    let rows = story.attempts_made.iter().map(|attempt| {
-        [
-            attempt.number.to_string(),
-            attempt.started_at.format("%F %T UTC").to_string(),
-            attempt
-                .ended_at
-                .map(|at| at.format("%T").to_string())
-                .unwrap_or_default(),
-            text(attempt.outcome.as_ref()),
-            text(attempt.fault_message.as_ref()),
-            attempt.worker.clone(),
-        ]
-    });
-    writeln!(
-        out,
-        "{}",
-        table(
-            ["no", "started", "ended", "outcome", "fault", "worker"],
-            rows
-        )
-    )?;
-    writeln!(out, "\nfiles")?;
-    let rows = story.files.iter().map(|file| {
-        [
-            file.name.clone(),
-            file.size.to_string(),
-            file.sha256.clone(),
-        ]
-    });
-    writeln!(out, "{}", table(["name", "bytes", "sha256"], rows))?;
-    writeln!(
-        out,
-        "\nevidence (print one with `deliveries evidence {} NAME`)",
-        one.id
-    )?;
-    let rows = story.evidence.iter().map(|kept| {
-        [
-            kept.name.clone(),
-            kept.media_type.clone(),
-            kept.bytes.to_string(),
-            kept.created_at.format("%F %T UTC").to_string(),
-        ]
-    });
-    writeln!(out, "{}", table(["name", "type", "bytes", "kept"], rows))?;
     Ok(())
 }

@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// Only those of this kind: deliver, confirm.
+    /// Only those of this kind: deliver, confirm, notify, retention.
     #[arg(long)]
     kind: Option<String>,
     /// Only those of this queue, such as deliver/7.
@@ -50,8 +50,8 @@ enum Command {
     },
     /// Retry dead jobs of a kind or a queue.
     ///
-    /// A job that delivers is retried through its delivery, as `deliveries redeliver` does; any
-    /// other gets all its attempts back.
+    /// A job that delivers is retried through its delivery, as `deliveries redeliver` does, one that
+    /// notifies through its notification; any other gets all its attempts back.
     Retry {
         #[command(flatten)]
         which: Which,

@@ -10,6 +10,7 @@ mod jobs;
 mod keys;
 mod migrate;
 mod openapi;
+mod notifications;
 mod pages;
 mod platforms;
 mod rates;
@@ -17,7 +18,9 @@ mod retention;
 mod run;
 mod sandbox;
 mod schedules;
+mod stats;
 mod table;
+mod usage;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -83,12 +86,15 @@ enum Command {
     Audit(audit::Arguments),
     Keys(keys::Arguments),
     Openapi(openapi::Arguments),
+    Notifications(notifications::Arguments),
     Sandbox(sandbox::Arguments),
     Cron(cron::Arguments),
     Retention(retention::Arguments),
     Completions(pages::Completions),
     Man(pages::Man),
     Rates(rates::Arguments),
+    Stats(stats::Arguments),
+    Usage(usage::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -311,11 +317,14 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
+            Command::Stats(arguments) => stats::run(arguments, &config).await,
+            Command::Usage(arguments) => usage::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
             Command::Keys(arguments) => keys::run(arguments, &config).await,
             Command::Openapi(arguments) => openapi::run(&arguments),
+            Command::Notifications(arguments) => notifications::run(arguments, &config).await,
             Command::Completions(arguments) => pages::completions(&arguments),
             Command::Man(arguments) => pages::man(&arguments),
         }

@@ -1,5 +1,7 @@
 //! `platforms`: how they and their partners stand, whether they can be connected to, and going on after a pause.
 
+mod host_key;
+
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
@@ -55,6 +57,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the host keys of a platform's SFTP server, or pin one.
+    ///
+    /// Exit code: 0 if the pinned key is one of them, 1 otherwise. Needs no credentials, and sends
+    /// nothing.
+    HostKey(host_key::Arguments),
     /// Hold a platform: no new attempts from now on; those under way finish.
     Pause {
         /// The platform's id.
@@ -152,6 +159,12 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             if found.is_err() {
                 return Ok(ExitCode::from(EX_NO));
             }
+        }
+        Command::HostKey(arguments) => {
+            let id = arguments.id();
+            let row = catalog::platform_row(&mut *pool.acquire().await?, id).await?;
+            let row = row.ok_or_else(|| missing(id))?;
+            return host_key::run(arguments, &row, &pool, &mut out).await;
         }
         Command::Pause { id, reason, json } => {
             let by = reason.by()?;

@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use jobs::retention::{Mode, Pruned, prune};
+use jobs::retention::{Mode, Pruned, prune, prune_by_operator};
 
 use crate::{
-    cli::table::{self, table},
+    cli::{
+        by::{Reason, now},
+        table::{self, table},
+    },
     config::Config,
 };
 
@@ -17,9 +20,8 @@ pub(super) struct Arguments {
     /// Remove nothing: print what would go.
     #[arg(long, required_unless_present = "reason", conflicts_with = "reason")]
     dry_run: bool,
-    /// Remove it now, and say why. May be stopped at any time.
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    reason: Option<Reason>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -33,14 +35,16 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         super::COMMAND_CONNECTIONS,
     )
     .await?;
-    let mode = match arguments.reason {
+    let (mode, pruned) = match &arguments.reason {
         Some(reason) => {
-            tracing::info!(reason, "pruning by age");
-            Mode::Remove
+            let pruned = prune_by_operator(&pool, &config.retention, &reason.by()?, now()).await?;
+            (Mode::Remove, pruned)
         }
-        None => Mode::Count,
+        None => {
+            let counted = prune(&pool, &config.retention, Mode::Count, now()).await?;
+            (Mode::Count, counted)
+        }
     };
-    let pruned = prune(&pool, &config.retention, mode, jobs::clock::system()()).await?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         table::json(&mut out, &pruned)?;

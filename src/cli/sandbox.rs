@@ -16,7 +16,11 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use self::{misbehave::Wish, news::News, troupe::Troupe};
+use self::{
+    misbehave::{Way, Wish},
+    news::News,
+    troupe::Troupe,
+};
 use crate::{
     cli::Failure,
     config::Config,
@@ -73,7 +77,17 @@ What --misbehave can ask for:
   cut-after=BYTES              the connection breaks after so many bytes      HTTP partner
   cut-before-answer            takes the delivery, then breaks the connection HTTP partner
   slow=SECONDS                 waits so long, then takes the delivery         HTTP partner
+  sftp-busy                    closes the connection at once                  SFTP partners
+  sftp-garbage                 answers with a page of HTTP                    SFTP partners
+  sftp-slow=SECONDS            waits so long, then all goes well              SFTP partners
+  sftp-stall[=BYTES]           is silent for ever after so many bytes         SFTP partners
+  sftp-cut-after=BYTES         the connection breaks after so many bytes      SFTP partners
+  sftp-refuse-credentials      lets nobody in                                 SFTP partners
+  sftp-other-host-key          shows another host key than the pinned one     SFTP partners
+  sftp-full                    has no room for a single byte                  SFTP partners
+  sftp-read-only               lets nothing be written                        SFTP partners
   reject-later=REASON          takes the delivery, then says no to it         all partners
+TIMES counts deliveries, and with sftp-… connections.
 
 An example, in two terminals:
   tunemantra-worker sandbox --root /tmp/sandbox --misbehave 2:unavailable=5
@@ -83,12 +97,18 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let stop = signals::stop()?;
     let (root, _lock) = open(&arguments.root).map_err(Failure::unavailable)?;
     let all = !(arguments.api || arguments.sftp || arguments.ddex);
-    if !(all || arguments.api)
-        && let Some(wish) = arguments.misbehave.iter().find(|wish| !wish.by_all())
-    {
+    let has_http = all || arguments.api;
+    let has_sftp = all || arguments.sftp || arguments.ddex;
+    let is_met =
+        |wish: &&Wish| has_http && wish.suits(Way::Http) || has_sftp && wish.suits(Way::Sftp);
+    if let Some(wish) = arguments.misbehave.iter().find(|wish| !is_met(wish)) {
         return Err(Failure::usage(anyhow::anyhow!(
-            "--misbehave {wish} is for the HTTP partner, which is not started: add --api, or ask \
-             for reject-later, which all partners can do"
+            "--misbehave {wish} is for a partner that is not started: add {}",
+            if has_http {
+                "--sftp or --ddex"
+            } else {
+                "--api"
+            }
         ))
         .into());
     }

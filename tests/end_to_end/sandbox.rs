@@ -201,7 +201,10 @@ async fn a_sandbox_that_is_started_again_is_where_it_was() {
             "garbage",
         ])
         .await;
-    usage.expect(64, &["--misbehave garbage is for the HTTP partner"]);
+    usage.expect(
+        64,
+        &["--misbehave garbage is for a partner that is not started: add --api"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -219,6 +219,18 @@ impl Site {
             .await
     }
 
+    /// Deliveries at once to each platform.
+    pub(crate) async fn limit_platforms(&self, concurrency: u32) {
+        sqlx::query(
+            "update distribution_platforms
+             set format_specs = jsonb_set(format_specs::jsonb, '{limits}', $1)",
+        )
+        .bind(json!({"concurrency": concurrency}))
+        .execute(self.pool())
+        .await
+        .unwrap();
+    }
+
     pub(crate) async fn platform(
         &self,
         name: &str,

@@ -131,9 +131,32 @@ async fn a_changed_host_key_holds_the_platform_until_it_is_mended() {
         moved.host_key(),
         "Ask the partner whether it changed its host key",
     ];
-    held_until_mended(&site, platform, good, "host_key_changed", &words, || {
-        site.mend_credentials(platform, sftp_credentials(&moved, moved.host_key()))
-    })
+    let (id, shown) = (platform.to_string(), moved.host_key());
+    held_until_mended(
+        &site,
+        platform,
+        good,
+        "host_key_changed",
+        &words,
+        || async {
+            let ask = ["platforms", "host-key", &id];
+            let told = site.cli(&ask).await;
+            told.expect(1, &["Ed25519", shown, "pinned, and not shown", pinned]);
+            let of_nobody = [&ask[..], &["--pin", pinned, "--reason", "it was so"]].concat();
+            let refused = site.cli(&of_nobody).await;
+            refused.expect(64, &["the server does not show"]);
+            let pin = [&ask[..], &["--pin", shown, "--reason", "Kari confirmed it"]].concat();
+            site.cli(&pin)
+                .await
+                .expect(0, &["until now", pinned, shown]);
+            site.cli(&ask).await.expect(0, &[shown, "yes"]);
+            let audit = site.cli(&["audit", "--json"]).await;
+            audit.expect(
+                0,
+                &["platform.host-key", "Kari confirmed it", pinned, shown],
+            );
+        },
+    )
     .await;
     assert_received_once(moved.ledger(), 3);
 }

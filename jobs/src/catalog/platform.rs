@@ -1,8 +1,11 @@
 //! A platform's row, as its settings read it.
 
+use chrono::{DateTime, Utc};
 use platform_adapters::settings::{PlatformRow, Secretive};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
+
+use crate::audit::{self, By, Change};
 
 /// The row of a platform; `None` when it is gone.
 ///
@@ -40,6 +43,46 @@ pub async fn active_platform_rows(pool: &PgPool) -> Result<Vec<PlatformRow>, sql
     .fetch_all(pool)
     .await?;
     Ok(rows.into_iter().map(PlatformRow::from).collect())
+}
+
+/// Pins a host key for a platform (`api_credentials.host_key`), with its row of the audit. Nothing
+/// happens where the platform is gone.
+///
+/// # Errors
+/// The database's.
+pub async fn pin_host_key(
+    conn: &mut PgConnection,
+    platform_id: i32,
+    fingerprint: &str,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let Some(before) = sqlx::query_scalar!(
+        r#"update public.distribution_platforms p
+           set api_credentials = case jsonb_typeof(p.api_credentials)
+                   when 'object' then p.api_credentials else '{}' end
+                   || jsonb_build_object('host_key', $2::text),
+               updated_at = $3
+           from public.distribution_platforms before
+           where p.id = $1 and before.id = p.id
+           returning before.api_credentials ->> 'host_key' as host_key"#,
+        platform_id,
+        fingerprint,
+        now.naive_utc(),
+    )
+    .fetch_optional(&mut *conn)
+    .await?
+    else {
+        return Ok(());
+    };
+    let change = Change {
+        action: "platform.host-key",
+        object_kind: "platform",
+        object_id: platform_id.to_string(),
+        before: before.map(|key| json!({"host_key": key})),
+        after: Some(json!({"host_key": fingerprint})),
+    };
+    audit::record(conn, by, &change, now).await
 }
 
 /// The columns, before what may be secret in them is guarded.

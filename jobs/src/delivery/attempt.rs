@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use platform_adapters::{
-    Adapter, Code, Fault, FaultClass, Kind, Located, Receipt,
+    Code, Fault, Kind, Located, Receipt,
     package::{self, Package},
     settings::Platform,
 };
@@ -14,16 +14,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Event, Services,
+    Event, Services, State,
     adapters::Known,
     conclude::{finish, follow},
     job,
     limits::{self, Scope},
     load::load,
-    outcome::after,
+    policy::RetryPolicy,
     record::{self, Shown},
-    row::{self, Delivery},
-    transition,
+    row::{self, Delivery, Unknown},
+    transition, unknown,
 };
 use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
 
@@ -48,8 +48,8 @@ impl Job for Deliver {
         let Some(begun) = begin(&services, self.delivery, &lease).await? else {
             return Ok(Done::Settled);
         };
-        let made = attempt(&services, &begun).await;
-        finish(&services, &begun, &lease, &made).await
+        let (made, progress) = attempt(&services, &begun).await;
+        finish(&services, &begun, &lease, &made, &progress).await
     }
 
     async fn decided_by_queue(
@@ -70,7 +70,6 @@ impl Job for Deliver {
 pub(super) enum Made {
     HandedOver {
         receipt: Receipt,
-        package: Box<Package>,
         fingerprint: String,
     },
     Unchanged {
@@ -79,15 +78,24 @@ pub(super) enum Made {
     },
     /// It was called off, and nothing of it lies at the partner.
     CalledOff,
-    Faulted {
-        fault: Fault,
-        package: Option<Box<Package>>,
-    },
+    Faulted(Fault),
+}
+
+/// What an attempt learned on its way, whatever it came to.
+pub(super) struct Progress {
+    /// The worker's clocks, or the platform's own once its settings are read.
+    pub(super) policy: RetryPolicy,
+    pub(super) package: Option<Box<Package>>,
+    /// It is known what became of every earlier attempt.
+    pub(super) is_answered: bool,
+    /// The partner offers no way to find out.
+    pub(super) is_unanswerable: bool,
 }
 
 /// A delivery whose attempt has begun.
 pub(super) struct Begun {
     pub(super) delivery: Delivery,
+    pub(super) at: DateTime<Utc>,
     /// An earlier attempt of this transmission began: look at the partner before sending.
     is_repeated: bool,
 }
@@ -116,6 +124,13 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
         return Ok(None);
     };
     let is_repeated = delivery.started_at.is_some();
+    if delivery.state == State::Sending {
+        // Its worker went away, and nobody has noted that yet.
+        delivery.unknown.get_or_insert_with(|| Unknown {
+            since: now,
+            reason: "the worker that sent it went away".into(),
+        });
+    }
     delivery.state = state;
     delivery.attempts += 1;
     if delivery.kind == Kind::Update && !delivery.is_live() {
@@ -123,20 +138,20 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
         delivery.kind = Kind::Insert;
     }
     delivery.started_at.get_or_insert(now);
-    let patience = Duration::from_secs(services.retry.give_up_after_s);
-    delivery.expires_at.get_or_insert(after(now, patience));
+    let unknown = delivery.unknown.as_ref();
     sqlx::query!(
         r#"update worker.deliveries
-           set state = $2, attempts = $3, started_at = $4, expires_at = $5,
-               next_attempt_at = null, updated_at = $6, kind = $7
+           set state = $2, attempts = $3, started_at = $4, next_attempt_at = null, updated_at = $5,
+               kind = $6, unknown_since = $7, unknown_reason = $8
            where id = $1"#,
         delivery.id,
         state.as_str(),
         delivery.attempts,
         delivery.started_at,
-        delivery.expires_at,
         now,
         delivery.kind.as_str(),
+        unknown.map(|unknown| unknown.since),
+        unknown.map(|unknown| unknown.reason.as_str()),
     )
     .execute(&mut *tx)
     .await?;
@@ -151,46 +166,47 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
     tx.commit().await?;
     Ok(Some(Begun {
         delivery,
+        at: now,
         is_repeated,
     }))
 }
 
 /// Makes the package and hands it over. Nothing is written to the database.
-async fn attempt(services: &Services, begun: &Begun) -> Made {
+async fn attempt(services: &Services, begun: &Begun) -> (Made, Progress) {
     let delivery = &begun.delivery;
-    let mut packaged = None;
-    match hand_over(services, begun, &mut packaged).await {
-        Ok(made) => made,
-        Err(fault) => {
-            let fault = if delivery.is_called_off {
-                undecidable(fault)
-            } else {
-                fault
-            };
-            tracing::warn!(
-                delivery.id = %delivery.id,
-                delivery.attempt = delivery.attempts,
-                release.id = delivery.release_id,
-                platform.id = delivery.platform_id,
-                fault.code = fault.code.as_str(),
-                fault.class = ?fault.class(),
-                "{}",
-                record::sentence(delivery, &fault),
-            );
-            Made::Faulted {
-                fault,
-                package: packaged,
-            }
-        }
-    }
+    let mut progress = Progress {
+        policy: services.retry.clone(),
+        package: None,
+        // What became of an earlier transmission is not this one's question.
+        is_answered: delivery.unknown.is_none() || !begun.is_repeated,
+        is_unanswerable: false,
+    };
+    let made = hand_over(services, begun, &mut progress).await;
+    let made = made.unwrap_or_else(|fault| {
+        tracing::warn!(
+            delivery.id = %delivery.id,
+            delivery.attempt = delivery.attempts,
+            release.id = delivery.release_id,
+            platform.id = delivery.platform_id,
+            fault.code = fault.code.as_str(),
+            fault.class = ?fault.class(),
+            "{}",
+            record::sentence(delivery, &fault),
+        );
+        Made::Faulted(fault)
+    });
+    (made, progress)
 }
 
 async fn hand_over(
     services: &Services,
     begun: &Begun,
-    packaged: &mut Option<Box<Package>>,
+    progress: &mut Progress,
 ) -> Result<Made, Fault> {
     let delivery = &begun.delivery;
+    if delivery.is_called_off && progress.is_answered {
+        return Ok(Made::CalledOff);
+    }
     let (platform_row, release) = load(services, delivery).await?;
     let Known {
         platform,
@@ -200,43 +216,56 @@ async fn hand_over(
     if is_new {
         refresh_limits(services, &platform).await?;
     }
+    progress.policy = services.retry.for_platform(&platform.format_specs.retry);
     let package = package::assemble(&release, &platform, delivery.kind, &services.assets).await?;
-    let package = packaged.insert(Box::new(package));
+    let package = progress.package.insert(Box::new(package));
     let fingerprint = package.fingerprint();
-    if delivery.is_called_off {
-        return look_only(&*adapter, begun, package, fingerprint).await;
-    }
-    if let Some(live) = &delivery.live
-        && live.fingerprint.as_ref() == Some(&fingerprint)
-        && delivery.kind == Kind::Update
-        // A further transmission was asked for as it is.
-        && delivery.transmission == 1
-    {
-        let confirmed = format!("unchanged since revision {}; not sent again", live.revision);
-        let receipt = Receipt {
-            confirmed,
-            ..live.receipt.clone().unwrap_or_default()
-        };
+    if let Some(receipt) = unchanged(delivery, &fingerprint) {
         return Ok(Made::Unchanged {
             receipt,
             fingerprint,
         });
     }
     let handover = delivery.handover();
-    if begun.is_repeated
-        && let Located::Complete(receipt) = adapter.locate(&handover, package).await?
-    {
-        return Ok(Made::HandedOver {
-            receipt: *receipt,
-            package: package.clone(),
-            fingerprint,
-        });
+    if begun.is_repeated {
+        match adapter.locate(&handover, package).await? {
+            Located::Complete(receipt) => {
+                progress.is_answered = true;
+                return Ok(Made::HandedOver {
+                    receipt: *receipt,
+                    fingerprint,
+                });
+            }
+            Located::Absent => progress.is_answered = true,
+            // What failed for certain may be sent again; what may have arrived may not.
+            Located::CannotTell if progress.is_answered => {}
+            Located::CannotTell => {
+                progress.is_unanswerable = true;
+                return Err(unknown::no_answer());
+            }
+        }
+    }
+    if delivery.is_called_off {
+        return Ok(Made::CalledOff);
     }
     let receipt = adapter.deliver(&handover, package).await?;
     Ok(Made::HandedOver {
         receipt,
-        package: package.clone(),
         fingerprint,
+    })
+}
+
+/// The receipt of an update that would send what the platform has already.
+fn unchanged(delivery: &Delivery, fingerprint: &str) -> Option<Receipt> {
+    let live = delivery.live.as_ref()?;
+    let is_unchanged = live.fingerprint.as_deref() == Some(fingerprint)
+        && delivery.kind == Kind::Update
+        // A further transmission was asked for as it is.
+        && delivery.transmission == 1
+        && !delivery.is_called_off;
+    is_unchanged.then(|| Receipt {
+        confirmed: format!("unchanged since revision {}; not sent again", live.revision),
+        ..live.receipt.clone().unwrap_or_default()
     })
 }
 
@@ -253,49 +282,4 @@ async fn refresh_limits(services: &Services, platform: &Platform) -> Result<(), 
             format!("the limits of {} could not be set: {error}", platform.name),
         )
     })
-}
-
-/// A delivery that was called off is not sent: it is only looked whether it lies at the partner.
-async fn look_only(
-    adapter: &dyn Adapter,
-    begun: &Begun,
-    package: &Package,
-    fingerprint: String,
-) -> Result<Made, Fault> {
-    if !begun.is_repeated {
-        return Ok(Made::CalledOff);
-    }
-    match adapter.locate(&begun.delivery.handover(), package).await? {
-        Located::Complete(receipt) => Ok(Made::HandedOver {
-            receipt: *receipt,
-            package: Box::new(package.clone()),
-            fingerprint,
-        }),
-        Located::Absent => Ok(Made::CalledOff),
-        Located::CannotTell => Err(Fault::new(
-            Code::OutcomeUnknown,
-            "the partner offers no way to look whether it arrived",
-        )),
-    }
-}
-
-/// A called-off delivery whose whereabouts cannot be found out: whatever the fault, it is not known
-/// to be absent, unless looking again can help.
-fn undecidable(fault: Fault) -> Fault {
-    if !matches!(fault.class(), FaultClass::Permanent | FaultClass::Unknown) {
-        return fault;
-    }
-    let message = format!(
-        "it was called off while it was being sent, and whether it arrived cannot be found out: {}",
-        fault.message
-    );
-    Fault {
-        code: Code::OutcomeUnknown,
-        message,
-        ..fault
-    }
-    .with_remedy(
-        "Look at the partner. If nothing is there, cancel the delivery once more; if it is there \
-         and must not be, cancel it and take it down.",
-    )
 }

@@ -10,11 +10,12 @@ use uuid::Uuid;
 
 use super::{
     Event, Services, State,
-    attempt::{Begun, Made},
+    attempt::{Begun, Made, Progress},
     job,
-    outcome::{self, Happened, OutcomeError, after},
+    outcome::{self, Happened, Late, OutcomeError, after},
     partner,
     row::{self, Delivery},
+    unknown,
 };
 use crate::{
     catalog::Withheld,
@@ -29,10 +30,11 @@ pub(super) async fn finish(
     begun: &Begun,
     lease: &Lease,
     made: &Made,
+    progress: &Progress,
 ) -> Result<Done, JobFault> {
     let mut failures = 0;
     loop {
-        match write(services, begun.delivery.clone(), lease, made).await {
+        match write(services, begun, lease, made, progress).await {
             Ok(state) => {
                 tracing::info!(
                     delivery.id = %begun.delivery.id,
@@ -63,69 +65,61 @@ pub(super) async fn finish(
 
 async fn write(
     services: &Services,
-    mut delivery: Delivery,
+    begun: &Begun,
     lease: &Lease,
     made: &Made,
+    progress: &Progress,
 ) -> Result<State, OutcomeError> {
     let now = (services.clock)();
+    let mut delivery = begun.delivery.clone();
     let mut tx = services.pool.begin().await?;
-    // Called off since the attempt began: what it came to still counts, but there is no waiting for
-    // the look at the partner that decides it.
-    let is_hurried = !delivery.is_called_off
-        && sqlx::query_scalar!(
-            r#"select cancel_requested_at is not null as "is_called_off!" from worker.deliveries
-               where id = $1"#,
-            delivery.id
-        )
-        .fetch_optional(&mut *tx)
-        .await?
-        .unwrap_or(false);
-    let happened = match made {
+    let recorded = record_partner(&mut tx, services, &delivery, made, progress, now).await?;
+    let ended = Happened {
+        ends_attempt: true,
+        is_answered: progress.is_answered,
+        ask_after: services.confirm.first_wait(),
+        ..Happened::default()
+    };
+    let package = progress.package.as_deref();
+    let judged;
+    let (event, happened) = match made {
         Made::HandedOver {
             receipt,
-            package,
             fingerprint,
-        } => Happened {
-            receipt: Some(receipt),
-            package: Some(package),
-            fingerprint: Some(fingerprint),
-            ..Happened::default()
-        },
+        } => {
+            let happened = Happened {
+                receipt: Some(receipt),
+                package,
+                fingerprint: Some(fingerprint),
+                ..ended
+            };
+            let is_final = receipt.is_final;
+            (Event::HandedOver { is_final }, happened)
+        }
         Made::Unchanged {
             receipt,
             fingerprint,
-        } => Happened {
-            receipt: Some(receipt),
-            fingerprint: Some(fingerprint),
-            ..Happened::default()
-        },
-        Made::CalledOff => Happened::default(),
-        Made::Faulted { fault, package } => Happened {
-            fault: Some(fault),
-            package: package.as_deref(),
-            ..Happened::default()
-        },
-    };
-    let happened = Happened {
-        ends_attempt: true,
-        ask_after: services.confirm.first_wait(),
-        ..happened
-    };
-    let recorded = match made {
-        // The partner was not asked.
-        Made::Unchanged { .. } | Made::CalledOff => Recorded::default(),
-        Made::HandedOver { .. } | Made::Faulted { .. } => {
-            partner::record(&mut tx, services, &delivery, happened.fault, now).await?
+        } => {
+            let happened = Happened {
+                receipt: Some(receipt),
+                fingerprint: Some(fingerprint),
+                ..ended
+            };
+            (Event::Unchanged, happened)
         }
-    };
-    let event = match made {
-        Made::HandedOver { receipt, .. } => Event::HandedOver {
-            is_final: receipt.is_final,
-        },
-        Made::Unchanged { .. } => Event::Unchanged,
-        Made::CalledOff => Event::CalledOff,
-        Made::Faulted { fault, .. } => {
-            faulted(services, &delivery, is_hurried, fault, &recorded, now)
+        Made::CalledOff => (Event::CalledOff, ended),
+        Made::Faulted(fault) => {
+            let is_hurried = was_just_called_off(&mut tx, &delivery).await?;
+            judged = judge(services, begun, progress, is_hurried, fault, &recorded, now);
+            let happened = Happened {
+                fault: Some(&judged.fault),
+                last_step: Some(&fault.message),
+                package,
+                late: judged.late,
+                expires_at: Some(judged.expires_at),
+                ..ended
+            };
+            (judged.event, happened)
         }
     };
     let state = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await?;
@@ -134,23 +128,65 @@ async fn write(
     Ok(state)
 }
 
-/// A fault with the policy's word on what follows from it. While the circuit is open the attempt was
-/// a probe: it costs the delivery neither an attempt nor time.
-fn faulted(
+/// Called off since the attempt began: what it came to still counts, but there is no waiting for the
+/// look at the partner that decides it.
+async fn was_just_called_off(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+) -> Result<bool, sqlx::Error> {
+    if delivery.is_called_off {
+        return Ok(false);
+    }
+    let is_called_off = sqlx::query_scalar!(
+        r#"select cancel_requested_at is not null as "is_called_off!" from worker.deliveries
+           where id = $1"#,
+        delivery.id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(is_called_off.unwrap_or(false))
+}
+
+/// What the attempt showed of the partner.
+async fn record_partner(
+    conn: &mut PgConnection,
     services: &Services,
     delivery: &Delivery,
+    made: &Made,
+    progress: &Progress,
+    now: DateTime<Utc>,
+) -> Result<Recorded, sqlx::Error> {
+    let fault = match made {
+        // The partner was not asked, or has no way to answer.
+        Made::Unchanged { .. } | Made::CalledOff => return Ok(Recorded::default()),
+        Made::Faulted(_) if progress.is_unanswerable => return Ok(Recorded::default()),
+        Made::Faulted(fault) => Some(fault),
+        Made::HandedOver { .. } => None,
+    };
+    partner::record(conn, services, delivery, fault, now).await
+}
+
+/// A fault with the policy's word on what follows from it.
+struct Judged {
+    event: Event,
+    fault: Fault,
+    late: Option<Late>,
+    expires_at: DateTime<Utc>,
+}
+
+/// While the circuit is open the attempt was a probe: it costs the delivery neither an attempt nor
+/// time.
+fn judge(
+    services: &Services,
+    begun: &Begun,
+    progress: &Progress,
     is_hurried: bool,
     fault: &Fault,
     recorded: &Recorded,
     now: DateTime<Utc>,
-) -> Event {
-    if fault.code == Code::PartnerRefused {
-        return Event::Rejected;
-    }
-    if fault.code == Code::ReleaseWithheld && services.withholding.withheld == Withheld::Hold {
-        return Event::Withheld;
-    }
-    let policy = &services.retry;
+) -> Judged {
+    let delivery = &begun.delivery;
+    let policy = &progress.policy;
     let attempt = i16::try_from(delivery.attempts - delivery.attempts_before).unwrap_or(i16::MAX);
     let wait = match is_hurried {
         true => Duration::ZERO,
@@ -160,17 +196,48 @@ fn faulted(
         FaultClass::Transient if recorded.before.open.is_some() => FaultClass::Throttled,
         class => class,
     };
-    let outage = partner::outage(recorded, delivery, now);
-    let is_last = delivery
+    let patience = Duration::from_secs(policy.give_up_after_s);
+    let expires_at = delivery
         .expires_at
-        .is_some_and(|expiry| after(now, wait) >= expiry + outage)
+        .unwrap_or_else(|| after(begun.at, patience));
+    let is_open = !progress.is_answered && class != FaultClass::Configuration;
+    let is_last = after(now, wait) >= expires_at + partner::outage(recorded, delivery, now)
         || (attempt >= policy.max_attempts && class != FaultClass::Throttled)
         // Looking once more would find no more.
+        || progress.is_unanswerable
         || (delivery.is_called_off && class == FaultClass::Unknown);
-    Event::Faulted {
-        class,
-        wait,
-        is_last,
+    let event = if fault.code == Code::PartnerRefused && !is_open {
+        Event::Rejected
+    } else if fault.code == Code::ReleaseWithheld
+        && services.withholding.withheld == Withheld::Hold
+        && !is_open
+    {
+        Event::Withheld
+    } else {
+        Event::Faulted {
+            class,
+            wait,
+            is_last,
+            is_open,
+        }
+    };
+    let mut fault = fault.clone();
+    if is_open && !progress.is_unanswerable {
+        fault = unknown::unanswered(fault);
+    }
+    if fault.class() == FaultClass::Unknown && (is_last || class == FaultClass::Permanent) {
+        fault = unknown::laid_out(delivery, progress.package.as_deref(), fault);
+    }
+    let begun_at = delivery.started_at.unwrap_or(begun.at);
+    let late_at = after(begun_at, Duration::from_secs(policy.notify_after_s));
+    let late = (now >= late_at).then_some(Late {
+        outage_since: recorded.before.open.map(|open| open.since),
+    });
+    Judged {
+        event,
+        fault,
+        late,
+        expires_at,
     }
 }
 

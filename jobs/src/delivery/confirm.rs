@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use platform_adapters::{Code, Fault, Receipt, Status};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     Event, Services, State,
+    adapters::Known,
     load::{platform_row, unreadable},
+    notices,
     outcome::{self, Happened, OutcomeError, after},
     record,
     row::{self, Delivery},
@@ -24,6 +26,9 @@ pub struct ConfirmPolicy {
     pub first_s: u64,
     /// Seconds: the longest wait. Between the two, a wait is half the time since it was sent.
     pub max_s: u64,
+    /// Seconds after which a partner that has not decided is told to operators, where the
+    /// platform's `processing_time` says nothing that can be read.
+    pub silent_after_s: u64,
 }
 
 impl Default for ConfirmPolicy {
@@ -31,6 +36,7 @@ impl Default for ConfirmPolicy {
         Self {
             first_s: 15,
             max_s: 3600,
+            silent_after_s: 5 * 24 * 3600,
         }
     }
 }
@@ -47,6 +53,13 @@ impl ConfirmPolicy {
     pub fn wait(&self, since_sent: Duration) -> Duration {
         let longest = Duration::from_secs(self.max_s.max(self.first_s));
         (since_sent / 2).clamp(Duration::from_secs(self.first_s), longest)
+    }
+
+    /// How long a partner may be silent.
+    fn patience(&self, processing_time: Option<TimeDelta>) -> Duration {
+        processing_time
+            .and_then(|time| time.to_std().ok())
+            .unwrap_or(Duration::from_secs(self.silent_after_s))
     }
 }
 
@@ -70,8 +83,9 @@ impl Job for Confirm {
         let Some(delivery) = begin(&services, self.delivery, &lease).await? else {
             return Ok(Done::Settled);
         };
-        let answer = ask(&services, &delivery).await;
-        record_answer(&services, self.delivery, &lease, answer).await
+        let mut patience = services.confirm.patience(None);
+        let answer = ask(&services, &delivery, &mut patience).await;
+        record_answer(&services, self.delivery, &lease, answer, patience).await
     }
 }
 
@@ -92,11 +106,19 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<De
     Ok(delivery)
 }
 
-async fn ask(services: &Services, delivery: &Delivery) -> Result<Status, Fault> {
+/// Asks the partner; `patience` becomes what its settings say.
+async fn ask(
+    services: &Services,
+    delivery: &Delivery,
+    patience: &mut Duration,
+) -> Result<Status, Fault> {
     let mut conn = services.pool.acquire().await.map_err(unreadable)?;
     let row = platform_row(&mut conn, delivery).await?;
     drop(conn);
-    let adapter = services.adapters.get(&row)?.adapter;
+    let Known {
+        platform, adapter, ..
+    } = services.adapters.get(&row)?;
+    *patience = services.confirm.patience(platform.processing_time);
     let receipt = delivery.receipt.clone().unwrap_or_default();
     adapter.status(&delivery.handover(), &receipt).await
 }
@@ -106,58 +128,47 @@ async fn record_answer(
     id: Uuid,
     lease: &Lease,
     answer: Result<Status, Fault>,
+    patience: Duration,
 ) -> Result<Done, JobFault> {
     let now = (services.clock)();
     let mut tx = services.pool.begin().await?;
     let Some(mut delivery) = row::lock(&mut tx, id).await? else {
         return Ok(Done::Complete);
     };
-    let wait = services.confirm.wait(since_sent(&delivery, now));
-    let (event, receipt, fault) = match answer {
-        Ok(Status::Pending(words)) => {
-            let at = after(now, wait);
+    if delivery.state != State::Sent {
+        // Somebody else has heard the partner's word in the meantime.
+        queue::settle(&mut tx, lease, &Outcome::Completed, now).await?;
+        tx.commit().await?;
+        return Ok(Done::Settled);
+    }
+    let since_sent = since_sent(&delivery, now);
+    let is_silent = since_sent >= patience;
+    let mut wait = services.confirm.wait(since_sent);
+    if !is_silent {
+        // The end of the partner's time is a moment to ask, too.
+        wait = wait.min((patience - since_sent).max(Duration::from_secs(1)));
+    }
+    let (event, receipt, fault) = match word(services, &delivery, answer, wait) {
+        Ok(said) => said,
+        Err(pending) => {
             let outcome = Outcome::Snooze {
-                at,
+                at: after(now, wait),
                 code: "pending".into(),
-                message: words,
+                message: pending,
             };
-            queue::settle(&mut tx, lease, &outcome, now).await?;
-            tx.commit().await?;
+            if queue::settle(&mut tx, lease, &outcome, now).await? {
+                if is_silent {
+                    notices::silent(&mut tx, &delivery, now).await?;
+                }
+                tx.commit().await?;
+            }
             return Ok(Done::Settled);
         }
-        Ok(Status::Accepted(said)) => (
-            Event::Accepted,
-            Some(merged(delivery.receipt.clone(), *said)),
-            None,
-        ),
-        Ok(Status::Rejected { reason, evidence }) => {
-            let mut fault = Fault::new(Code::PartnerRefused, format!("the partner says: {reason}"));
-            fault.evidence = evidence;
-            (Event::Rejected, None, Some(fault))
-        }
-        Err(fault) => {
-            let wait = services.retry.asked_wait(fault.retry_after, wait);
-            let event = Event::Faulted {
-                class: fault.class(),
-                wait,
-                is_last: false,
-            };
-            (event, None, Some(fault))
-        }
     };
-    if let Some(fault) = &fault {
-        tracing::warn!(
-            delivery.id = %id,
-            release.id = delivery.release_id,
-            platform.id = delivery.platform_id,
-            fault.code = fault.code.as_str(),
-            "{}",
-            record::sentence(&delivery, fault),
-        );
-    }
     let happened = Happened {
         receipt: receipt.as_ref(),
         fault: fault.as_ref(),
+        is_silent,
         ..Happened::default()
     };
     match outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await {
@@ -174,6 +185,50 @@ async fn record_answer(
     }
 }
 
+/// What an answer means for the delivery: an event with what came with it. `Err`: nothing yet, in
+/// these words.
+fn word(
+    services: &Services,
+    delivery: &Delivery,
+    answer: Result<Status, Fault>,
+    wait: Duration,
+) -> Result<(Event, Option<Receipt>, Option<Fault>), String> {
+    let (event, receipt, fault) = match answer {
+        Ok(Status::Pending(words)) => return Err(words),
+        Ok(Status::Accepted(said)) => (
+            Event::Accepted,
+            Some(merged(delivery.receipt.clone(), *said)),
+            None,
+        ),
+        Ok(Status::Rejected { reason, evidence }) => {
+            let mut fault = Fault::new(Code::PartnerRefused, format!("the partner says: {reason}"));
+            fault.evidence = evidence;
+            (Event::Rejected, None, Some(fault))
+        }
+        Err(fault) => {
+            let wait = services.retry.asked_wait(fault.retry_after, wait);
+            let event = Event::Faulted {
+                class: fault.class(),
+                wait,
+                is_last: false,
+                is_open: false,
+            };
+            (event, None, Some(fault))
+        }
+    };
+    if let Some(fault) = &fault {
+        tracing::warn!(
+            delivery.id = %delivery.id,
+            release.id = delivery.release_id,
+            platform.id = delivery.platform_id,
+            fault.code = fault.code.as_str(),
+            "{}",
+            record::sentence(delivery, fault),
+        );
+    }
+    Ok((event, receipt, fault))
+}
+
 fn since_sent(delivery: &Delivery, now: DateTime<Utc>) -> Duration {
     delivery
         .sent_at
@@ -182,7 +237,7 @@ fn since_sent(delivery: &Delivery, now: DateTime<Utc>) -> Duration {
 }
 
 /// What the partner said now, with what was known before where it said nothing.
-fn merged(known: Option<Receipt>, said: Receipt) -> Receipt {
+pub(super) fn merged(known: Option<Receipt>, said: Receipt) -> Receipt {
     let known = known.unwrap_or_default();
     Receipt {
         partner_release_id: said.partner_release_id.or(known.partner_release_id),
@@ -202,6 +257,7 @@ mod tests {
         let policy = ConfirmPolicy {
             first_s: 10,
             max_s: 600,
+            ..ConfirmPolicy::default()
         };
         assert_eq!(policy.wait(Duration::ZERO), Duration::from_secs(10));
         assert_eq!(

@@ -118,18 +118,28 @@ pub(super) async fn follow(
             .execute(conn)
             .await?;
         }
-        Next::Finish if state == State::Canceled => {
+        Next::Finish => {
+            let word = match state {
+                State::Canceled => "canceled",
+                _ => "completed",
+            };
+            // One that has just been begun finds that there is nothing left to do.
             sqlx::query!(
-                r#"update worker.jobs set state = 'canceled', finished_at = $2
-                   where unique_key = $1 and state in ('available', 'held')"#,
-                deliver_key(delivery.id),
+                r#"with waiting as (
+                       select id from worker.jobs
+                       where unique_key = any($1) and state in ('available', 'held')
+                       for update skip locked
+                   )
+                   update worker.jobs j set state = $2, finished_at = $3
+                   from waiting where j.id = waiting.id"#,
+                &[deliver_key(delivery.id), confirm_key(delivery.id)],
+                word,
                 now,
             )
             .execute(conn)
             .await?;
         }
-        // A job that asks finds that there is nothing to ask any more.
-        Next::Finish | Next::Confirm | Next::Nothing => {}
+        Next::Confirm | Next::Nothing => {}
     }
     Ok(())
 }

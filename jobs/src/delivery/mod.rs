@@ -2,6 +2,7 @@
 //! The delivery holds the meaning, its job the clock; both are written in the same transaction.
 //! How a partner is spoken to is `platform-adapters`; how work waits and is claimed is `queue`.
 
+mod acknowledge;
 mod adapters;
 mod attempt;
 mod conclude;
@@ -10,6 +11,7 @@ mod feed;
 mod job;
 mod limits;
 mod load;
+mod notices;
 mod operate;
 mod outcome;
 mod partner;
@@ -20,6 +22,7 @@ mod record;
 mod row;
 mod selection;
 mod state;
+mod unknown;
 mod updates;
 
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use std::sync::Arc;
 use platform_adapters::package::AssetStore;
 use sqlx::PgPool;
 
+pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge, acknowledge_by_operator};
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
@@ -44,8 +48,8 @@ pub use priority::{
     PRIORITY_UPDATE, priority,
 };
 pub use read::{
-    Attempt, Document, File, Filter, Kept, Listed, Story, count_matching, evidence, evidence_by_id,
-    list, story,
+    Attempt, Document, File, Filter, InDoubt, Kept, Listed, Story, count_matching, evidence,
+    evidence_by_id, list, story,
 };
 pub use selection::Selection;
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};

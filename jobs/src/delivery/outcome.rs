@@ -8,13 +8,14 @@ use platform_adapters::{Evidence, Fault, FaultClass, Receipt, package::Package, 
 use sqlx::{PgConnection, types::Json};
 
 use super::{
-    Event, Next, Refused, State, deliver_queue, job,
+    Event, Next, Refused, State, deliver_queue, job, notices,
     record::{self, Shown},
     row::Delivery,
     transition,
 };
 use crate::{
     database::storable,
+    notification,
     queue::{self, Lease, Outcome},
     schedule,
 };
@@ -30,6 +31,23 @@ pub(super) struct Happened<'a> {
     pub(super) ask_after: Duration,
     /// The event ends an attempt to deliver, which goes into the record's history.
     pub(super) ends_attempt: bool,
+    /// It is known what became of every earlier attempt.
+    pub(super) is_answered: bool,
+    /// The last step that is certain, in the words of whoever met the fault.
+    pub(super) last_step: Option<&'a str>,
+    /// It has been failing for longer than operators are to be left in the dark.
+    pub(super) late: Option<Late>,
+    /// The partner has been silent for longer than it said it would need.
+    pub(super) is_silent: bool,
+    /// When it is given up, where that is not fixed yet.
+    pub(super) expires_at: Option<DateTime<Utc>>,
+}
+
+/// A delivery that fails for long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Late {
+    /// The partner is down since then: that is told once, whichever delivery was the probe.
+    pub(super) outage_since: Option<DateTime<Utc>>,
 }
 
 impl Happened<'_> {
@@ -98,7 +116,7 @@ pub(super) async fn apply(
         now,
     )
     .await?;
-    delivery.state = state;
+    let before = std::mem::replace(&mut delivery.state, state);
     let receipt = told.as_ref().or(delivery.receipt.as_ref());
     let shown = Shown {
         state,
@@ -107,24 +125,40 @@ pub(super) async fn apply(
         next_attempt_at,
         attempt: ended_attempt,
     };
-    record::show(conn, delivery, &shown, now).await?;
+    // Since the delivery's row is locked, nobody begins to wait for it unseen.
+    let is_newest = record::show(conn, delivery, &shown, now).await?;
     if let Some(package) = happened.package {
         keep_files(conn, delivery, package).await?;
     }
     keep_evidence(conn, delivery, happened.evidence(), now).await?;
-    if lease.is_none() {
+    follow_with_jobs(conn, delivery, next, happened, lease.is_some(), now).await?;
+    if !is_newest && (state.is_decided() || state == State::Sent) {
+        job::wake_later(conn, delivery, now).await?;
+    }
+    notices::raise(conn, delivery, before, event, next, happened, now).await?;
+    if state.is_decided() {
+        decide_schedules(conn, delivery, happened.fault, now).await?;
+    }
+    Ok(state)
+}
+
+/// The delivery's jobs go where it has gone. `is_leased`: its own has been settled.
+async fn follow_with_jobs(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+    next: Next,
+    happened: &Happened<'_>,
+    is_leased: bool,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let state = delivery.state;
+    if !is_leased {
         job::follow(conn, delivery, state, next, now).await?;
     }
     if next == Next::Confirm {
         job::enqueue_confirm(conn, delivery, after(now, happened.ask_after)).await?;
     }
-    if state.is_decided() || state == State::Sent {
-        job::wake_later(conn, delivery, now).await?;
-    }
-    if state.is_decided() {
-        decide_schedules(conn, delivery, happened.fault, now).await?;
-    }
-    Ok(state)
+    Ok(())
 }
 
 /// Tells the schedules that wait for the delivery, which is decided.
@@ -211,6 +245,7 @@ async fn write_row(
     let fault = happened.fault;
     let message = fault.map(|fault| storable(&fault.message));
     let remedy = fault.map(|fault| storable(fault.remedy()));
+    let last_step = happened.last_step.map(storable).or_else(|| message.clone());
     sqlx::query!(
         r#"update worker.deliveries set
                state = $2,
@@ -222,6 +257,16 @@ async fn write_row(
                fault_code = $7, fault_message = $8, fault_remedy = $9,
                sent_at = case when $2 in ('sent', 'accepted') then coalesce(sent_at, $10) else sent_at end,
                decided_at = case when $11 then $10 end,
+               -- $13: it is known what became of every attempt before the one that ended.
+               unknown_since = case
+                   when $2 = 'unknown' then case when $13 then $10 else coalesce(unknown_since, $10) end
+                   when $13 or $2 in ('sent', 'accepted', 'rejected') then null
+                   else unknown_since end,
+               unknown_reason = case
+                   when $2 = 'unknown' then case when $13 then $14 else coalesce(unknown_reason, $14) end
+                   when $13 or $2 in ('sent', 'accepted', 'rejected') then null
+                   else unknown_reason end,
+               expires_at = coalesce(expires_at, $15),
                updated_at = $10
            where id = $1"#,
         delivery.id,
@@ -236,6 +281,9 @@ async fn write_row(
         now,
         state.is_decided(),
         happened.package.map(|package| Json(&package.release)) as Option<Json<&Release>>,
+        happened.is_answered,
+        last_step.as_deref(),
+        happened.expires_at,
     )
     .execute(conn)
     .await?;
@@ -323,7 +371,7 @@ async fn pause_platform(
 ) -> Result<(), sqlx::Error> {
     let reason =
         fault.map(|fault| storable(&format!("{}: {}", fault.code, fault.message)).into_owned());
-    sqlx::query!(
+    let paused = sqlx::query!(
         r#"insert into worker.queues (name, paused_at, paused_reason, updated_at)
            values ($1, $2, $3, $2)
            on conflict (name) do update
@@ -333,7 +381,12 @@ async fn pause_platform(
         now,
         reason,
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    if let (1.., Some(reason)) = (paused.rows_affected(), &reason) {
+        let remedy = fault.map_or("", Fault::remedy);
+        let notice = notices::platform_paused(delivery, reason, remedy);
+        notification::raise(conn, &[notice], now).await?;
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use platform_adapters::settings::RetrySpecs;
 use serde::Deserialize;
 
 /// The clocks of a delivery, as a mail queue has them.
@@ -14,6 +15,9 @@ pub struct RetryPolicy {
     pub max_s: u64,
     /// Seconds from the first attempt on after which a delivery is given up.
     pub give_up_after_s: u64,
+    /// Seconds from the first attempt on after which a delivery that still fails is told to
+    /// operators, once.
+    pub notify_after_s: u64,
     /// Counted attempts after which a delivery is given up.
     pub max_attempts: i16,
     /// Seconds: the most that a partner's Retry-After is honoured.
@@ -26,6 +30,7 @@ impl Default for RetryPolicy {
             base_s: 60,
             max_s: 6 * 3600,
             give_up_after_s: 3 * 24 * 3600,
+            notify_after_s: 4 * 3600,
             max_attempts: 40,
             max_retry_after_s: 6 * 3600,
         }
@@ -33,6 +38,18 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// This policy with what a platform's settings say otherwise.
+    #[must_use]
+    pub fn for_platform(&self, specs: &RetrySpecs) -> Self {
+        Self {
+            base_s: specs.base_s.unwrap_or(self.base_s),
+            max_s: specs.max_s.unwrap_or(self.max_s),
+            give_up_after_s: specs.give_up_after_s.unwrap_or(self.give_up_after_s),
+            notify_after_s: specs.notify_after_s.unwrap_or(self.notify_after_s),
+            ..self.clone()
+        }
+    }
+
     /// The wait after the `attempt`th counted attempt (from 1): exponential with full jitter, at
     /// least a second. `random` is from 0 (inclusive) to 1 (exclusive).
     #[must_use]
@@ -80,6 +97,22 @@ mod tests {
             let asked = policy.asked_wait(asked.map(Duration::from_secs), wait);
             prop_assert!(asked >= Duration::from_secs(1) && asked <= Duration::from_secs(policy.max_retry_after_s));
         }
+    }
+
+    #[test]
+    fn a_platform_overrides_what_it_names() {
+        let specs = RetrySpecs {
+            max_s: Some(90),
+            notify_after_s: Some(7),
+            ..RetrySpecs::default()
+        };
+        let policy = RetryPolicy::default().for_platform(&specs);
+        assert_eq!(policy.wait(20, 1.0), Duration::from_secs(90));
+        assert_eq!(policy.notify_after_s, 7);
+        assert_eq!(
+            policy.give_up_after_s,
+            RetryPolicy::default().give_up_after_s
+        );
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! What an operator reads of deliveries: the list, and the whole story of one.
 
 use chrono::{DateTime, Utc};
+use platform_adapters::Handover;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::selection::{Conditions, Selection};
+use super::{
+    row::kind,
+    selection::{Conditions, Selection},
+};
 
 /// Which deliveries are listed, the newest first.
 #[derive(Clone, Debug, Default)]
@@ -157,12 +161,35 @@ pub struct Story {
     /// The delivery itself.
     #[serde(flatten)]
     pub delivery: Listed,
+    /// What is known, where it is not known whether the partner has it.
+    pub unknown: Option<InDoubt>,
     /// The files as handed over.
     pub files: Vec<File>,
     /// Its attempts, the oldest first.
     pub attempts_made: Vec<Attempt>,
     /// What is kept of what was sent and received.
     pub evidence: Vec<Document>,
+}
+
+/// A hand-over of which it is not known whether it arrived: what a person needs to find out.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct InDoubt {
+    /// Since when it is not known (UTC).
+    pub since: DateTime<Utc>,
+    /// The last step that is certain.
+    pub last_step: String,
+    /// The key under which the partner was given it.
+    pub key: String,
+    /// The folder where the partner was given it.
+    pub folder: String,
+    /// When this transmission's first attempt began (UTC).
+    pub first_sent_at: Option<DateTime<Utc>>,
+    /// Files of the package.
+    pub files: usize,
+    /// Bytes of these files.
+    pub bytes: i64,
+    /// It was called off: if the partner does not have it, nothing more is sent.
+    pub is_called_off: bool,
 }
 
 /// A file as handed over.
@@ -242,11 +269,49 @@ pub async fn story(pool: &PgPool, id: Uuid) -> Result<Option<Story>, sqlx::Error
            from worker.evidence where delivery_id = $1 order by id"#,
         id
     );
+    let files = files.fetch_all(pool).await?;
+    let unknown = in_doubt(pool, id, &files).await?;
     Ok(Some(Story {
         delivery,
-        files: files.fetch_all(pool).await?,
+        unknown,
+        files,
         attempts_made: attempts.fetch_all(pool).await?,
         evidence: evidence.fetch_all(pool).await?,
+    }))
+}
+
+async fn in_doubt(pool: &PgPool, id: Uuid, files: &[File]) -> Result<Option<InDoubt>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select kind, revision, transmission, started_at, unknown_since as "since!",
+               coalesce(unknown_reason, '') as "last_step!",
+               cancel_requested_at is not null as "is_called_off!"
+           from worker.deliveries
+           where id = $1 and unknown_since is not null and state not in ('sending', 'canceled')"#,
+        id
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let handover = Handover {
+        delivery: id,
+        kind: kind(&row.kind)?,
+        revision: row.revision.unsigned_abs(),
+        transmission: row.transmission.unsigned_abs(),
+        started_at: row.started_at.unwrap_or_default(),
+    };
+    let sent: Vec<&File> = files
+        .iter()
+        .filter(|file| file.transmission == row.transmission)
+        .collect();
+    Ok(Some(InDoubt {
+        since: row.since,
+        last_step: row.last_step,
+        key: handover.key(),
+        folder: handover.timestamp(),
+        first_sent_at: row.started_at,
+        files: sent.len(),
+        bytes: sent.iter().map(|file| file.size).sum(),
+        is_called_off: row.is_called_off,
     }))
 }
 

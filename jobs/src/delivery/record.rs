@@ -23,13 +23,14 @@ pub(super) struct Shown<'a> {
     pub(super) attempt: Option<i32>,
 }
 
-/// Brings the record up to date. A record that is gone (its release was deleted) is no error.
+/// Brings the record up to date. A record that is gone (its release was deleted) is no error. The
+/// answer is whether this is known to be the newest delivery of its release and platform.
 pub(super) async fn show(
     conn: &mut PgConnection,
     delivery: &Delivery,
     shown: &Shown<'_>,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let status = record_status(delivery.kind, shown.state, delivery.is_live());
     let error = shown.fault.map(|fault| sentence(delivery, fault));
     let details = json!({
@@ -68,7 +69,7 @@ pub(super) async fn show(
         PLATFORM_URL_CHARS,
     );
     // A late word on an earlier delivery goes into the history: the record shows the newest one.
-    sqlx::query!(
+    let is_newest = sqlx::query_scalar!(
         r#"with newest as (
                select not exists (select from worker.deliveries later
                                   where later.release_id = $10 and later.platform_id = $11
@@ -91,7 +92,8 @@ pub(super) async fn show(
                    else last_status_update end,
                updated_at = $4
            from newest
-           where id = $1"#,
+           where id = $1
+           returning newest.it as "is_newest!""#,
         delivery.record_id,
         status.as_str(),
         shown.state == State::Accepted,
@@ -105,9 +107,9 @@ pub(super) async fn show(
         delivery.platform_id,
         i32::try_from(delivery.revision).unwrap_or(i32::MAX),
     )
-    .execute(conn)
+    .fetch_optional(conn)
     .await?;
-    Ok(())
+    Ok(is_newest.unwrap_or(false))
 }
 
 /// The sentence a person reads: what happened, to which release and platform, what to do.

@@ -32,8 +32,18 @@ pub(crate) struct Delivery {
     pub(crate) is_called_off: bool,
     /// An earlier transmission of this delivery was accepted.
     pub(crate) was_accepted: bool,
+    /// Since when, and after what, it is not known whether this transmission arrived.
+    pub(crate) unknown: Option<Unknown>,
     /// The last delivery that the platform accepted before this one, if it left the release there.
     pub(crate) live: Option<Live>,
+}
+
+/// A hand-over whose outcome is not known.
+#[derive(Clone, Debug)]
+pub(crate) struct Unknown {
+    pub(crate) since: DateTime<Utc>,
+    /// What happened then.
+    pub(crate) reason: String,
 }
 
 /// What the platform has of a release.
@@ -54,6 +64,7 @@ pub(crate) async fn lock(
                d.state, d.release_title, d.platform_name, d.upc, d.attempts, d.started_at,
                d.expires_at, d.sent_at, d.receipt as "receipt: Json<Receipt>", d.attempts_before,
                d.was_accepted, d.cancel_requested_at is not null as "is_called_off!",
+               d.unknown_since, d.unknown_reason,
                live.kind as "live_kind?", live.revision as "live_revision?",
                live.fingerprint as live_fingerprint, live.receipt as "live_receipt: Json<Receipt>"
            from worker.deliveries d
@@ -101,11 +112,16 @@ pub(crate) async fn lock(
         receipt: row.receipt.map(|Json(receipt)| receipt),
         is_called_off: row.is_called_off,
         was_accepted: row.was_accepted,
+        unknown: row.unknown_since.map(|since| Unknown {
+            since,
+            reason: row.unknown_reason.unwrap_or_default(),
+        }),
         live,
     }))
 }
 
-fn kind(word: &str) -> Result<Kind, sqlx::Error> {
+/// The kind that stands under this word in the column.
+pub(super) fn kind(word: &str) -> Result<Kind, sqlx::Error> {
     [Kind::Insert, Kind::Update, Kind::Takedown]
         .into_iter()
         .find(|kind| kind.as_str() == word)

@@ -109,8 +109,11 @@ pub enum Event {
         class: FaultClass,
         /// How long to wait before the next attempt, if there is one.
         wait: Duration,
-        /// Attempts or time are used up.
+        /// Attempts or time are used up, or the question what became of an earlier attempt has no
+        /// answer.
         is_last: bool,
+        /// An earlier attempt may have arrived, and this one did not find out.
+        is_open: bool,
     },
     /// The release may not be sent as it stands, and is to wait for that.
     Withheld,
@@ -180,18 +183,19 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
         (Sending, Event::HandedOver { is_final: true }) => (Accepted, Next::Finish),
         (Sending, Event::HandedOver { is_final: false }) => (Sent, Next::Confirm),
         (Sending, Event::Unchanged) => (Accepted, Next::Finish),
-        // The partner may change its mind after it has spoken; it may not speak of what was
-        // never sent.
-        (Sent | Rejected, Event::Accepted) => (Accepted, Next::Finish),
-        (Sending | Sent | Accepted, Event::Rejected) => (Rejected, Next::Finish),
+        // The partner may change its mind after it has spoken, and have what we believed lost; it
+        // may not speak of what was never sent.
+        (Sent | Unknown | Rejected | Failed, Event::Accepted) => (Accepted, Next::Finish),
+        (Sending | Sent | Unknown | Accepted, Event::Rejected) => (Rejected, Next::Finish),
         (
             Sending,
             Event::Faulted {
                 class,
                 wait,
                 is_last,
+                is_open,
             },
-        ) => sending_faulted(class, wait, is_last),
+        ) => sending_faulted(class, wait, is_last, is_open),
         (
             Sent,
             Event::Faulted {
@@ -228,8 +232,21 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
     })
 }
 
-fn sending_faulted(class: FaultClass, wait: Duration, is_last: bool) -> (State, Next) {
+fn sending_faulted(
+    class: FaultClass,
+    wait: Duration,
+    is_last: bool,
+    is_open: bool,
+) -> (State, Next) {
     match (class, is_last) {
+        (FaultClass::Configuration, _) => (State::Held, Next::Hold),
+        // It may be there: an operator must look before anything is said or sent.
+        (FaultClass::Unknown, true) => (State::Unknown, Next::Hold),
+        _ if is_open && (is_last || class == FaultClass::Permanent) => (State::Unknown, Next::Hold),
+        _ if is_open => {
+            let counts = class != FaultClass::Throttled;
+            (State::Unknown, Next::Deliver { wait, counts })
+        }
         (FaultClass::Permanent, _) | (FaultClass::Transient | FaultClass::Throttled, true) => {
             (State::Failed, Next::Finish)
         }
@@ -241,10 +258,7 @@ fn sending_faulted(class: FaultClass, wait: Duration, is_last: bool) -> (State, 
                 counts: false,
             },
         ),
-        (FaultClass::Configuration, _) => (State::Held, Next::Hold),
         (FaultClass::Unknown, false) => (State::Unknown, Next::Deliver { wait, counts: true }),
-        // It may be there: an operator must look before anything is said or sent.
-        (FaultClass::Unknown, true) => (State::Unknown, Next::Hold),
     }
 }
 
@@ -310,13 +324,14 @@ mod tests {
             Just(Event::Unchanged),
             Just(Event::Accepted),
             Just(Event::Rejected),
-            (class, 0u64..100_000, any::<bool>()).prop_map(|(class, seconds, is_last)| {
-                Event::Faulted {
+            (class, 0u64..100_000, any::<bool>(), any::<bool>()).prop_map(
+                |(class, seconds, is_last, is_open)| Event::Faulted {
                     class,
                     wait: Duration::from_secs(seconds),
                     is_last,
+                    is_open,
                 }
-            }),
+            ),
             Just(Event::Withheld),
             Just(Event::Lost),
             Just(Event::Died),
@@ -374,10 +389,11 @@ mod tests {
             let (mut state, mut attempts) = (State::Queued, 0);
             for event in events {
                 let event = match event {
-                    Event::Faulted { class, wait, .. } => Event::Faulted {
+                    Event::Faulted { class, wait, is_open, .. } => Event::Faulted {
                         class,
                         wait,
                         is_last: attempts >= LIMIT && class != FaultClass::Throttled,
+                        is_open,
                     },
                     // An attempt ends before the next one begins.
                     Event::Started if state == State::Sending => continue,
@@ -428,6 +444,33 @@ mod tests {
                     assert_eq!((refused.state, refused.event), (state, event));
                 }
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_may_have_arrived_is_never_called_failed(event in any_event()) {
+            if let Event::Faulted { is_open: true, .. } = event {
+                let (state, _) = transition(State::Sending, event).unwrap();
+                prop_assert!(matches!(state, State::Unknown | State::Held), "{event:?}: {state}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_late_word_settles_and_may_contradict_but_not_reopen() {
+        for (state, event, follows) in [
+            (State::Unknown, Event::Accepted, State::Accepted),
+            (State::Unknown, Event::Rejected, State::Rejected),
+            (State::Accepted, Event::Rejected, State::Rejected),
+            (State::Rejected, Event::Accepted, State::Accepted),
+            (State::Failed, Event::Accepted, State::Accepted),
+        ] {
+            assert_eq!(transition(state, event), Ok((follows, Next::Finish)));
+        }
+        for state in [State::Queued, State::Held, State::Canceled, State::Retrying] {
+            assert!(transition(state, Event::Accepted).is_err(), "{state}");
+            assert!(transition(state, Event::Rejected).is_err(), "{state}");
         }
     }
 

@@ -294,11 +294,11 @@ async fn claim_rows(
                                   where r.queue = ruled.queue and r.state = 'running')) end) as jobs
                from ruled
            ), picked as materialized (
-               select c.id
+               select c.place
                from budget b cross join lateral (
-                   select d.id
+                   select d.place
                    from lane l cross join lateral (
-                       select j.id, j.priority, j.run_at
+                       select j.ctid as place, j.id, j.priority, j.run_at
                        from worker.jobs j
                        where j.state = 'available' and j.queue = l.queue and j.kind = l.kind
                          and j.priority = l.priority and j.run_at <= $7
@@ -310,12 +310,17 @@ async fn claim_rows(
                    order by d.priority, d.run_at, d.id
                    limit b.jobs
                ) c
-               where b.jobs > 0
+               -- No claim waits for the disk. What follows from it does, be it the attempt's begin or
+               -- the completion, and makes it durable too; a claim that was lost with the server is
+               -- made again. The setting ends with the transaction.
+               where b.jobs > 0 and (select set_config('synchronous_commit', 'off', true) is not null)
            )
            update worker.jobs j
            set state = 'running', lease_token = gen_random_uuid(), attempt_id = null, worker = $8,
                lease_expires_at = clock_timestamp() + make_interval(secs => $9)
-           from picked where j.id = picked.id
+           -- By their places, which the locks hold fast: no index is searched again, and no plan can
+           -- choose to read the whole table. A row that moved since the snapshot is for the next claim.
+           where j.ctid = any(array(select place from picked))
            returning j.id, j.lease_token as "token!", j.queue, j.kind, j.priority, j.run_at,
                      j.attempt, j.max_attempts, j.crashes, j.arguments::text as "arguments!""#,
         &queues as _,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
 use super::run::Daemon;
@@ -15,11 +15,19 @@ pub(super) struct Completion {
     pub(super) ended_at: DateTime<Utc>,
 }
 
+/// Completions that are to be recorded, for as many as record them.
+pub(super) type Recorded = Mutex<mpsc::Receiver<Completion>>;
+
 /// Records completions until every sender is gone and none is left. An outage delays it.
-pub(super) async fn complete(daemon: &Daemon, mut completions: mpsc::Receiver<Completion>) {
+pub(super) async fn complete(daemon: &Daemon, completions: &Recorded) {
     let limit = daemon.settings.completion_batch;
     let mut batch = Vec::with_capacity(limit);
-    while completions.recv_many(&mut batch, limit).await > 0 {
+    loop {
+        if completions.lock().await.recv_many(&mut batch, limit).await == 0 {
+            return;
+        }
+        // Rows are locked in one order by all who take many of them, or they would deadlock.
+        batch.sort_unstable_by_key(|completion| completion.job);
         let mut failures = 0_u32;
         let recorded = loop {
             match record(&daemon.pool, &batch).await {

@@ -107,11 +107,16 @@ impl Leases {
         waiting
     }
 
+    /// In the order in which `complete` locks them.
     fn all(&self) -> (Vec<Uuid>, Vec<Uuid>) {
-        self.held()
+        let held = self.held();
+        let mut all: Vec<(Uuid, Uuid)> = held
             .iter()
             .map(|(token, lease)| (lease.job, *token))
-            .unzip()
+            .collect();
+        drop(held);
+        all.sort_unstable();
+        all.into_iter().unzip()
     }
 
     /// Stops the handlers of leases that the database no longer knows. Those that wait never start.

@@ -7,15 +7,16 @@ use apalis_core::{
     monitor::Monitor,
     worker::{builder::WorkerBuilder, ext::parallelize::ParallelizeExt},
 };
+use futures_util::future::{JoinAll, join_all};
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use super::{
     QueueError,
     backend::{Storage, perform},
-    complete::complete,
+    complete::{Completion, complete},
     crew::Crew,
     fetch::fetch,
     lease::{Leases, heartbeat, release_waiting},
@@ -27,11 +28,22 @@ use super::{
 };
 use crate::{clock::Clock, vitals::Vitals};
 
+/// Batches of completions recorded at once: while one waits for the disk, another is made ready.
+const COMPLETERS: usize = 2;
 /// Connections of the queue's own pool: a fetcher for each crew, the listener, completions, the
 /// rescue, and a few for attempts that begin or fail at once. Heartbeats have theirs outside it.
-const CONNECTIONS: u32 = 9;
+const CONNECTIONS: u32 = 10;
 /// How long a statement waits for a connection before it counts as failed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Every statement of the queue finds its rows by an index. The planner knows neither how long an
+/// array is nor how many jobs wait, and to it a join of 500 ids with a large table looks cheapest by
+/// reading all of the table. Nor is any of them long enough to be worth compiling.
+const PLANS: [(&str, &str); 4] = [
+    ("jit", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
 
 /// What all tasks of one daemon's queue share.
 pub(super) struct Daemon {
@@ -100,7 +112,7 @@ pub async fn run(
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
-            .connect_lazy_with((*connect).clone()),
+            .connect_lazy_with((*connect).clone().options(PLANS)),
         registry,
         settings,
         clock,
@@ -125,12 +137,10 @@ pub async fn run(
         )),
     ];
     let (completions, recorded) = mpsc::channel(daemon.settings.completion_batch);
-    let completer = spawn(with(&daemon, |daemon| async move {
-        complete(&daemon, recorded).await;
-    }));
+    let completers = completers(&daemon, recorded);
     let result = work(&daemon, completions).await;
     // The last completions are on their way; without this wait they would be lost.
-    if tokio::time::timeout(daemon.settings.flush, completer)
+    if tokio::time::timeout(daemon.settings.flush, completers)
         .await
         .is_err()
     {
@@ -142,10 +152,25 @@ pub async fn run(
     result
 }
 
+/// Those who record completions; they end when all is recorded.
+fn completers(
+    daemon: &Arc<Daemon>,
+    recorded: mpsc::Receiver<Completion>,
+) -> JoinAll<AbortOnDropHandle<()>> {
+    let recorded = Arc::new(Mutex::new(recorded));
+    let completers = (0..COMPLETERS).map(|_| {
+        let recorded = Arc::clone(&recorded);
+        spawn(with(daemon, |daemon| async move {
+            complete(&daemon, &recorded).await;
+        }))
+    });
+    join_all(completers.collect::<Vec<_>>())
+}
+
 /// Fetches and runs jobs until shutdown and the end of the drain.
 async fn work(
     daemon: &Arc<Daemon>,
-    completions: mpsc::Sender<super::complete::Completion>,
+    completions: mpsc::Sender<Completion>,
 ) -> Result<(), QueueError> {
     let mut monitor = Monitor::new().should_restart(|_, error| {
         tracing::error!(%error, "worker ended; starting it again");

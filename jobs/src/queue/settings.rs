@@ -17,7 +17,7 @@ pub struct Settings {
     /// Small jobs claimed beyond the free slots: the size of a batch. More makes claims cheaper;
     /// after a crash that many wait for the lease to expire.
     pub prefetch: usize,
-    /// Completions recorded with one statement, and at most twice as many wait for it.
+    /// Completions recorded with one statement, and at most three times as many wait for it.
     pub completion_batch: usize,
     /// How long a claim holds without a heartbeat. After a crash its jobs wait that long.
     pub lease: Duration,

@@ -1,4 +1,4 @@
-//! What the queue and cron leave behind: jobs, attempts, runs. Jobs and attempts are walked along
+//! What the queue, cron and the outbox leave behind: jobs, attempts, runs, notifications. Jobs and attempts are walked along
 //! their keys, whose order is the order of creation, and no further than the age asks for: so no
 //! index is needed that every job would have to pay for.
 //!
@@ -144,6 +144,54 @@ pub(super) async fn attempts(work: &Work<'_>) -> Result<u64, sqlx::Error> {
             .execute(work.pool)
             .await?;
         }
+        work.pause().await;
+    }
+}
+
+/// Notifications that were taken, wanted by nobody, or dismissed.
+pub(super) async fn notifications(work: &Work<'_>) -> Result<u64, sqlx::Error> {
+    let Some(cutoff) = work.cutoff(work.policy.notifications_days) else {
+        return Ok(0);
+    };
+    let (mut after, mut rows) = (Uuid::nil(), 0);
+    loop {
+        let visited = sqlx::query!(
+            r#"select id, coalesce(settled_at < $4, false)
+                   and state in ('delivered', 'unaddressed', 'dismissed') as "goes!"
+               from (select * from (
+                         select id, settled_at, state from worker.notifications
+                         where id > $1 and id < $2 order by id limit 10000) ahead
+                     order by id limit $3) v
+               order by id"#,
+            after,
+            first_key(cutoff),
+            work.policy.limit(),
+            cutoff,
+        )
+        .fetch_all(work.pool)
+        .await?;
+        let Some(last) = visited.last() else {
+            return Ok(rows);
+        };
+        after = last.id;
+        let gone: Vec<Uuid> = visited
+            .iter()
+            .filter(|row| row.goes)
+            .map(|row| row.id)
+            .collect();
+        rows += match work.mode {
+            Mode::Count => length(&gone),
+            // One of them may have been sent again in the meantime.
+            Mode::Remove if !gone.is_empty() => sqlx::query!(
+                "delete from worker.notifications where id = any($1) and settled_at < $2",
+                &gone,
+                cutoff,
+            )
+            .execute(work.pool)
+            .await?
+            .rows_affected(),
+            Mode::Remove => 0,
+        };
         work.pause().await;
     }
 }

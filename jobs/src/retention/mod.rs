@@ -1,9 +1,10 @@
-//! Pruning by age: finished jobs, attempts, evidence, files of packages, cron runs.
+//! Pruning by age: finished jobs, attempts, evidence, files of packages, cron runs,
+//! notifications.
 //!
 //! What it never removes: anything of a delivery that is not decided; the newest evidence and the
 //! newest list of files that an accepted insert or update of a release left at a platform, however
 //! old (they are the proof of what is live there, and are kept after a takedown too); the newest
-//! run of each cron entry. Rows of deliveries themselves stay: they are the history, and what a
+//! run of each cron entry; a notification that has not reached everybody. Rows of deliveries themselves stay: they are the history, and what a
 //! takedown needs when the release is gone.
 
 mod deliveries;
@@ -13,9 +14,11 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::PgPool;
 
 use crate::{
+    audit::{self, By, Change},
     clock::Clock,
     queue::{
         Done, Job, JobFault, Lease, NewJob,
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// How long things are kept, in days; 0: for ever.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
     /// Jobs that were completed or canceled, after they finished.
@@ -39,6 +42,8 @@ pub struct Policy {
     pub files_days: u32,
     /// Runs of cron entries.
     pub cron_runs_days: u32,
+    /// Notifications, after every channel had taken them, or nobody wanted them.
+    pub notifications_days: u32,
     /// The most rows looked at in one transaction; 10,000 at most.
     pub batch_rows: u32,
     /// Milliseconds between two transactions.
@@ -54,6 +59,7 @@ impl Default for Policy {
             evidence_days: 180,
             files_days: 730,
             cron_runs_days: 90,
+            notifications_days: 90,
             batch_rows: 1000,
             pause_ms: 100,
         }
@@ -136,10 +142,39 @@ pub async fn prune(
             policy.cron_runs_days,
             history::cron_runs(&work).await?,
         ),
+        (
+            "worker.notifications",
+            policy.notifications_days,
+            history::notifications(&work).await?,
+        ),
     ] {
         pruned.push(Pruned { table, days, rows });
     }
     Ok(pruned)
+}
+
+/// [`prune`] at an operator's word: the row of the audit is there before anything goes, so that a
+/// round which is broken off has one too.
+///
+/// # Errors
+/// The database's.
+pub async fn prune_by_operator(
+    pool: &PgPool,
+    policy: &Policy,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<Vec<Pruned>, sqlx::Error> {
+    let change = Change {
+        action: "retention.prune",
+        object_kind: "retention",
+        object_id: "all".into(),
+        before: None,
+        after: Some(json!({"older_than": policy})),
+    };
+    let mut conn = pool.acquire().await?;
+    audit::record(&mut conn, by, &change, now).await?;
+    drop(conn);
+    prune(pool, policy, Mode::Remove, now).await
 }
 
 /// One round of pruning.

@@ -2,9 +2,11 @@
 //! the partner changes the delivery and the record, not the schedule.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+use crate::notification;
 
 /// Why a platform failed, as it goes into `failed_platforms`.
 pub(crate) struct Failure {
@@ -44,20 +46,42 @@ pub(crate) async fn decide(
             },
         )
     });
-    sqlx::query!(
-        r#"update worker.schedule_targets set state = $2, failure = $3
-           where delivery_id = $1 and state = 'open'"#,
-        delivery,
-        if is_accepted { "completed" } else { "failed" },
-        failure,
-    )
-    .execute(&mut *conn)
-    .await?;
-    if schedules.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        r#"update public.scheduled_distributions s
+    let done = settle(conn, delivery, failure, &schedules, now).await?;
+    notification::schedules_decided(conn, &done, now).await
+}
+
+/// Settles what waits for the delivery, writes into its schedules what became of their platforms, and
+/// says which of them are through.
+async fn settle(
+    conn: &mut PgConnection,
+    delivery: Uuid,
+    failure: Option<Value>,
+    schedules: &[i32],
+    now: DateTime<Utc>,
+) -> Result<Vec<i32>, sqlx::Error> {
+    // What is settled here is not seen by the tally's look at the table: it is added to it.
+    let decided = sqlx::query!(
+        r#"with settled as (
+               update worker.schedule_targets set state = $2, failure = $3
+               where delivery_id = $1 and state = 'open'
+               returning schedule_id, platform_id, state, failure
+           ), target as (
+               select * from settled
+               union all
+               select t.schedule_id, t.platform_id, t.state, t.failure
+               from worker.schedule_targets t
+               where t.schedule_id = any($4) and not (t.delivery_id is not distinct from $1 and t.state = 'open')
+           ), tally as (
+               select schedule_id,
+                   count(*) filter (where state = 'open') as open,
+                   coalesce(array_agg(platform_id order by platform_id)
+                       filter (where state = 'completed'), '{}') as completed,
+                   coalesce(jsonb_object_agg(platform_id::text, failure)
+                       filter (where state = 'failed'), '{}') as failed
+               from target where schedule_id = any($4)
+               group by schedule_id
+           )
+           update public.scheduled_distributions s
            set completed_platform_ids = tally.completed,
                failed_platforms = tally.failed,
                status = case
@@ -65,22 +89,17 @@ pub(crate) async fn decide(
                    when tally.failed = '{}' then 'completed'
                    when cardinality(tally.completed) > 0 then 'partial'
                    else 'failed' end,
-               updated_at = $2
-           from (
-               select schedule_id,
-                   count(*) filter (where state = 'open') as open,
-                   coalesce(array_agg(platform_id order by platform_id)
-                       filter (where state = 'completed'), '{}') as completed,
-                   coalesce(jsonb_object_agg(platform_id::text, failure)
-                       filter (where state = 'failed'), '{}') as failed
-               from worker.schedule_targets where schedule_id = any($1)
-               group by schedule_id
-           ) tally
-           where s.id = tally.schedule_id"#,
-        &schedules,
+               updated_at = $5
+           from tally where s.id = tally.schedule_id
+           returning s.id, tally.open = 0 as "is_done!""#,
+        delivery,
+        if failure.is_none() { "completed" } else { "failed" },
+        failure,
+        schedules,
         now.naive_utc(),
     )
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(())
+    let done = decided.iter().filter(|one| one.is_done);
+    Ok(done.map(|one| one.id).collect())
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     delivery::{self, Deliver, Scope, deliver_queue, priority},
+    notification,
     queue::{self, NewJob},
 };
 
@@ -49,6 +50,7 @@ pub async fn fan_out_due(
         .await?;
     let mut counted = FannedOut::default();
     let mut jobs = Vec::with_capacity(rows.len());
+    let mut failed = Vec::new();
     for row in rows {
         if let (Some(delivery), Some(platform_id)) = (row.delivery_id, row.platform_id) {
             let kind = match row.is_update {
@@ -64,6 +66,7 @@ pub async fn fan_out_due(
         }
         counted.schedules += row.schedules.unwrap_or(0).unsigned_abs();
         counted.refused += row.refused.unwrap_or(0).unsigned_abs();
+        failed.extend(row.failed.unwrap_or_default());
     }
     counted.deliveries = jobs.len() as u64;
     if !jobs.is_empty() {
@@ -71,6 +74,7 @@ pub async fn fan_out_due(
         delivery::refresh_limits(&mut tx, Scope::New, now).await?;
     }
     queue::enqueue(&mut tx, &jobs).await?;
+    notification::schedules_decided(&mut tx, &failed, now).await?;
     tx.commit().await?;
     Ok(counted)
 }

@@ -134,6 +134,7 @@ targets as (
 marked as (
     update public.scheduled_distributions s
     set status = case when tally.open > 0 then 'processing' else 'failed' end,
+        notification_sent = false,
         completed_platform_ids = '{}',
         failed_platforms = coalesce(tally.failed, '{}'),
         updated_at = ($1::timestamptz at time zone 'UTC')
@@ -145,12 +146,14 @@ marked as (
         from judged group by schedule_id
     ) tally
     where s.id = tally.schedule_id
+    returning s.id, s.status
 )
 -- The new deliveries with what their priority hangs on, and the number of schedules in a row of its own.
 select new_delivery.id as "delivery_id?", platform_id as "platform_id?",
     starting.is_live as "is_update?", starting.release_date::date as "street_date?",
-    null::bigint as "schedules?", null::bigint as "refused?"
+    null::bigint as "schedules?", null::bigint as "refused?", null::integer[] as "failed?"
 from new_delivery full join starting using (release_id, platform_id)
 union all
 select null, null, null, null, (select count(*) from due),
-    (select count(*) from judged where refusal is not null and platform_id is not null)
+    (select count(*) from judged where refusal is not null and platform_id is not null),
+    (select array_agg(id) from marked where status = 'failed')

@@ -20,7 +20,8 @@ const SEED: &str = include_str!("../../../migrations/public/seed.sql");
 /// The tables that the web application's diagram only names: created, never compared.
 const DIAGRAM: &str = include_str!("../../../migrations/public/diagram.sql");
 
-/// What the worker adds to the web application's tables, for speed only.
+/// What the worker adds to the web application's tables: indexes, for speed, and triggers, so that
+/// changes are known at once.
 const ADDITIONS: &str = include_str!("../../../migrations/public/additions.sql");
 
 /// Where the history of the worker's own migrations is kept.
@@ -121,8 +122,9 @@ async fn migrate_locked(connection: &mut PgConnection) -> Result<Report, SchemaE
     } else {
         return Err(SchemaError::Mismatch(comparison.differences));
     };
-    add_to_public(connection).await?;
     let applied = migrate_worker(connection).await?;
+    // The triggers call functions of the schema worker.
+    add_to_public(connection).await?;
     Ok(Report { public, applied })
 }
 
@@ -143,18 +145,27 @@ pub async fn require_current(pool: &PgPool) -> Result<(), SchemaError> {
     }
 }
 
-/// The worker's indexes on the web application's tables that are missing or not valid. The worker
-/// is right without them, and slow; `migrate` makes them again.
+/// The worker's indexes and triggers on the web application's tables that are missing, not valid or
+/// disabled. The worker is right without them, and slow; `migrate` makes them again.
 pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError> {
+    Ok(missing_of_additions(&mut *pool.acquire().await?).await?)
+}
+
+async fn missing_of_additions(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let named: Vec<&str> = additions().collect();
     let present: Vec<String> = sqlx::query_scalar(
         "SELECT class.relname::text FROM pg_index AS index
          JOIN pg_class AS class ON class.oid = index.indexrelid
          WHERE index.indisvalid AND class.relnamespace = to_regnamespace('public')
-           AND class.relname = ANY($1)",
+           AND class.relname = ANY($1)
+         UNION ALL
+         SELECT tgname::text FROM pg_trigger
+         JOIN pg_class AS class ON class.oid = tgrelid
+         WHERE tgenabled <> 'D' AND class.relnamespace = to_regnamespace('public')
+           AND tgname = ANY($1)",
     )
     .bind(&named)
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     let is_missing = |name: &&str| !present.iter().any(|other| other == name);
     Ok(named
@@ -166,9 +177,9 @@ pub async fn missing_additions(pool: &PgPool) -> Result<Vec<String>, SchemaError
 
 /// The names of what `additions.sql` makes.
 fn additions() -> impl Iterator<Item = &'static str> {
-    ADDITIONS
-        .split("create index if not exists ")
-        .skip(1)
+    ["create index if not exists ", "create or replace trigger "]
+        .into_iter()
+        .flat_map(|made| ADDITIONS.split(made).skip(1))
         .filter_map(|rest| rest.split_whitespace().next())
 }
 
@@ -176,8 +187,8 @@ fn name(migration: &Migration) -> String {
     format!("{:04} {}", migration.version, migration.description)
 }
 
-/// Adds what makes the worker's questions to the web application's tables fast. A role that does
-/// not own those tables may not; the worker is right without it.
+/// Adds what makes the worker's questions to the web application's tables fast, and tells it of
+/// changes. A role that does not own those tables may not; the worker is right without it.
 async fn add_to_public(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let refused = |error: &sqlx::Error| {
         error
@@ -188,13 +199,17 @@ async fn add_to_public(connection: &mut PgConnection) -> Result<(), sqlx::Error>
                 code == "42501"
             })
     };
+    // Even what finds them there takes locks that writers wait for.
+    if missing_of_additions(connection).await?.is_empty() {
+        return Ok(());
+    }
     match sqlx::raw_sql(ADDITIONS).execute(connection).await {
         Ok(_) => Ok(()),
         Err(error) if refused(&error) => {
             tracing::warn!(
-                "the worker's indexes on the web application's tables could not be made, and \
-                 without them looking for due schedules is slow; run migrate once as the owner of \
-                 those tables: {error}"
+                "the worker's indexes and triggers on the web application's tables could not be \
+                 made; without them looking for due schedules is slow, and daily statistics follow \
+                 changes only once a night; run migrate once as the owner of those tables: {error}"
             );
             Ok(())
         }

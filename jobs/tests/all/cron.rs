@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    audit::By,
+    audit::{self, By},
     clock,
     queue::cron::{self, Entry, Schedule},
     retention,
@@ -147,6 +147,10 @@ async fn a_run_without_its_job_is_no_run() {
     assert_eq!(mended.len(), 1);
 }
 
+fn by(reason: &str) -> By {
+    By::new("cli:ada", reason).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_pauses_resumes_and_runs_by_hand() {
     let database = TestDatabase::create().await;
@@ -213,6 +217,24 @@ async fn an_operator_pauses_resumes_and_runs_by_hand() {
         .clone()
         .unwrap();
     assert_eq!(last.tick, at("2026-05-03T03:00:00Z"));
+    // To pause what is paused changes nothing.
+    let entries = audit::list(pool, Some(("cron", entry.name)), 10)
+        .await
+        .unwrap();
+    let audited: Vec<_> = entries
+        .iter()
+        .rev()
+        .map(|one| (one.action.as_str(), one.reason.as_str()))
+        .collect();
+    assert_eq!(
+        audited,
+        [
+            ("cron.pause", "moving house"),
+            ("cron.run", "the disk is full"),
+            ("cron.run", "hurry"),
+            ("cron.resume", "settled"),
+        ]
+    );
     assert_eq!(
         (last.reason, last.state.as_deref()),
         (None, Some("available"))

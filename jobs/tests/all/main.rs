@@ -10,6 +10,7 @@
 
 mod cron;
 mod deliveries;
+mod notifications;
 mod operate;
 mod queue;
 mod retention;
@@ -17,3 +18,5 @@ mod rights;
 mod royalties;
 mod schedules;
 mod schema;
+mod statistics;
+mod usage;

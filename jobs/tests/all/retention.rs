@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
+    audit::{self, By},
     clock,
     queue::{
         self, NewJob, Registry,
@@ -28,6 +29,7 @@ fn policy() -> Policy {
         evidence_days: 40,
         files_days: 50,
         cron_runs_days: 60,
+        notifications_days: 70,
         batch_rows: 3,
         pause_ms: 0,
     }
@@ -147,8 +149,11 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
 
     let day = |days: i64| start + TimeDelta::days(days);
-    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 6]);
-    assert_eq!(pruned(pool, Mode::Count, day(11)).await, [0, 8, 0, 0, 0, 0]);
+    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 7]);
+    assert_eq!(
+        pruned(pool, Mode::Count, day(11)).await,
+        [0, 8, 0, 0, 0, 0, 0]
+    );
     assert_eq!(
         count(pool, "worker.jobs").await,
         24,
@@ -156,22 +161,22 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(11)).await,
-        [0, 8, 0, 0, 0, 0]
+        [0, 8, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(21)).await,
-        [0, 0, 4, 0, 0, 0]
+        [0, 0, 4, 0, 0, 0, 0]
     );
     // Attempts of the jobs that are gone; not those of unfinished jobs, nor of the delivery.
     assert_eq!(
         pruned(pool, Mode::Count, day(31)).await,
-        [12, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [12, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0]
     );
-    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 6]);
+    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 7]);
     assert_eq!(count(pool, "worker.jobs").await, 12);
     assert_eq!(count(pool, "worker.attempts").await, 12);
     assert_eq!(count(pool, "worker.evidence").await, 1);
@@ -183,7 +188,7 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [4, 4, 0, 0, 0, 0]
+        [4, 4, 0, 0, 0, 0, 0]
     );
 }
 
@@ -221,10 +226,19 @@ async fn cron_runs_go_but_the_newest_of_each_entry() {
     .await
     .unwrap();
     let later = start + TimeDelta::days(64) + TimeDelta::seconds(1);
-    assert_eq!(pruned(pool, Mode::Count, later).await, [0, 0, 0, 0, 0, 10]);
-    assert_eq!(pruned(pool, Mode::Remove, later).await, [0, 0, 0, 0, 0, 10]);
+    assert_eq!(
+        pruned(pool, Mode::Count, later).await,
+        [0, 0, 0, 0, 0, 10, 0]
+    );
+    assert_eq!(
+        pruned(pool, Mode::Remove, later).await,
+        [0, 0, 0, 0, 0, 10, 0]
+    );
     let later = later + TimeDelta::days(1000);
-    assert_eq!(pruned(pool, Mode::Remove, later).await, [0, 0, 0, 0, 0, 8]);
+    assert_eq!(
+        pruned(pool, Mode::Remove, later).await,
+        [0, 0, 0, 0, 0, 8, 0]
+    );
     assert_eq!(count(pool, "worker.cron_runs").await, 2);
 }
 
@@ -301,14 +315,9 @@ async fn the_job_prunes_when_its_entry_runs() {
         shutdown.clone(),
     ));
     let entry = retention::entry(Schedule::new("40 3 * * *").unwrap());
+    let by = By::new("test", "the disk is full").unwrap();
     let mut tx = pool.begin().await.unwrap();
-    let run = cron::run_now(
-        &mut tx,
-        &entry,
-        &jobs::audit::By::new("test", "the disk is full").unwrap(),
-        Utc::now(),
-    )
-    .await;
+    let run = cron::run_now(&mut tx, &entry, &by, Utc::now()).await;
     tx.commit().await.unwrap();
     let id = run.unwrap().job.unwrap();
     until(|| async {
@@ -465,4 +474,26 @@ fn retention_never_removes_what_the_rule_protects() {
             Ok(())
         })
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pruning_at_an_operators_word_is_audited() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool();
+    job(pool, "completed", Utc::now(), None).await;
+    let by = By::new("cli:ada", "the disk is full").unwrap();
+    let later = Utc::now() + TimeDelta::days(11);
+    let pruned = retention::prune_by_operator(pool, &policy(), &by, later).await;
+    assert!(pruned.unwrap().iter().any(|one| one.rows == 1));
+    let entries = audit::list(pool, Some(("retention", "all")), 10)
+        .await
+        .unwrap();
+    let [entry] = entries.as_slice() else {
+        panic!("{entries:?}");
+    };
+    assert_eq!(
+        (entry.actor.as_str(), entry.reason.as_str()),
+        ("cli:ada", "the disk is full")
+    );
+    assert_eq!(entry.after.as_ref().unwrap()["older_than"]["jobs_days"], 10);
 }

@@ -3,13 +3,13 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use chrono::Utc;
-use reqwest::{Client, RequestBuilder, redirect};
+use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
-use url::Host;
 
 use super::{
-    address::{self, PrivateAddress, PublicOnly},
+    address::PrivateAddress,
     answer::{self, Answer},
+    client::{ClientError, guarded_client},
     request::Sending,
 };
 use crate::{Code, Fault, settings::Platform};
@@ -61,34 +61,17 @@ impl Connection {
         named: String,
         timeouts: Timeouts,
     ) -> Result<Self, Fault> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("tunemantra-worker/", env!("CARGO_PKG_VERSION")))
-            // Another host must not get what is meant for this one, credentials above all.
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            // A proxy from the environment would resolve names behind the check of addresses.
-            .no_proxy()
-            .connect_timeout(timeouts.connect)
-            // Shorter than common servers keep an idle connection: a request on a connection that
-            // the partner has just closed is lost.
-            .pool_idle_timeout(Duration::from_secs(10));
-        if !platform.format_specs.allow_private_addresses {
-            let literal = match platform.endpoint.host() {
-                Some(Host::Ipv4(address)) => Some(address.into()),
-                Some(Host::Ipv6(address)) => Some(address.into()),
-                Some(Host::Domain(_)) | None => None,
-            };
-            if let Some(address) = literal.filter(|address| !address::is_public(*address)) {
-                return Err(private(&named, &format!("{address} is a private address")));
-            }
-            builder = builder.dns_resolver(Arc::new(PublicOnly) as Arc<dyn reqwest::dns::Resolve>);
-        }
-        let client = builder.build().map_err(|error| {
-            Fault::new(
+        let client = guarded_client(
+            &platform.endpoint,
+            platform.format_specs.allow_private_addresses,
+            timeouts.connect,
+        )
+        .map_err(|error| match error {
+            ClientError::Private(_) => private(&named, &error.to_string()),
+            ClientError::Setup(error) => Fault::new(
                 Code::WorkerFault,
                 format!("no HTTP client for {named}: {}", chain(&error)),
-            )
+            ),
         })?;
         Ok(Self {
             client,

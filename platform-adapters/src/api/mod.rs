@@ -9,6 +9,7 @@
 
 mod address;
 mod answer;
+mod client;
 mod exchange;
 mod prepare;
 mod request;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use reqwest::StatusCode;
 use url::Url;
 
+pub use client::{ClientError, guarded_client};
 pub use exchange::Timeouts;
 
 use self::{
@@ -283,9 +285,14 @@ impl Adapter for ApiAdapter {
 
     async fn locate(&self, handover: &Handover, package: &Package) -> Result<Located, Fault> {
         match handover.kind {
-            Kind::Insert | Kind::Update => self.look(handover, package).await,
+            Kind::Insert | Kind::Update => Ok(match self.look(handover, package).await? {
+                // The same request under the same key is taken once, whether the first arrived
+                // or not.
+                Located::CannotTell if self.platform.format_specs.api.idempotent => Located::Absent,
+                found => found,
+            }),
             // Deleting twice leaves what deleting once leaves.
-            Kind::Takedown => Ok(Located::CannotTell),
+            Kind::Takedown => Ok(Located::Absent),
         }
     }
 

@@ -216,7 +216,7 @@ impl Adapter for DdexAdapter {
         if !message.files.is_empty() {
             let files: Vec<_> = message.files.iter().collect();
             self.remote
-                .put_files(&self.assets, &folder.resources(), &files)
+                .put_files(&self.assets, &folder.resources(), &files, &[])
                 .await?;
         }
         match self

@@ -139,9 +139,13 @@ pub(super) fn wrong_answer(misbehaviour: &Misbehaviour) -> Response {
         Misbehaviour::CutAfter { .. }
         | Misbehaviour::CutBeforeAnswer
         | Misbehaviour::RejectLater { .. }
-        | Misbehaviour::Slow { .. } => Problem::new(
+        | Misbehaviour::Slow { .. }
+        | Misbehaviour::Stall { .. }
+        | Misbehaviour::Full
+        | Misbehaviour::ReadOnly
+        | Misbehaviour::OtherHostKey => Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "this misbehaviour is for hand-overs",
+            "this misbehaviour is for hand-overs, or for SFTP",
         ),
     };
     problem.into_response()

@@ -13,6 +13,9 @@ use std::{
 /// What was done already, a line each, under the partner's root.
 const KEPT: &str = "misbehaved";
 
+/// The same of connections, at a partner behind SFTP.
+const KEPT_OF_CONNECTIONS: &str = "misbehaved-connections";
+
 /// One thing that a partner can do wrong with a hand-over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misbehaviour {
@@ -52,6 +55,17 @@ pub enum Misbehaviour {
         /// How long.
         by: Duration,
     },
+    /// SFTP: when this many bytes have come nothing more is read or answered; the connection stays.
+    Stall {
+        /// Bytes.
+        after: u64,
+    },
+    /// SFTP: there is no room for a single byte.
+    Full,
+    /// SFTP: nothing may be written.
+    ReadOnly,
+    /// SFTP: the server shows another host key.
+    OtherHostKey,
 }
 
 /// What a partner does wrong, in this order, before it does right.
@@ -83,30 +97,61 @@ impl Misbehaviours {
         self
     }
 
+    /// What is done with hand-overs, and what is done with connections.
+    pub(super) fn split(self) -> (Self, Self) {
+        let for_each_handover = self.for_each_handover;
+        let (of_handovers, of_connections) = self
+            .steps
+            .into_iter()
+            .partition(|(_, what)| what.is_rejection());
+        let plan = |steps| Self {
+            steps,
+            for_each_handover,
+        };
+        (plan(of_handovers), plan(of_connections))
+    }
+
+    /// Whether there is anything to do wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Whether this is among what is to be done wrong.
+    pub(super) fn contains(&self, what: &Misbehaviour) -> bool {
+        self.steps.iter().any(|(_, one)| one == what)
+    }
+
     /// Forgets what the partner with this root did wrong so far: started again, it begins anew.
     ///
     /// # Errors
     /// When what is kept cannot be removed.
     pub fn forget(root: &Path) -> io::Result<()> {
-        match fs::remove_file(root.join(KEPT)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        for kept in [KEPT, KEPT_OF_CONNECTIONS] {
+            match fs::remove_file(root.join(kept)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 }
 
 impl Misbehaviour {
-    /// Whether a partner that only acknowledges, as one behind SFTP, can do it.
-    #[must_use]
-    pub fn is_rejection(&self) -> bool {
+    /// Whether a partner behind SFTP can do it.
+    fn is_for_sftp(&self) -> bool {
+        !matches!(self, Self::CutBeforeAnswer | Self::Refuse { .. })
+    }
+
+    /// It is done with a hand-over that was received, by whatever way.
+    pub(super) fn is_rejection(&self) -> bool {
         matches!(self, Self::RejectLater { .. })
     }
 }
 
 impl Misbehaviours {
-    /// Whether a partner that only acknowledges can do all of it.
-    pub(super) fn are_rejections(&self) -> bool {
-        self.steps.iter().all(|(_, what)| what.is_rejection())
+    /// Whether a partner behind SFTP can do all of it.
+    pub(super) fn are_for_sftp(&self) -> bool {
+        self.steps.iter().all(|(_, what)| what.is_for_sftp())
     }
 }
 
@@ -121,7 +166,15 @@ pub(super) struct Course {
 impl Course {
     /// Goes on with a plan where the file under the partner's root says that it stopped.
     pub(super) fn resume(plan: Misbehaviours, root: &Path) -> io::Result<Self> {
-        let path = &root.join(KEPT);
+        Self::kept_in(plan, &root.join(KEPT))
+    }
+
+    /// Goes on with what is done with connections.
+    pub(super) fn of_connections(plan: Misbehaviours, root: &Path) -> io::Result<Self> {
+        Self::kept_in(plan, &root.join(KEPT_OF_CONNECTIONS))
+    }
+
+    fn kept_in(plan: Misbehaviours, path: &Path) -> io::Result<Self> {
         let mut done = HashMap::new();
         match fs::read_to_string(path) {
             Ok(text) => {

@@ -7,6 +7,7 @@ mod acknowledge;
 mod announced;
 mod answers;
 mod connection;
+mod front;
 mod http;
 mod inbox;
 mod inspection;

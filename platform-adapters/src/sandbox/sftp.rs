@@ -5,8 +5,11 @@ use std::{io, path::PathBuf};
 use tokio::task::JoinHandle;
 
 use super::{
-    Ledger, Misbehaviours, SftpKind, Sshd, SshdError, SshdOptions, acknowledge::ACKNOWLEDGEMENTS,
-    inbox::Inbox, misbehave::Course,
+    Ledger, Misbehaviours, SftpKind, Sshd, SshdError, SshdOptions,
+    acknowledge::ACKNOWLEDGEMENTS,
+    front::{Backstage, Front},
+    inbox::Inbox,
+    misbehave::Course,
 };
 use crate::{Fault, ddex};
 
@@ -26,7 +29,9 @@ pub struct SftpPartnerOptions {
     pub kind: SftpKind,
     /// A directory with DDEX's schemas; messages are not validated where it is `None`.
     pub ddex_dir: Option<PathBuf>,
-    /// What it does wrong: only [`super::Misbehaviour::RejectLater`] can be done by SFTP.
+    /// What it does wrong: [`super::Misbehaviour::CutBeforeAnswer`] and
+    /// [`super::Misbehaviour::Refuse`] cannot be done by SFTP. Rejections go by hand-overs, all else
+    /// by connections.
     pub misbehaviours: Misbehaviours,
 }
 
@@ -48,7 +53,7 @@ pub enum SftpPartnerError {
     #[error(transparent)]
     Schemas(#[from] Fault),
     /// It was asked for what it cannot do.
-    #[error("an SFTP partner can only reject; the other misbehaviours are for HTTP")]
+    #[error("an SFTP partner was asked for a misbehaviour that is for HTTP")]
     CannotMisbehaveSo,
 }
 
@@ -56,6 +61,8 @@ pub enum SftpPartnerError {
 #[derive(Debug)]
 pub struct SftpPartner {
     sshd: Sshd,
+    /// What senders meet first, where connections are to be ill-treated.
+    front: Option<Front>,
     ledger: Ledger,
     watching: JoinHandle<()>,
 }
@@ -66,9 +73,11 @@ impl SftpPartner {
     /// # Errors
     /// [`SftpPartnerError`].
     pub async fn start(options: SftpPartnerOptions) -> Result<Self, SftpPartnerError> {
-        if !options.misbehaviours.are_rejections() {
+        if !options.misbehaviours.are_for_sftp() {
             return Err(SftpPartnerError::CannotMisbehaveSo);
         }
+        let (of_handovers, of_connections) = options.misbehaviours.split();
+        let has_front = !of_connections.is_empty();
         let schemas = options
             .ddex_dir
             .as_deref()
@@ -77,7 +86,7 @@ impl SftpPartner {
         let sshd = Sshd::start(SshdOptions {
             state: options.root.join("sshd"),
             root: options.root.join("files"),
-            port: options.port,
+            port: options.port.filter(|_| !has_front),
         })
         .await?;
         let trouble = |source| SftpPartnerError::Root {
@@ -89,7 +98,19 @@ impl SftpPartner {
             .map_err(trouble)?;
         let root = options.root.canonicalize().map_err(trouble)?;
         let ledger = Ledger::open(&root).map_err(trouble)?;
-        let course = Course::resume(options.misbehaviours, &root).map_err(trouble)?;
+        let course = Course::resume(of_handovers, &root).map_err(trouble)?;
+        let front = if has_front {
+            let backstage = Backstage::prepare(&sshd, &root, &of_connections).await?;
+            let course = Course::of_connections(of_connections, &root).map_err(trouble)?;
+            let port = options.port;
+            Some(
+                Front::start(port, backstage, course)
+                    .await
+                    .map_err(trouble)?,
+            )
+        } else {
+            None
+        };
         let inbox = Inbox::open(
             options.name.clone(),
             options.kind,
@@ -101,6 +122,7 @@ impl SftpPartner {
         .map_err(trouble)?;
         Ok(Self {
             sshd,
+            front,
             ledger,
             watching: tokio::spawn(inbox.watch()),
         })
@@ -109,13 +131,14 @@ impl SftpPartner {
     /// Its address, as in `api_endpoint`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        self.sshd.endpoint(INCOMING)
+        self.sshd.endpoint_at(self.port(), INCOMING)
     }
 
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.sshd.port()
+        let front = self.front.as_ref().map(Front::port);
+        front.unwrap_or_else(|| self.sshd.port())
     }
 
     /// Whom it lets in.

@@ -67,7 +67,7 @@ pub enum SecretSource {
 }
 
 /// A place that holds a secret.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretReference {
     /// A file of this name in systemd's `$CREDENTIALS_DIRECTORY`.
@@ -84,6 +84,25 @@ impl SecretSource {
     /// # Errors
     /// [`Code::SettingsInvalid`] when the place is missing or cannot be read.
     pub fn reveal(&self, what: &str) -> Result<SecretString, Fault> {
+        match self {
+            Self::Plain(secret) => Ok(secret.clone()),
+            Self::Reference(reference) => reference.reveal(what),
+        }
+    }
+
+    /// Whether the secret stands in the database in plain.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+}
+
+impl SecretReference {
+    /// Reads the secret. `what` names it in the fault.
+    ///
+    /// # Errors
+    /// [`Code::SettingsInvalid`] when the place is missing or cannot be read.
+    pub fn reveal(&self, what: &str) -> Result<SecretString, Fault> {
         let missing = |place: String| Fault::new(Code::SettingsInvalid, format!("{what}: {place}"));
         let read = |path: PathBuf| {
             fs::read_to_string(&path)
@@ -91,12 +110,11 @@ impl SecretSource {
                 .map_err(|error| missing(format!("cannot read {}: {error}", path.display())))
         };
         match self {
-            Self::Plain(secret) => Ok(secret.clone()),
-            Self::Reference(SecretReference::File(path)) => read(path.clone()),
-            Self::Reference(SecretReference::Env(name)) => env::var(name)
+            Self::File(path) => read(path.clone()),
+            Self::Env(name) => env::var(name)
                 .map(SecretString::from)
                 .map_err(|_| missing(format!("the environment variable {name} is not set"))),
-            Self::Reference(SecretReference::Credential(name)) => {
+            Self::Credential(name) => {
                 if name.is_empty() || name.contains('/') || name == ".." {
                     return Err(missing(format!("{name:?} is not a credential's name")));
                 }
@@ -109,12 +127,6 @@ impl SecretSource {
                 read(PathBuf::from(directory).join(name))
             }
         }
-    }
-
-    /// Whether the secret stands in the database in plain.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        matches!(self, Self::Plain(_))
     }
 }
 

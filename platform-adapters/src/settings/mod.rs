@@ -3,6 +3,8 @@
 
 mod credentials;
 mod limits;
+mod sftp;
+mod template;
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -11,6 +13,8 @@ use url::Url;
 
 pub use credentials::{Credentials, SecretReference, SecretSource};
 pub use limits::{Limits, Window, Windows};
+pub use sftp::{AlgorithmKind, LayoutSpecs, OldAlgorithm, SftpSpecs};
+pub use template::Template;
 
 use crate::{Code, Fault, release::Dpid};
 
@@ -152,10 +156,14 @@ pub struct FormatSpecs {
     pub confirmation: Option<Confirmation>,
     /// How hard the partner may be used.
     pub limits: Limits,
+    /// Clocks of this platform's deliveries, where they differ from the configuration's.
+    pub retry: RetrySpecs,
     /// Paths and field names of an HTTP partner.
     pub api: ApiSpecs,
     /// Version, profile and parties of a DDEX partner.
     pub ddex: Option<DdexSpecs>,
+    /// Connections, algorithms and names of an SFTP partner.
+    pub sftp: SftpSpecs,
     /// Private and loopback addresses are allowed as endpoint.
     pub allow_private_addresses: bool,
 }
@@ -166,8 +174,10 @@ impl Default for FormatSpecs {
             audio: vec!["flac".into(), "wav".into()],
             confirmation: None,
             limits: Limits::default(),
+            retry: RetrySpecs::default(),
             api: ApiSpecs::default(),
             ddex: None,
+            sftp: SftpSpecs::default(),
             allow_private_addresses: false,
         }
     }
@@ -185,6 +195,21 @@ pub enum Confirmation {
     Folder,
 }
 
+/// Clocks of a platform's deliveries (`format_specs.retry`); what is absent is the configuration's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct RetrySpecs {
+    /// Seconds: the longest wait after the first fault.
+    pub base_s: Option<u64>,
+    /// Seconds: the longest wait between two attempts.
+    pub max_s: Option<u64>,
+    /// Seconds from the first attempt on after which a delivery is given up.
+    pub give_up_after_s: Option<u64>,
+    /// Seconds from the first attempt on after which a delivery that still fails is told to
+    /// operators.
+    pub notify_after_s: Option<u64>,
+}
+
 /// Paths and field names of an HTTP partner (`format_specs.api`).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
@@ -196,6 +221,9 @@ pub struct ApiSpecs {
     /// Where a hand-over is found by its idempotency key, below `api_endpoint`; `{key}` is the key.
     /// `None`: the partner offers no such thing, and what it has cannot be looked up.
     pub lookup: Option<String>,
+    /// The partner honours `Idempotency-Key`: the same request sent again is taken once. Without
+    /// it, and without `lookup`, a hand-over whose outcome is unknown waits for an operator.
+    pub idempotent: bool,
     /// What is deleted to take a release down, below `api_endpoint`; `{upc}` is its bar code.
     /// `None`: the partner takes no takedowns over its API.
     pub takedown: Option<String>,
@@ -209,6 +237,7 @@ impl Default for ApiSpecs {
             create: "/releases".into(),
             status: "/releases/{id}".into(),
             lookup: None,
+            idempotent: true,
             takedown: None,
             receipt: ReceiptPointers::default(),
         }

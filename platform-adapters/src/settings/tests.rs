@@ -22,6 +22,24 @@ fn null_columns_mean_the_defaults() {
 }
 
 #[test]
+fn a_platform_has_clocks_of_its_own() {
+    let specs = json!({"retry": {"base_s": 5, "notify_after_s": 600}});
+    let row = PlatformRow {
+        format_specs: Some(specs),
+        ..row()
+    };
+    let retry = Platform::from_row(&row).unwrap().format_specs.retry;
+    assert_eq!(
+        retry,
+        RetrySpecs {
+            base_s: Some(5),
+            notify_after_s: Some(600),
+            ..RetrySpecs::default()
+        }
+    );
+}
+
+#[test]
 fn a_wrong_setting_names_platform_and_column() {
     let message = |row: PlatformRow| Platform::from_row(&row).unwrap_err().message;
     assert_eq!(

@@ -5,13 +5,13 @@ use async_trait::async_trait;
 
 use super::{
     acknowledgement::{self, ACKNOWLEDGEMENT_MAX_BYTES},
-    layout::{Layout, documents, json_document},
+    layout::Layout,
     remote::{Marker, Remote},
 };
 use crate::{
     Adapter, Code, Evidence, Fault, Handover, Located, Receipt, Status,
-    package::{AssetStore, Manifest, Metadata, Package, PackagedFile},
-    settings::{Confirmation, Platform},
+    package::{AssetStore, Package, PackagedFile},
+    settings::{Confirmation, LayoutSpecs, Platform},
 };
 
 /// A marker is one line.
@@ -25,6 +25,7 @@ pub struct SftpAdapter {
     remote: Remote,
     assets: AssetStore,
     confirmation: Confirmation,
+    layout: LayoutSpecs,
 }
 
 impl SftpAdapter {
@@ -38,6 +39,7 @@ impl SftpAdapter {
             remote: Remote::new(platform)?,
             assets,
             confirmation,
+            layout: platform.format_specs.sftp.layout.clone(),
         })
     }
 
@@ -48,7 +50,7 @@ impl SftpAdapter {
         handover: &Handover,
         package: &Package,
     ) -> Result<Option<Receipt>, Fault> {
-        let layout = Layout::new(handover);
+        let layout = Layout::new(&self.layout, handover, &package.upc);
         if let Some(marker) = self
             .remote
             .read_small(&layout.marker, MARKER_MAX_BYTES)
@@ -66,7 +68,7 @@ impl SftpAdapter {
         let is_acknowledged = self.confirmation == Confirmation::Folder
             && self.remote.stat(&layout.acknowledgement).await?.is_some();
         if is_acknowledged {
-            let evidence = documents(handover, package)?.to_vec();
+            let evidence = layout.documents(handover, package)?.to_vec();
             let words = format!("acknowledgement {} found", layout.acknowledgement);
             return Ok(Some(self.receipt(handover, &layout, words, evidence)));
         }
@@ -77,7 +79,7 @@ impl SftpAdapter {
     async fn read_documents(&self, layout: &Layout, marker: &[u8]) -> Result<Vec<Evidence>, Fault> {
         let read = async |path: &str| self.remote.read_small(path, DOCUMENT_MAX_BYTES).await;
         let manifest = read(&layout.manifest).await?.unwrap_or_default();
-        if marker != Layout::marker_of(&manifest).as_bytes() {
+        if marker != layout.marker_of(&manifest).as_bytes() {
             return Err(Fault::new(
                 Code::PartnerError,
                 format!(
@@ -90,8 +92,8 @@ impl SftpAdapter {
         }
         let metadata = read(&layout.metadata).await?.unwrap_or_default();
         Ok(vec![
-            json_document(Metadata::FILE_NAME, metadata),
-            json_document(Manifest::FILE_NAME, manifest),
+            layout.metadata_document(metadata),
+            layout.manifest_document(manifest),
         ])
     }
 
@@ -119,21 +121,26 @@ impl Adapter for SftpAdapter {
         if let Some(receipt) = self.find_complete(handover, package).await? {
             return Ok(receipt);
         }
-        let layout = Layout::new(handover);
+        let layout = Layout::new(&self.layout, handover, &package.upc);
         let files: Vec<&PackagedFile> = package.files().collect();
         if !files.is_empty() {
             self.remote
-                .put_files(&self.assets, &layout.resources, &files)
+                .put_files(
+                    &self.assets,
+                    &layout.resources,
+                    &files,
+                    &layout.beside_resources(),
+                )
                 .await?;
         }
-        let [metadata, manifest] = documents(handover, package)?;
+        let [metadata, manifest] = layout.documents(handover, package)?;
         self.remote
             .put_document(&layout.metadata, &metadata.body)
             .await?;
         self.remote
             .put_document(&layout.manifest, &manifest.body)
             .await?;
-        let marker = Layout::marker_of(&manifest.body);
+        let marker = layout.marker_of(&manifest.body);
         let found = self
             .remote
             .put_marker(&layout.marker, marker.as_bytes())
@@ -166,7 +173,7 @@ impl Adapter for SftpAdapter {
         if self.confirmation == Confirmation::None {
             return Ok(Status::Accepted(Box::new(receipt.clone())));
         }
-        let path = Layout::new(handover).acknowledgement;
+        let path = Layout::acknowledgement(&self.layout, handover);
         let read = self.remote.read_small(&path, ACKNOWLEDGEMENT_MAX_BYTES);
         match read.await? {
             Some(body) => {

@@ -1,36 +1,48 @@
 //! What is known of a partner's SFTP server before anything connects: its address, directory, pinned
 //! host key and credentials, as the platform's row names them.
 
-use std::{fmt, sync::OnceLock};
+use std::{fmt, io, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::{
     Code, Fault,
-    settings::{Credentials, Platform},
+    settings::{Credentials, OldAlgorithm, Platform},
 };
 
 /// The port of SSH, where the endpoint names none.
 const DEFAULT_PORT: u16 = 22;
 
-/// Connections to one partner at once, where `format_specs.limits.concurrency` says nothing. Many
-/// partners let no more than a handful in.
+/// Connections to one partner at once, where neither `format_specs.sftp.connections` nor
+/// `format_specs.limits.concurrency` says how many. Many partners let no more than a handful in.
 const DEFAULT_CONNECTIONS: u16 = 4;
+
+/// A server that speaks SSH, whoever we are there.
+pub(super) struct Server {
+    url: Url,
+    pub(super) site: Site,
+    /// How long it may take to answer one request, or to take the next bytes of an upload.
+    pub(super) answer_timeout: Duration,
+    pub(super) old_algorithms: Vec<OldAlgorithm>,
+}
 
 /// A partner's SFTP server.
 pub(super) struct Endpoint {
-    pub(super) url: Url,
+    /// `distribution_platforms.id`.
+    pub(super) platform: i32,
+    pub(super) server: Server,
     pub(super) username: String,
     /// Without a trailing slash; `/` is empty, the login directory is `.`.
     pub(super) directory: String,
     /// As `ssh-keygen -l` prints it, without padding; `None` where nothing is pinned.
     pub(super) host_key: Option<String>,
     /// The kind of the pinned host key, once it was found not to be the one asked for first.
-    pub(super) host_key_kind: OnceLock<&'static str>,
+    pub(super) host_key_kind: OnceLock<String>,
     pub(super) credentials: Credentials,
     pub(super) connections: u16,
-    pub(super) site: Site,
+    /// One file may go over several connections at once.
+    pub(super) splits_files: bool,
 }
 
 /// How faults and sentences name the server: `SFTP server sftp.example:22 of platform 7 ("Nordlys")`.
@@ -53,6 +65,46 @@ impl Site {
     }
 }
 
+impl Server {
+    /// Reads where the server is. Needs no credentials.
+    ///
+    /// # Errors
+    /// [`Code::SettingsInvalid`] when the endpoint names no host.
+    pub(super) fn new(platform: &Platform) -> Result<Self, Fault> {
+        let url = &platform.endpoint;
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(|| wrong(platform, "api_endpoint", "names no host"))?;
+        let specs = &platform.format_specs.sftp;
+        Ok(Self {
+            site: Site {
+                address: format!("{host}:{}", url.port().unwrap_or(DEFAULT_PORT)),
+                platform: label(platform),
+            },
+            answer_timeout: Duration::from_secs(specs.answer_timeout_s.get().into()),
+            old_algorithms: specs.old_algorithms.clone(),
+            url: url.clone(),
+        })
+    }
+
+    /// The addresses that the host's name stands for.
+    pub(super) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.url.socket_addrs(|| Some(DEFAULT_PORT))
+    }
+}
+
+fn label(platform: &Platform) -> String {
+    format!("platform {} ({:?})", platform.id, platform.name)
+}
+
+fn wrong(platform: &Platform, column: &str, problem: &str) -> Fault {
+    Fault::new(
+        Code::SettingsInvalid,
+        format!("{column} of {}: {problem}", label(platform)),
+    )
+}
+
 impl Endpoint {
     /// Reads the platform's settings; no secret is looked up yet.
     ///
@@ -60,18 +112,8 @@ impl Endpoint {
     /// [`Code::SettingsInvalid`] when the user name or every means of authentication is missing, or
     /// the pinned host key is not written as `ssh-keygen -l` prints it.
     pub(super) fn new(platform: &Platform) -> Result<Self, Fault> {
-        let label = format!("platform {} ({:?})", platform.id, platform.name);
-        let wrong = |column: &str, problem: &str| {
-            Fault::new(
-                Code::SettingsInvalid,
-                format!("{column} of {label}: {problem}"),
-            )
-        };
-        let url = &platform.endpoint;
-        let host = url
-            .host_str()
-            .filter(|host| !host.is_empty())
-            .ok_or_else(|| wrong("api_endpoint", "names no host"))?;
+        let wrong = |column: &str, problem: &str| wrong(platform, column, problem);
+        let server = Server::new(platform)?;
         let decoded = |text: &str| {
             percent_decode_str(text)
                 .decode_utf8()
@@ -81,7 +123,7 @@ impl Endpoint {
         let credentials = &platform.credentials;
         let username = match &credentials.username {
             Some(name) => name.clone(),
-            None => decoded(url.username())?,
+            None => decoded(server.url.username())?,
         };
         if username.is_empty() {
             return Err(wrong("api_credentials", "username is missing"));
@@ -104,28 +146,27 @@ impl Endpoint {
                 })
             })
             .transpose()?;
+        let specs = &platform.format_specs;
         Ok(Self {
-            site: Site {
-                address: format!("{host}:{}", url.port().unwrap_or(DEFAULT_PORT)),
-                platform: label.clone(),
-            },
+            platform: platform.id,
             username,
-            directory: directory(&decoded(url.path())?),
+            directory: directory(&decoded(server.url.path())?),
             host_key,
             host_key_kind: OnceLock::new(),
             credentials: credentials.clone(),
-            connections: platform
-                .format_specs
-                .limits
-                .concurrency
+            connections: specs
+                .sftp
+                .connections
+                .or(specs.limits.concurrency)
                 .map_or(DEFAULT_CONNECTIONS, u16::from),
-            url: url.clone(),
+            splits_files: specs.sftp.split_files,
+            server,
         })
     }
 
-    /// The addresses that the host's name stands for.
-    pub(super) fn addresses(&self) -> std::io::Result<Vec<std::net::SocketAddr>> {
-        self.url.socket_addrs(|| Some(DEFAULT_PORT))
+    /// How faults and sentences name the server.
+    pub(super) fn site(&self) -> &Site {
+        &self.server.site
     }
 
     /// The path on the server of something named relative to the endpoint's directory.
@@ -152,7 +193,7 @@ fn directory(path: &str) -> String {
 }
 
 /// `SHA256:` and 43 characters of base64; with or without padding.
-fn pin(text: &str) -> Option<String> {
+pub(super) fn pin(text: &str) -> Option<String> {
     let text = text.trim().trim_end_matches('=');
     let digest = text.strip_prefix("SHA256:")?;
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';

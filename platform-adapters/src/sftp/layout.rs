@@ -1,5 +1,5 @@
-//! What a hand-over by the method `sftp` looks like at the partner. All names come from the
-//! hand-over alone, so that a retry finds what an earlier attempt left.
+//! What a hand-over by the method `sftp` looks like at the partner, where the platform's settings
+//! (`format_specs.sftp.layout`) say nothing else:
 //!
 //! ```text
 //! {timestamp}_{key}/            one folder for each hand-over
@@ -11,7 +11,8 @@
 //!   ACK_{key}.json              the partner's word, where it gives one
 //! ```
 //!
-//! The completion marker is one line as `sha256sum` writes it, so that
+//! All names come from the hand-over and the bar code alone, so that a retry finds what an earlier
+//! attempt left. The completion marker is one line as `sha256sum` writes it, so that
 //! `sha256sum -c delivery.complete` checks it.
 
 use sha2::{Digest, Sha256};
@@ -19,10 +20,9 @@ use sha2::{Digest, Sha256};
 use crate::{
     Evidence, Fault, Handover,
     package::{Manifest, Metadata, Package},
+    release::Upc,
+    settings::{LayoutSpecs, Template},
 };
-
-/// The folder of audio and artwork.
-const RESOURCES: &str = "resources";
 
 /// The names of one hand-over, relative to the endpoint's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,58 +39,128 @@ pub struct Layout {
     pub marker: String,
     /// The partner's word on the hand-over.
     pub acknowledgement: String,
+    /// What stands before a file's name in documents.
+    resources_prefix: String,
+    /// The list of files, as the marker names it.
+    manifest_name: String,
 }
 
 impl Layout {
-    /// The names of a hand-over.
+    /// The names of a hand-over of the release with this bar code.
     #[must_use]
-    pub fn new(handover: &Handover) -> Self {
-        let key = handover.key();
-        let folder = format!("{}_{key}", handover.timestamp());
+    pub fn new(specs: &LayoutSpecs, handover: &Handover, upc: &Upc) -> Self {
+        let upc = upc.to_string();
+        let fill = |template: &Template, folder: &str| {
+            fill(template, handover, &[("upc", &upc), ("folder", folder)])
+        };
+        let folder = fill(&specs.folder, "");
         let within = |name: &str| format!("{folder}/{name}");
+        let resources = specs.resources.as_ref().map(|name| fill(name, &folder));
+        let marker = fill(&specs.marker, &folder);
+        let manifest_name = fill(&specs.manifest, &folder);
         Self {
-            resources: within(RESOURCES),
-            metadata: within(Metadata::FILE_NAME),
-            manifest: within(Manifest::FILE_NAME),
-            marker: within("delivery.complete"),
-            acknowledgement: format!("acknowledgements/ACK_{key}.json"),
+            resources: resources
+                .as_ref()
+                .map_or_else(|| folder.clone(), |name| within(name)),
+            resources_prefix: resources.map_or_else(String::new, |name| format!("{name}/")),
+            metadata: within(&fill(&specs.metadata, &folder)),
+            manifest: within(&manifest_name),
+            marker: if specs.marker.names("folder") {
+                marker
+            } else {
+                within(&marker)
+            },
+            acknowledgement: Self::acknowledgement(specs, handover),
+            manifest_name,
             folder,
         }
     }
 
+    /// Where the partner's word on a hand-over is looked for.
+    #[must_use]
+    pub fn acknowledgement(specs: &LayoutSpecs, handover: &Handover) -> String {
+        fill(&specs.acknowledgement, handover, &[])
+    }
+
     /// What the completion marker of a manifest holds.
     #[must_use]
-    pub fn marker_of(manifest: &[u8]) -> String {
-        format!(
-            "{}  {}\n",
-            hex::encode(Sha256::digest(manifest)),
-            Manifest::FILE_NAME
-        )
+    pub fn marker_of(&self, manifest: &[u8]) -> String {
+        let sum = hex::encode(Sha256::digest(manifest));
+        format!("{sum}  {}\n", self.manifest_name)
+    }
+
+    /// The names in the folder of audio and artwork that are not theirs.
+    pub(super) fn beside_resources(&self) -> Vec<&str> {
+        [&self.metadata, &self.manifest, &self.marker]
+            .into_iter()
+            .filter_map(|path| path.strip_prefix(&self.resources)?.strip_prefix('/'))
+            .collect()
+    }
+
+    /// The documents of a hand-over: metadata, then the manifest that lists it and the media. Media
+    /// are named with their folder, in both alike.
+    pub(super) fn documents(
+        &self,
+        handover: &Handover,
+        package: &Package,
+    ) -> Result<[Evidence; 2], Fault> {
+        let in_folder = |name: &mut String| *name = format!("{}{name}", self.resources_prefix);
+        let mut metadata = Metadata::for_handover(handover, package);
+        for audio in metadata
+            .tracks
+            .iter_mut()
+            .filter_map(|track| track.audio.as_mut())
+        {
+            in_folder(&mut audio.file.name);
+        }
+        if let Some(artwork) = &mut metadata.artwork {
+            in_folder(&mut artwork.file.name);
+        }
+        let metadata = self.metadata_document(metadata.to_bytes()?);
+        let mut manifest =
+            Manifest::for_handover(handover, package, std::slice::from_ref(&metadata));
+        for file in &mut manifest.files {
+            in_folder(&mut file.name);
+        }
+        let manifest = self.manifest_document(manifest.to_bytes()?);
+        Ok([metadata, manifest])
+    }
+
+    /// The document about the release, as evidence.
+    pub(super) fn metadata_document(&self, body: Vec<u8>) -> Evidence {
+        json_document(self.in_folder(&self.metadata), body)
+    }
+
+    /// The list of files, as evidence.
+    pub(super) fn manifest_document(&self, body: Vec<u8>) -> Evidence {
+        json_document(&self.manifest_name, body)
+    }
+
+    fn in_folder<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(&self.folder)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .unwrap_or(path)
     }
 }
 
-/// The documents of a hand-over: metadata, then the manifest that lists it and the media. Media are
-/// named with their folder, in both alike.
-pub(super) fn documents(handover: &Handover, package: &Package) -> Result<[Evidence; 2], Fault> {
-    let in_folder = |name: &mut String| *name = format!("{RESOURCES}/{name}");
-    let mut metadata = Metadata::for_handover(handover, package);
-    for audio in metadata
-        .tracks
-        .iter_mut()
-        .filter_map(|track| track.audio.as_mut())
-    {
-        in_folder(&mut audio.file.name);
-    }
-    if let Some(artwork) = &mut metadata.artwork {
-        in_folder(&mut artwork.file.name);
-    }
-    let metadata = json_document(Metadata::FILE_NAME, metadata.to_bytes()?);
-    let mut manifest = Manifest::for_handover(handover, package, std::slice::from_ref(&metadata));
-    for file in &mut manifest.files {
-        in_folder(&mut file.name);
-    }
-    let manifest = json_document(Manifest::FILE_NAME, manifest.to_bytes()?);
-    Ok([metadata, manifest])
+/// A name of a hand-over.
+fn fill(template: &Template, handover: &Handover, more: &[(&str, &str)]) -> String {
+    let key = handover.key();
+    let delivery = handover.thread();
+    let timestamp = handover.timestamp();
+    let date = handover.started_at.format("%Y%m%d").to_string();
+    let revision = handover.revision.to_string();
+    let transmission = handover.transmission.to_string();
+    let own = [
+        ("key", key.as_str()),
+        ("delivery", &delivery),
+        ("timestamp", &timestamp),
+        ("date", &date),
+        ("kind", handover.kind.as_str()),
+        ("revision", &revision),
+        ("transmission", &transmission),
+    ];
+    template.fill(&[&own, more].concat())
 }
 
 /// A JSON document as evidence.

@@ -5,13 +5,17 @@ use std::{
     net::{Shutdown, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread,
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time,
+};
 
 use super::{endpoint::Endpoint, session::Session};
 use crate::{Code, Fault};
@@ -23,12 +27,22 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After so many keep-alives without work a connection is closed: partners count them.
 const IDLE_KEEP_ALIVES: u32 = 4;
 
+/// After a connection was lost it is made anew so often in a row, after these pauses, before whoever
+/// uses it hears of it.
+const RECONNECT_PAUSES: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+];
+
 type Work = Box<dyn FnOnce(&Session) + Send>;
 
 /// The connections to one partner.
 pub(super) struct Pool {
     endpoint: Arc<Endpoint>,
     permits: Arc<Semaphore>,
+    /// Those who wait for a place.
+    waiting: AtomicUsize,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -72,8 +86,14 @@ impl Pool {
         Self {
             permits: Arc::new(Semaphore::new(usize::from(endpoint.connections))),
             endpoint: Arc::new(endpoint),
+            waiting: AtomicUsize::new(0),
             idle: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Connections at once.
+    pub(super) fn limit(&self) -> usize {
+        usize::from(self.endpoint.connections)
     }
 
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
@@ -82,10 +102,28 @@ impl Pool {
 
     /// Waits for a free place, then takes an idle connection that still answers or makes a new one.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Fault> {
+        let waiting = Waiting::new(&self.waiting);
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
             .map_err(|_| Fault::new(Code::WorkerStopped, "the SFTP connections are closed"))?;
+        drop(waiting);
+        self.occupy(permit).await
+    }
+
+    /// A further connection, where a place is free and nobody waits for it.
+    pub(super) async fn spare(self: &Arc<Self>) -> Option<Lease> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        // A partner that lets in fewer than the settings say is no fault of a delivery.
+        self.occupy(permit).await.ok()
+    }
+
+    /// Whether somebody waits for a place.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    async fn occupy(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lease, Fault> {
         let mut lease = Lease {
             pool: Arc::clone(self),
             connection: None,
@@ -147,8 +185,27 @@ impl Pool {
     fn thread_died(&self) -> Fault {
         Fault::new(
             Code::WorkerFault,
-            format!("the thread of a connection to {} died", self.endpoint.site),
+            format!(
+                "the thread of a connection to {} died",
+                self.endpoint.site()
+            ),
         )
+    }
+}
+
+/// One who waits for a place, as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -189,7 +246,7 @@ impl Lease {
         let lost = || {
             Fault::new(
                 Code::ConnectionLost,
-                format!("the connection to {} is closed", self.pool.endpoint.site),
+                format!("the connection to {} is closed", self.pool.endpoint.site()),
             )
         };
         let guard = CutOnDrop(self.connection.take());
@@ -211,6 +268,70 @@ impl Lease {
             self.connection = guard.release();
         }
         result
+    }
+}
+
+impl Lease {
+    /// Runs blocking work that may be begun again, with a new connection where one is lost.
+    pub(super) async fn run_persistently<T, W>(&mut self, work: W) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        W: Fn(&Session) -> Result<T, Fault> + Clone + Send + 'static,
+    {
+        let mut patience = Patience::default();
+        loop {
+            let fault = match self.mend().await {
+                Ok(()) => match self.run(work.clone()).await {
+                    Err(fault) => fault,
+                    done => return done,
+                },
+                Err(fault) => fault,
+            };
+            patience.bear(fault).await?;
+        }
+    }
+
+    /// Connects anew, where the connection is gone.
+    pub(super) async fn mend(&mut self) -> Result<(), Fault> {
+        if self.connection.is_none() {
+            self.connection = Some(self.pool.connect().await?);
+        }
+        Ok(())
+    }
+
+    /// Whether somebody else waits for a place among the connections.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.pool.is_awaited()
+    }
+}
+
+/// How often a lost connection is borne.
+#[derive(Default)]
+pub(super) struct Patience {
+    losses: usize,
+}
+
+impl Patience {
+    /// Something was achieved since the last loss.
+    pub(super) fn renew(&mut self) {
+        self.losses = 0;
+    }
+
+    /// Pauses after a lost connection, and answers with every other fault, and with the one too
+    /// many.
+    pub(super) async fn bear(&mut self, fault: Fault) -> Result<(), Fault> {
+        let is_loss = matches!(
+            fault.code,
+            Code::ConnectionLost | Code::ConnectionFailed | Code::TimedOut
+        );
+        match RECONNECT_PAUSES.get(self.losses) {
+            Some(pause) if is_loss => {
+                self.losses += 1;
+                time::sleep(*pause).await;
+                Ok(())
+            }
+            _ => Err(fault),
+        }
     }
 }
 

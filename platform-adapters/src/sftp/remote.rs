@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
-
 use super::{
-    endpoint::Endpoint,
-    feed,
-    pool::{Lease, Pool},
-    transfer::{self, Existing},
+    endpoint::{Endpoint, Server},
+    freight::Freight,
+    greeting::{self, HostKey},
+    pool::Pool,
+    session::Session,
+    transfer,
 };
 use crate::{
-    Fault,
+    Code, Fault,
     package::{AssetStore, PackagedFile},
     settings::Platform,
 };
@@ -35,7 +35,7 @@ pub struct Transferred {
     pub sent: usize,
     /// Files that an earlier attempt had left there whole.
     pub kept: usize,
-    /// Bytes sent now.
+    /// Bytes sent now, those that had to be sent again included.
     pub sent_bytes: u64,
 }
 
@@ -80,11 +80,13 @@ impl Remote {
 
     /// Makes `folder` hold exactly these files.
     ///
-    /// Each is sent under a temporary name made from its name and hash sum, checked, and renamed. A
-    /// transfer that was cut off goes on where it stopped. What is checked: the size of every file
-    /// that was sent; by reading back, the SHA-256 of a file that was sent in more than one go, and
-    /// of one that was there already, which is then kept as it is and not sent again. Other files in
-    /// the folder, left by an earlier attempt, are removed.
+    /// Each is sent under a temporary name made from its name and hash sum, checked, and renamed;
+    /// several at once, over as many connections as are free. Where a connection is lost it is made
+    /// anew, a few times, and the file goes on where it stopped; so it does in a later attempt. What
+    /// is checked: the size of every file; by reading back, what was there of a file before it was
+    /// gone on with, and the SHA-256 of one that was there already, which is then kept as it is and
+    /// not sent again. Other files in the folder, left by an earlier attempt, are removed, but for
+    /// those named in `beside`.
     ///
     /// # Errors
     /// A fault that names the server and the file; what has arrived stays for the next attempt.
@@ -93,28 +95,11 @@ impl Remote {
         assets: &AssetStore,
         folder: &str,
         files: &[&PackagedFile],
+        beside: &[&str],
     ) -> Result<Transferred, Fault> {
-        let mut lease = self.pool.lease().await?;
-        let folder = folder.to_owned();
-        let made = folder.clone();
-        lease
-            .run(move |session| transfer::make_directories(session, &made))
-            .await?;
-        let mut done = Transferred::default();
-        for file in files {
-            match put_file(&mut lease, assets, &folder, file).await? {
-                None => done.kept += 1,
-                Some(bytes) => {
-                    done.sent += 1;
-                    done.sent_bytes += bytes;
-                }
-            }
-        }
-        let names = files.iter().map(|file| file.name.clone()).collect();
-        lease
-            .run(move |session| transfer::remove_others(session, &folder, &names))
-            .await?;
-        Ok(done)
+        Freight::new(&self.pool, assets, folder, files)
+            .carry(beside)
+            .await
     }
 
     /// Writes a document under a temporary name and renames it. One that is there already with the
@@ -124,10 +109,7 @@ impl Remote {
     /// A fault that names the server and the document.
     pub async fn put_document(&self, path: &str, body: &[u8]) -> Result<(), Fault> {
         let (path, body) = (path.to_owned(), body.to_vec());
-        self.pool
-            .lease()
-            .await?
-            .run(move |session| transfer::put_document(session, &path, &body))
+        self.persistently(move |session| transfer::put_document(session, &path, &body))
             .await
     }
 
@@ -153,14 +135,11 @@ impl Remote {
     /// A fault when the partner cannot be asked.
     pub async fn stat(&self, path: &str) -> Result<Option<u64>, Fault> {
         let path = path.to_owned();
-        self.pool
-            .lease()
-            .await?
-            .run(move |session| {
-                let found = transfer::stat(session, &path)?;
-                Ok(found.map(|stat| stat.size.unwrap_or_default()))
-            })
-            .await
+        self.persistently(move |session| {
+            let found = transfer::stat(session, &path)?;
+            Ok(found.map(|stat| stat.size.unwrap_or_default()))
+        })
+        .await
     }
 
     /// Reads a file of at most `limit_bytes`; `None` where there is none.
@@ -173,10 +152,7 @@ impl Remote {
         limit_bytes: usize,
     ) -> Result<Option<Vec<u8>>, Fault> {
         let path = path.to_owned();
-        self.pool
-            .lease()
-            .await?
-            .run(move |session| transfer::read_small(session, &path, limit_bytes))
+        self.persistently(move |session| transfer::read_small(session, &path, limit_bytes))
             .await
     }
 
@@ -187,10 +163,7 @@ impl Remote {
     /// through.
     pub async fn list(&self, directory: &str) -> Result<Vec<Entry>, Fault> {
         let directory = directory.to_owned();
-        self.pool
-            .lease()
-            .await?
-            .run(move |session| transfer::list(session, &directory))
+        self.persistently(move |session| transfer::list(session, &directory))
             .await
     }
 
@@ -210,27 +183,29 @@ impl Remote {
             })
             .await
     }
+
+    async fn persistently<T, W>(&self, work: W) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        W: Fn(&Session) -> Result<T, Fault> + Clone + Send + 'static,
+    {
+        self.pool.lease().await?.run_persistently(work).await
+    }
 }
 
-/// Sends one file; answers with the bytes sent, `None` where it was there already.
-async fn put_file(
-    lease: &mut Lease,
-    assets: &AssetStore,
-    folder: &str,
-    file: &PackagedFile,
-) -> Result<Option<u64>, Fault> {
-    let upload = transfer::Upload::new(folder, file);
-    let looked_at = upload.clone();
-    let offset = match lease.run(move |session| looked_at.look(session)).await? {
-        Existing::Whole => return Ok(None),
-        Existing::Part(offset) => offset,
-    };
-    let (pieces, feed) = feed::channel();
-    let sending = std::pin::pin!(lease.run(move |session| upload.send(session, offset, feed)));
-    let feeding = std::pin::pin!(feed::pump(assets, file, offset, pieces));
-    match select(sending, feeding).await {
-        Either::Left((sent, _)) => sent?,
-        Either::Right(((), sending)) => sending.await?,
-    }
-    Ok(Some(file.size - offset))
+/// The host keys that a platform's server shows, one of each kind that it has. Needs no credentials
+/// and sends nothing.
+///
+/// # Errors
+/// A fault when the server cannot be reached or shows none.
+pub async fn host_keys(platform: &Platform) -> Result<Vec<HostKey>, Fault> {
+    let server = Server::new(platform)?;
+    tokio::task::spawn_blocking(move || greeting::host_keys(&server))
+        .await
+        .map_err(|error| {
+            Fault::new(
+                Code::WorkerFault,
+                format!("asking for host keys ended abnormally: {error}"),
+            )
+        })?
 }

@@ -1,40 +1,29 @@
 //! One SSH connection, opened and judged: timeouts, host key, authentication, and what libssh2's
 //! errors mean. Blocking; lives on a thread of the pool.
 
-use std::{cell::Cell, io, net::TcpStream, path::Path, sync::Arc, time::Duration};
+use std::{cell::Cell, io, path::Path, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
-use ssh2::{ErrorCode, HashType, KeyboardInteractivePrompt, MethodType, Prompt, Sftp};
+use ssh2::{ErrorCode, File, KeyboardInteractivePrompt, Prompt, Sftp};
 
 use super::{
     endpoint::{Endpoint, Site},
+    greeting::greet,
     pool::{KEEP_ALIVE, Line},
 };
 use crate::{Code, Fault};
 
-/// How long one address of the host is tried.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long the partner may take to answer one request, or to take the next bytes of an upload.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Host key algorithms by kind, in the order in which they are asked for, which is that of OpenSSH's
-/// own client. A server has a key of several kinds, and the pinned one may be of any.
-const HOST_KEY_KINDS: [&str; 3] = [
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521",
-    "rsa-sha2-512,rsa-sha2-256",
-];
-
 /// Words of libssh2's error numbers (`libssh2.h`), as far as they are told apart here.
-mod ssh_error {
-    pub(super) const TIMEOUT: i32 = -9;
+pub(super) mod ssh_error {
+    pub(in crate::sftp) const BANNER_RECV: i32 = -2;
+    pub(in crate::sftp) const TIMEOUT: i32 = -9;
+    pub(in crate::sftp) const SOCKET_DISCONNECT: i32 = -13;
     pub(super) const FILE: i32 = -16;
     pub(super) const AUTHENTICATION_FAILED: i32 = -18;
     pub(super) const PUBLICKEY_UNVERIFIED: i32 = -19;
-    pub(super) const SOCKET_TIMEOUT: i32 = -30;
+    pub(in crate::sftp) const SOCKET_TIMEOUT: i32 = -30;
     pub(super) const SFTP_PROTOCOL: i32 = -31;
+    pub(in crate::sftp) const SOCKET_RECV: i32 = -43;
 }
 
 /// Status words of an SFTP server (draft-ietf-secsh-filexfer).
@@ -70,7 +59,7 @@ impl Session {
         ssh.set_keepalive(true, seconds);
         let sftp = ssh
             .sftp()
-            .map_err(|error| fault(&endpoint.site, "starting SFTP", &error))?;
+            .map_err(|error| fault(endpoint.site(), "starting SFTP", &error))?;
         Ok(Self {
             sftp,
             ssh,
@@ -128,7 +117,7 @@ impl Session {
     /// What was found in order while connecting, as sentences.
     pub(super) fn sentences(&self) -> Vec<String> {
         vec![
-            format!("Connected to {}.", self.endpoint.site),
+            format!("Connected to {}.", self.endpoint.site()),
             format!("The host key {} is the pinned one.", self.fingerprint),
             format!(
                 "Logged in as {} by {}.",
@@ -142,7 +131,7 @@ impl Session {
         if is_connection_lost(error) {
             self.retire();
         }
-        fault(&self.endpoint.site, doing, error)
+        fault(self.endpoint.site(), doing, error)
     }
 
     /// What an error of reading or writing means: the number behind it is still in the session.
@@ -160,9 +149,30 @@ impl Session {
                     "permission denied" | "file is write protected" => Code::AccessDenied,
                     _ => Code::PartnerError,
                 };
-                Fault::new(code, sentence(&self.endpoint.site, doing, &words))
+                Fault::new(code, sentence(self.endpoint.site(), doing, &words))
             }
         }
+    }
+}
+
+impl Session {
+    /// What a write that failed means. A full disk is a mere "failure" in the version of SFTP that
+    /// everybody speaks; many servers say what is free when asked.
+    pub(super) fn write_fault(&self, file: &mut File, doing: &str, error: &io::Error) -> Fault {
+        let fault = self.io_fault(doing, error);
+        if fault.code != Code::PartnerError {
+            return fault;
+        }
+        if file.statvfs().is_ok_and(|volume| volume.f_bavail == 0) {
+            return Fault::new(
+                Code::PartnerFull,
+                format!("{}; its disk is full", fault.message),
+            );
+        }
+        fault.with_remedy(
+            "The server opened the file, took nothing into it and gives no reason. Most often its \
+             disk or our quota there is full: ask the partner. The worker tries again by itself.",
+        )
     }
 }
 
@@ -193,7 +203,7 @@ fn sentence(site: &Site, doing: &str, words: &str) -> String {
     format!("{doing} failed on {site}: {words}")
 }
 
-fn fault(site: &Site, doing: &str, error: &ssh2::Error) -> Fault {
+pub(super) fn fault(site: &Site, doing: &str, error: &ssh2::Error) -> Fault {
     let code = match error.code() {
         ErrorCode::Session(ssh_error::TIMEOUT | ssh_error::SOCKET_TIMEOUT) => Code::TimedOut,
         _ if is_connection_lost(error) => Code::ConnectionLost,
@@ -203,122 +213,24 @@ fn fault(site: &Site, doing: &str, error: &ssh2::Error) -> Fault {
         ErrorCode::SFTP(sftp_status::NO_SPACE | sftp_status::QUOTA_EXCEEDED) => Code::PartnerFull,
         _ => Code::PartnerError,
     };
-    Fault::new(code, sentence(site, doing, error.message()))
-}
-
-/// Connects up to the host key, which is the pinned one when this returns.
-fn greet(endpoint: &Endpoint, line: &Line) -> Result<(ssh2::Session, String), Fault> {
-    if let (Some(kind), Some(pinned)) = (endpoint.host_key_kind.get(), &endpoint.host_key)
-        && let Ok((ssh, offered)) = handshake(endpoint, line, kind)
-        && offered == *pinned
-    {
-        return Ok((ssh, offered));
-    }
-    let (ssh, offered) = handshake(endpoint, line, &HOST_KEY_KINDS.join(","))?;
-    let Some(pinned) = &endpoint.host_key else {
-        return Err(Fault::new(
-            Code::SettingsInvalid,
-            format!(
-                "no host key is pinned for {}; the server shows {offered}",
-                endpoint.site
-            ),
-        )
-        .with_remedy(format!(
-            "Ask the partner whether {offered} is its host key. If it is, set \
-             api_credentials.host_key to it and let the platform go on with `platforms resume`."
-        )));
-    };
-    if *pinned == offered {
-        return Ok((ssh, offered));
-    }
-    for kind in HOST_KEY_KINDS {
-        // A server without a key of this kind refuses the handshake.
-        if let Ok((ssh, other)) = handshake(endpoint, line, kind)
-            && other == *pinned
-        {
-            // Another connection may have found it at the same time.
-            let _known = endpoint.host_key_kind.set(kind);
-            return Ok((ssh, other));
-        }
-    }
-    Err(Fault::new(
-        Code::HostKeyChanged,
-        format!(
-            "the host key of {} is {offered}, not the pinned {pinned}; nothing was sent",
-            endpoint.site
+    let fault = Fault::new(code, sentence(site, doing, error.message()));
+    match code {
+        Code::TimedOut => fault.with_remedy(
+            "The worker tries again by itself. If it lasts, ask the partner whether its SFTP server \
+             works; one that is merely slow needs a larger format_specs.sftp.answer_timeout_s.",
         ),
-    ))
-}
-
-fn handshake(
-    endpoint: &Endpoint,
-    line: &Line,
-    host_keys: &str,
-) -> Result<(ssh2::Session, String), Fault> {
-    let failed = |words: &str| {
-        Fault::new(
-            Code::ConnectionFailed,
-            format!("cannot connect to {}: {words}", endpoint.site),
-        )
-    };
-    let socket = dial(endpoint)?;
-    let handle = socket
-        .try_clone()
-        .map_err(|error| failed(&error.to_string()))?;
-    if !line.attach(handle) {
-        return Err(failed("the delivery was stopped"));
+        Code::ConnectionLost => fault.with_remedy(
+            "The worker tries again by itself and goes on where it stopped. If it lasts, ask the \
+             partner what ends connections on the way: its server or a firewall, after a time, a \
+             number of bytes, or more connections than it allows (format_specs.sftp.connections).",
+        ),
+        _ => fault,
     }
-    let mut ssh = ssh2::Session::new().map_err(|error| failed(error.message()))?;
-    ssh.set_timeout(u32::try_from(ANSWER_TIMEOUT.as_millis()).unwrap_or(u32::MAX));
-    ssh.method_pref(MethodType::HostKey, host_keys)
-        .map_err(|error| failed(error.message()))?;
-    ssh.set_tcp_stream(socket);
-    ssh.handshake().map_err(|error| match error.code() {
-        ErrorCode::Session(ssh_error::TIMEOUT | ssh_error::SOCKET_TIMEOUT) => {
-            fault(&endpoint.site, "the SSH handshake", &error)
-        }
-        _ => failed(&format!("the SSH handshake failed: {}", error.message())),
-    })?;
-    let digest = ssh
-        .host_key_hash(HashType::Sha256)
-        .ok_or_else(|| failed("the server showed no host key"))?;
-    let fingerprint = format!("SHA256:{}", STANDARD_NO_PAD.encode(digest));
-    Ok((ssh, fingerprint))
-}
-
-/// Connects to the first address that answers.
-fn dial(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
-    let failed = |code, words: String| {
-        Fault::new(
-            code,
-            format!("cannot connect to {}: {words}", endpoint.site),
-        )
-    };
-    let addresses = endpoint
-        .addresses()
-        .map_err(|error| failed(Code::ConnectionFailed, error.to_string()))?;
-    let mut last = failed(Code::ConnectionFailed, "the name has no address".to_owned());
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(socket) => {
-                // Without it small requests wait for the answer to the one before; nothing breaks.
-                let _slower = socket.set_nodelay(true);
-                return Ok(socket);
-            }
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                last = failed(Code::TimedOut, format!("{address} does not answer"));
-            }
-            Err(error) => {
-                last = failed(Code::ConnectionFailed, format!("{address}: {error}"));
-            }
-        }
-    }
-    Err(last)
 }
 
 /// Logs in by key where there is one, else by password. Answers with what it used.
 fn authenticate(ssh: &ssh2::Session, endpoint: &Endpoint) -> Result<&'static str, Fault> {
-    let site = &endpoint.site;
+    let site = endpoint.site();
     let credentials = &endpoint.credentials;
     let user = endpoint.username.as_str();
     if let Some(source) = &credentials.private_key {
@@ -363,7 +275,7 @@ fn has(methods: &str, method: &str) -> bool {
 }
 
 fn refused(endpoint: &Endpoint, what: &str, error: &ssh2::Error) -> Fault {
-    let (site, user) = (&endpoint.site, &endpoint.username);
+    let (site, user) = (endpoint.site(), &endpoint.username);
     match error.code() {
         ErrorCode::Session(ssh_error::AUTHENTICATION_FAILED | ssh_error::PUBLICKEY_UNVERIFIED) => {
             Fault::new(

@@ -1,133 +1,25 @@
-//! The blocking steps on one connection: uploading, looking, reading small files. What they add up
-//! to is in `remote`.
+//! The blocking steps on one connection but for uploading: looking, making and removing, small
+//! files. What they add up to is in `remote`.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     io::{self, Read},
     path::Path,
 };
 
-use sha2::{Digest, Sha256};
 use ssh2::{FileStat, OpenFlags, OpenType};
-use tokio::sync::mpsc;
 
 use super::{
-    feed::Piece,
     remote::{Entry, Marker},
     session::{Session, is_absent, is_answer},
-    window::write_all,
 };
-use crate::{Code, Fault, package::PackagedFile};
-
-/// Less than this of an upload that was cut off is sent again rather than gone on with: going on
-/// costs reading the whole file back.
-const RESUME_FROM_BYTES: u64 = 1024 * 1024;
+use crate::{Code, Fault};
 
 /// More entries than this in a directory are not looked through.
 const ENTRIES_MAX: usize = 100_000;
 
 const FILE_MODE: i32 = 0o644;
 const DIRECTORY_MODE: i32 = 0o755;
-
-/// One file on its way.
-#[derive(Clone)]
-pub(super) struct Upload {
-    target: String,
-    part: String,
-    size: u64,
-    sha256: String,
-}
-
-/// What is there of a file before it is sent.
-pub(super) enum Existing {
-    /// All of it, under its name.
-    Whole,
-    /// So many bytes under its temporary name.
-    Part(u64),
-}
-
-impl Upload {
-    /// The temporary name holds the hash sum: an upload that was cut off is never gone on with for
-    /// another version of the file.
-    pub(super) fn new(folder: &str, file: &PackagedFile) -> Self {
-        let version = file.sha256.get(..12).unwrap_or(&file.sha256);
-        Self {
-            target: format!("{folder}/{}", file.name),
-            part: format!("{folder}/.{}.{version}.part", file.name),
-            size: file.size,
-            sha256: file.sha256.clone(),
-        }
-    }
-
-    /// Looks what an earlier attempt left. A file that is not what is to be sent is removed.
-    pub(super) fn look(&self, session: &Session) -> Result<Existing, Fault> {
-        if let Some(found) = stat(session, &self.target)? {
-            let is_whole = found.size == Some(self.size)
-                && hash(session, &self.target)?.is_some_and(|sum| sum == self.sha256);
-            if is_whole {
-                return Ok(Existing::Whole);
-            }
-            remove(session, &self.target)?;
-        }
-        let arrived = stat(session, &self.part)?.and_then(|found| found.size);
-        Ok(Existing::Part(match arrived {
-            Some(size) if (RESUME_FROM_BYTES..=self.size).contains(&size) => size,
-            _ => 0,
-        }))
-    }
-
-    /// Sends from `offset` on what the feed gives, checks it and gives it its name.
-    pub(super) fn send(
-        &self,
-        session: &Session,
-        offset: u64,
-        feed: mpsc::Receiver<Piece>,
-    ) -> Result<(), Fault> {
-        let sent = write_all(session, &self.full_part(session), offset, feed);
-        if let Err(fault) = sent {
-            if fault.code == Code::AssetChanged {
-                remove(session, &self.part)?;
-            }
-            // An upload given up half-way leaves answers of the server outstanding.
-            session.retire();
-            return Err(fault);
-        }
-        self.verify(session, offset)?;
-        rename_replacing(session, &self.part, &self.target)
-    }
-
-    fn full_part(&self, session: &Session) -> String {
-        session.endpoint().path(&self.part)
-    }
-
-    fn verify(&self, session: &Session, offset: u64) -> Result<(), Fault> {
-        let arrived = stat(session, &self.part)?.and_then(|found| found.size);
-        let problem = if arrived != Some(self.size) {
-            format!(
-                "{} bytes arrived of {}",
-                arrived.unwrap_or_default(),
-                self.size
-            )
-        } else if offset == 0 {
-            return Ok(());
-        } else {
-            match hash(session, &self.part)? {
-                Some(sum) if sum == self.sha256 => return Ok(()),
-                Some(_) => "its SHA-256 is not that of what was sent".to_owned(),
-                None => "it was sent in parts and cannot be read back".to_owned(),
-            }
-        };
-        remove(session, &self.part)?;
-        Err(Fault::new(
-            Code::TransferCorrupt,
-            format!(
-                "the file {} on {} is not complete: {problem}",
-                session.endpoint().path(&self.target),
-                session.endpoint().site
-            ),
-        ))
-    }
-}
 
 /// The file's state; `None` where there is none.
 pub(super) fn stat(session: &Session, path: &str) -> Result<Option<FileStat>, Fault> {
@@ -140,7 +32,7 @@ pub(super) fn stat(session: &Session, path: &str) -> Result<Option<FileStat>, Fa
 }
 
 /// Removes a file; it may be gone already.
-fn remove(session: &Session, path: &str) -> Result<(), Fault> {
+pub(super) fn remove(session: &Session, path: &str) -> Result<(), Fault> {
     let path = session.endpoint().path(path);
     match session.sftp().unlink(Path::new(&path)) {
         Err(error) if !is_absent(&error) => Err(session.fault(&format!("removing {path}"), &error)),
@@ -160,7 +52,7 @@ pub(super) fn make_directories(session: &Session, folder: &str) -> Result<(), Fa
             format!(
                 "there is no directory {} on {}",
                 session.endpoint().path(""),
-                session.endpoint().site
+                session.endpoint().site()
             ),
         )
         .with_remedy(
@@ -191,13 +83,21 @@ fn make_parents(session: &Session, path: &str) -> Result<(), Fault> {
     }
 }
 
-/// Plain SFTP refuses to rename onto an existing file. Where the temporary name is gone, another
-/// worker is at the same hand-over and has given the file its name: what it put there stays.
-fn rename_replacing(session: &Session, from: &str, to: &str) -> Result<(), Fault> {
+/// Plain SFTP refuses to rename onto an existing file. What is there and right stays: another worker
+/// is at the same hand-over, and what is complete is never taken away.
+pub(super) fn rename_replacing(
+    session: &Session,
+    from: &str,
+    to: &str,
+    is_right: impl Fn() -> Result<bool, Fault>,
+) -> Result<(), Fault> {
     let Err(error) = rename(session, from, to) else {
         return Ok(());
     };
-    if is_answer(&error) && stat(session, from)?.is_some() && stat(session, to)?.is_some() {
+    if is_answer(&error) && stat(session, to)?.is_some() {
+        if is_right()? {
+            return remove(session, from);
+        }
         remove(session, to)?;
         return rename(session, from, to)
             .map_err(|error| session.fault(&format!("renaming {from} to {to}"), &error));
@@ -223,7 +123,7 @@ fn part_of(path: &str) -> String {
 }
 
 /// Opens a file that was not there.
-fn create(session: &Session, full: &str) -> Result<ssh2::File, ssh2::Error> {
+pub(super) fn create(session: &Session, full: &str) -> Result<ssh2::File, ssh2::Error> {
     let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
     session
         .sftp()
@@ -246,7 +146,8 @@ fn write_part(session: &Session, path: &str, body: &[u8]) -> Result<String, Faul
         created => created,
     }
     .map_err(|error| session.fault(&doing, &error))?;
-    io::Write::write_all(&mut file, body).map_err(|error| session.io_fault(&doing, &error))?;
+    io::Write::write_all(&mut file, body)
+        .map_err(|error| session.write_fault(&mut file, &doing, &error))?;
     file.close()
         .map_err(|error| session.fault(&doing, &error))?;
     let arrived = stat(session, &part)?.and_then(|found| found.size);
@@ -257,7 +158,7 @@ fn write_part(session: &Session, path: &str, body: &[u8]) -> Result<String, Faul
                 "{} bytes of {} arrived in {full} on {}",
                 arrived.unwrap_or_default(),
                 body.len(),
-                session.endpoint().site
+                session.endpoint().site()
             ),
         ));
     }
@@ -265,14 +166,18 @@ fn write_part(session: &Session, path: &str, body: &[u8]) -> Result<String, Faul
 }
 
 pub(super) fn put_document(session: &Session, path: &str, body: &[u8]) -> Result<(), Fault> {
-    let is_same_size = stat(session, path)?.is_some_and(|found| {
-        found.size.and_then(|size| usize::try_from(size).ok()) == Some(body.len())
-    });
-    if is_same_size && read_small(session, path, body.len())?.is_some_and(|found| found == body) {
+    let is_there = || {
+        let is_same_size = stat(session, path)?.is_some_and(|found| {
+            found.size.and_then(|size| usize::try_from(size).ok()) == Some(body.len())
+        });
+        Ok(is_same_size
+            && read_small(session, path, body.len())?.is_some_and(|found| found == body))
+    };
+    if is_there()? {
         return Ok(());
     }
     let part = write_part(session, path, body)?;
-    rename_replacing(session, &part, path)
+    rename_replacing(session, &part, path, is_there)
 }
 
 pub(super) fn put_marker(session: &Session, path: &str, body: &[u8]) -> Result<Marker, Fault> {
@@ -321,35 +226,12 @@ pub(super) fn read_small(
             Code::PartnerError,
             format!(
                 "{full} on {} is larger than the {limit_bytes} bytes expected at most",
-                session.endpoint().site
+                session.endpoint().site()
             ),
         )
         .with_remedy("Ask the partner what this file is."));
     }
     Ok(Some(body))
-}
-
-/// The SHA-256 of a remote file in hex; `None` where it cannot be read, as in a folder that takes
-/// files only.
-fn hash(session: &Session, path: &str) -> Result<Option<String>, Fault> {
-    let full = session.endpoint().path(path);
-    let mut file = match session.sftp().open(&full) {
-        Ok(file) => file,
-        Err(error) if is_answer(&error) => return Ok(None),
-        Err(error) => return Err(session.fault(&format!("reading {full}"), &error)),
-    };
-    let mut hasher = Sha256::new();
-    // libssh2 asks ahead for as much as fits.
-    let mut buffer = vec![0; 512 * 1024];
-    loop {
-        let read = file
-            .read(&mut buffer)
-            .map_err(|error| session.io_fault(&format!("reading back {full}"), &error))?;
-        if read == 0 {
-            return Ok(Some(hex::encode(hasher.finalize())));
-        }
-        hasher.update(buffer.get(..read).unwrap_or_default());
-    }
 }
 
 /// What a directory holds, sorted by name; nothing where there is no such directory.
@@ -378,7 +260,7 @@ pub(super) fn list(session: &Session, directory: &str) -> Result<Vec<Entry>, Fau
                 Code::PartnerError,
                 format!(
                     "{full} on {} holds more than {ENTRIES_MAX} entries",
-                    session.endpoint().site
+                    session.endpoint().site()
                 ),
             )
             .with_remedy("Ask the partner to clear the directory out."));
@@ -393,23 +275,40 @@ pub(super) fn list(session: &Session, directory: &str) -> Result<Vec<Entry>, Fau
     Ok(entries)
 }
 
-/// Removes the files of a folder that are not named, left by an earlier attempt.
-pub(super) fn remove_others(
+/// Makes a folder hold these files, by their names and sizes, and none beside them: what an earlier
+/// attempt left goes. `None` for a size that does not matter.
+pub(super) fn settle(
     session: &Session,
     folder: &str,
-    names: &HashSet<String>,
+    names: &HashMap<String, Option<u64>>,
 ) -> Result<(), Fault> {
     let entries = match list(session, folder) {
-        // A folder that takes files only cannot be tidied.
+        // A folder that takes files only cannot be looked at.
         Err(fault) if fault.code == Code::AccessDenied => return Ok(()),
         listed => listed?,
     };
-    for entry in entries {
-        if !entry.is_directory && !names.contains(&entry.name) {
+    let mut missing: HashMap<&str, u64> = names
+        .iter()
+        .filter_map(|(name, size)| Some((name.as_str(), (*size)?)))
+        .collect();
+    for entry in entries.iter().filter(|entry| !entry.is_directory) {
+        if !names.contains_key(&entry.name) {
             remove(session, &format!("{folder}/{}", entry.name))?;
+        } else if missing.get(entry.name.as_str()) == Some(&entry.size) {
+            missing.remove(entry.name.as_str());
         }
     }
-    Ok(())
+    match missing.into_keys().min() {
+        None => Ok(()),
+        Some(name) => Err(Fault::new(
+            Code::TransferCorrupt,
+            format!(
+                "the file {} on {} was sent whole and is not there whole; another worker may be at                  the same delivery",
+                session.endpoint().path(&format!("{folder}/{name}")),
+                session.endpoint().site()
+            ),
+        )),
+    }
 }
 
 /// Writes, reads back and removes a file; answers with a sentence.

@@ -1,13 +1,16 @@
 //! The upload of one file's bytes: a window of them is always under way, so that neither the
 //! distance to the partner nor the size of single writes sets the pace.
 
-use std::io::{self, Seek, SeekFrom, Write};
+use std::{
+    io::{Seek, SeekFrom, Write},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use ssh2::{File, OpenFlags, OpenType};
-use tokio::sync::mpsc::{self, error::TryRecvError};
+use bytes::Bytes;
+use ssh2::File;
 
-use super::{feed::Piece, session::Session};
-use crate::{Code, Fault};
+use super::{feed::Feed, session::Session};
+use crate::Fault;
 
 /// Bytes under way at once. OpenSSH takes no more on one connection before it acknowledges some.
 const WINDOW_BYTES: usize = 2 * 1024 * 1024;
@@ -15,78 +18,43 @@ const WINDOW_BYTES: usize = 2 * 1024 * 1024;
 /// The window is filled up when this much of it is free, not at each acknowledgement.
 const REFILL_BYTES: usize = 512 * 1024;
 
-/// Writes what the feed gives to a file from `offset` on, and closes it.
+/// Writes what the feed gives to an open file from `offset` on, after `first`, and closes it.
+/// `acknowledged` counts the bytes that the partner has.
 pub(super) fn write_all(
     session: &Session,
-    path: &str,
+    mut file: File,
+    doing: &str,
     offset: u64,
-    mut feed: mpsc::Receiver<Piece>,
+    first: Bytes,
+    feed: &mut Feed,
+    acknowledged: &AtomicU64,
 ) -> Result<(), Fault> {
-    let doing = format!("writing {path}");
-    let flags = if offset == 0 {
-        OpenFlags::WRITE | OpenFlags::TRUNCATE
-    } else {
-        OpenFlags::WRITE
-    };
-    let mut file = session
-        .sftp()
-        .open_mode(path, flags, 0o644, OpenType::File)
-        .map_err(|error| session.fault(&doing, &error))?;
     file.seek(SeekFrom::Start(offset))
-        .map_err(|error| session.io_fault(&doing, &error))?;
+        .map_err(|error| session.io_fault(doing, &error))?;
     let mut window = Window::default();
-    let mut is_ended = false;
+    window.add(&first);
+    drop(first);
     loop {
-        if !is_ended && window.has_room() {
-            match next_piece(&mut feed, window.is_empty())? {
-                Some(Piece::Bytes(bytes)) => window.add(&bytes),
-                Some(Piece::Wait) => session.keep_alive(),
-                Some(Piece::Failed(fault)) => return Err(fault),
-                Some(Piece::End) => is_ended = true,
+        if !feed.is_ended() && window.has_room() {
+            match feed.next(session, window.is_empty())? {
+                Some(bytes) => window.add(&bytes),
+                None if window.is_empty() && !feed.is_ended() => continue,
                 None => {}
             }
         }
         if !window.is_empty() {
             // Fewer bytes than given are the rule: those that the partner has acknowledged. The
             // others are under way, and libssh2 wants to see them again at the next call.
-            let acknowledged = file
+            let count = file
                 .write(window.unacknowledged())
-                .map_err(|error| write_fault(session, &mut file, &doing, &error))?;
-            window.acknowledge(acknowledged);
-        } else if is_ended {
+                .map_err(|error| session.write_fault(&mut file, doing, &error))?;
+            window.acknowledge(count);
+            acknowledged.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
+        } else if feed.is_ended() {
             break;
         }
     }
-    file.close().map_err(|error| session.fault(&doing, &error))
-}
-
-/// The next piece; waits for it only when there is nothing else to do.
-fn next_piece(feed: &mut mpsc::Receiver<Piece>, may_wait: bool) -> Result<Option<Piece>, Fault> {
-    // The delivery was dropped before the file was complete.
-    let abandoned = || Fault::new(Code::WorkerStopped, "the delivery was stopped");
-    if may_wait {
-        return feed.blocking_recv().map(Some).ok_or_else(abandoned);
-    }
-    match feed.try_recv() {
-        Ok(piece) => Ok(Some(piece)),
-        Err(TryRecvError::Empty) => Ok(None),
-        Err(TryRecvError::Disconnected) => Err(abandoned()),
-    }
-}
-
-/// A full disk is a mere "failure" in the version of SFTP that everybody speaks; many servers say
-/// what is free when asked.
-fn write_fault(session: &Session, file: &mut File, doing: &str, error: &io::Error) -> Fault {
-    let fault = session.io_fault(doing, error);
-    let is_full =
-        fault.code == Code::PartnerError && file.statvfs().is_ok_and(|volume| volume.f_bavail == 0);
-    if is_full {
-        return Fault::new(
-            Code::PartnerFull,
-            format!("{}; its disk is full", fault.message),
-        );
-    }
-    fault
+    file.close().map_err(|error| session.fault(doing, &error))
 }
 
 /// Bytes that were given to libssh2 and not acknowledged yet, and those to follow.

@@ -437,6 +437,21 @@ async fn a_lost_answer_is_an_unknown_outcome_that_a_look_settles() {
 }
 
 #[tokio::test]
+async fn a_partner_that_cannot_be_looked_at_may_be_sent_to_again_only_if_it_is_idempotent() {
+    let scene = Scene::new(Misbehaviours::none()).await;
+    let package = scene.package(1).await;
+    for (specs, found) in [
+        (json!({}), Located::Absent),
+        (json!({"idempotent": false}), Located::CannotTell),
+    ] {
+        let platform = platform(scene.partner.url(), TOKEN, json!({ "api": specs }));
+        let adapter = ApiAdapter::new(&platform, scene.fixture.assets.clone()).unwrap();
+        let handover = handover(Kind::Insert);
+        assert_eq!(adapter.locate(&handover, &package).await.unwrap(), found);
+    }
+}
+
+#[tokio::test]
 async fn a_partner_that_does_not_answer_is_given_up_on() {
     let scene = Scene::new(once(Misbehaviour::Slow {
         by: Duration::from_secs(3600),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use platform_adapters::{
-    Adapter, Handover, Kind, Receipt, Status,
+    Adapter, Code, Fault, Handover, Kind, Receipt, Status,
     ddex::DdexAdapter,
     package::{Package, assemble},
     release::ReleaseType,
@@ -468,9 +468,140 @@ async fn a_partner_that_was_away_catches_up_and_does_nothing_twice() {
 #[tokio::test]
 async fn what_it_cannot_do_wrong_it_refuses() {
     let root = tempfile::tempdir().unwrap();
-    let plan = Misbehaviours::none().then(1, Misbehaviour::Garbage);
+    let plan = Misbehaviours::none().then(1, Misbehaviour::CutBeforeAnswer);
     let error = SftpPartner::start(options(root.path(), SftpKind::Sftp, plan))
         .await
         .unwrap_err();
     assert!(matches!(error, SftpPartnerError::CannotMisbehaveSo));
+}
+
+/// What `check` says of a partner that does this with every connection.
+async fn check(what: Misbehaviour) -> Result<Vec<String>, Fault> {
+    let scene = Scene::new(SftpKind::Sftp, Misbehaviours::none().then(9, what)).await;
+    let mut platform = scene.platform();
+    platform.format_specs.sftp.answer_timeout_s = 2.try_into().unwrap();
+    let adapter = SftpAdapter::new(&platform, scene.fixture.assets.clone()).unwrap();
+    let checked = adapter.check().await;
+    // An answer is not waited for much longer than the settings say; nothing is left.
+    let left: Vec<_> = fs::read_dir(scene.partner.incoming())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().ends_with("check"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    checked
+}
+
+#[tokio::test]
+async fn a_check_says_of_every_misbehaviour_what_is_wrong_and_what_to_do() {
+    let by = |seconds| Duration::from_secs(seconds);
+    check(Misbehaviour::Slow { by: by(1) }).await.unwrap();
+    let unavailable = Misbehaviour::Unavailable { retry_after: None };
+    let throttling = Misbehaviour::TooManyRequests { retry_after: None };
+    let too_soon = "closed the connection before the SSH handshake was done";
+    for (what, code, said, to_do) in [
+        (
+            Misbehaviour::Slow { by: by(60) },
+            Code::TimedOut,
+            "did not go on with the SSH handshake within 2 seconds",
+            "whether the port in api_endpoint is that of SFTP",
+        ),
+        (
+            Misbehaviour::Stall { after: 0 },
+            Code::TimedOut,
+            "did not go on with the SSH handshake within 2 seconds",
+            "ask the partner whether its SFTP server works",
+        ),
+        (
+            Misbehaviour::Stall { after: 2200 },
+            Code::TimedOut,
+            "failed on SFTP server 127.0.0.1",
+            "format_specs.sftp.answer_timeout_s",
+        ),
+        (
+            unavailable,
+            Code::ConnectionFailed,
+            too_soon,
+            "no SFTP server at the port in api_endpoint",
+        ),
+        (
+            throttling,
+            Code::ConnectionFailed,
+            too_soon,
+            "fewer connections (format_specs.sftp.connections)",
+        ),
+        (
+            Misbehaviour::Garbage,
+            Code::ConnectionFailed,
+            too_soon,
+            "no SFTP server at the port in api_endpoint",
+        ),
+        (
+            Misbehaviour::CutAfter { bytes: 500 },
+            Code::ConnectionFailed,
+            "SSH handshake",
+            "not know this machine's address",
+        ),
+        (
+            Misbehaviour::CutAfter { bytes: 2200 },
+            Code::ConnectionLost,
+            "failed on SFTP server 127.0.0.1",
+            "what ends connections on the way",
+        ),
+        (
+            Misbehaviour::Full,
+            Code::PartnerError,
+            "writing ",
+            "Most often its disk or our quota there is full",
+        ),
+        (
+            Misbehaviour::ReadOnly,
+            Code::AccessDenied,
+            "permission denied",
+            "Ask the partner for write access",
+        ),
+        (
+            Misbehaviour::RefuseCredentials,
+            Code::CredentialsRefused,
+            "refused the private key of user",
+            "Put the right credentials into api_credentials",
+        ),
+        (
+            Misbehaviour::OtherHostKey,
+            Code::HostKeyChanged,
+            "nothing was sent",
+            "platforms host-key 5 --pin SHA256:",
+        ),
+    ] {
+        let checked = check(what.clone()).await;
+        let Err(fault) = checked else {
+            panic!("{what:?}: {checked:?}");
+        };
+        assert_eq!(fault.code, code, "{what:?}: {fault}");
+        assert!(fault.message.contains(said), "{what:?}: {fault}");
+        assert!(fault.message.contains("127.0.0.1"), "{what:?}: {fault}");
+        assert!(
+            fault.message.contains("platform 5 (\"Sirius\")"),
+            "{what:?}: {fault}"
+        );
+        assert!(
+            fault.remedy().contains(to_do),
+            "{what:?}: {}",
+            fault.remedy()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_partner_that_ill_treats_connections_gets_the_delivery_in_the_end() {
+    let plan = Misbehaviours::none()
+        .then(1, Misbehaviour::CutAfter { bytes: 500_000 })
+        .then(1, Misbehaviour::Unavailable { retry_after: None })
+        .then(1, Misbehaviour::CutAfter { bytes: 5000 });
+    let scene = Scene::new(SftpKind::Sftp, plan).await;
+    let package = scene.package().await;
+    let handover = handover(Kind::Insert);
+    let receipt = scene.deliver(&handover, &package).await;
+    let status = scene.status(&handover, &receipt).await;
+    assert!(matches!(status, Status::Accepted(_)), "{status:?}");
 }

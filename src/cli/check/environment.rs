@@ -160,18 +160,18 @@ async fn schemas(pool: &PgPool, findings: &mut Vec<Finding>) {
     });
     match schema::missing_additions(pool).await {
         Ok(missing) if missing.is_empty() => findings.push(Finding::ok(
-            "indexes",
-            "the worker's indexes on the web application's tables are there",
+            "additions",
+            "the worker's indexes and triggers on the web application's tables are there",
         )),
         Ok(missing) => findings.extend(missing.iter().map(|name| {
             Finding::warn(
-                "indexes",
-                format!("{name} is missing; the worker is right without it, and slow"),
+                "additions",
+                format!("{name} is missing; the worker is right without it, and slower to follow"),
                 "Run `tunemantra-worker migrate` as the owner of the web application's tables.",
             )
         })),
         Err(error) => findings.push(Finding::fail(
-            "indexes",
+            "additions",
             error.to_string(),
             "Let the worker's role read PostgreSQL's catalogs.",
         )),

@@ -1,8 +1,8 @@
 //! Which keys of a platform's JSON columns are read, as the settings themselves say.
 
 use platform_adapters::settings::{
-    ApiSpecs, ArtworkRequirements, Credentials, DdexSpecs, FormatSpecs, Limits, PlatformRow,
-    ReceiptPointers, Requirements,
+    ApiSpecs, ArtworkRequirements, Credentials, DdexSpecs, FormatSpecs, LayoutSpecs, Limits,
+    PlatformRow, ReceiptPointers, Requirements, RetrySpecs, SftpSpecs,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -12,16 +12,19 @@ use serde::{
 use serde_json::Value;
 
 /// Every object of the JSON columns, by its path, with its keys.
-pub(super) fn known() -> [(&'static str, &'static [&'static str]); 8] {
+pub(super) fn known() -> [(&'static str, &'static [&'static str]); 11] {
     [
         ("api_credentials", fields::<Credentials>()),
         ("requirements", fields::<Requirements>()),
         ("requirements.artwork", fields::<ArtworkRequirements>()),
         ("format_specs", fields::<FormatSpecs>()),
         ("format_specs.limits", fields::<Limits>()),
+        ("format_specs.retry", fields::<RetrySpecs>()),
         ("format_specs.api", fields::<ApiSpecs>()),
         ("format_specs.api.receipt", fields::<ReceiptPointers>()),
         ("format_specs.ddex", fields::<DdexSpecs>()),
+        ("format_specs.sftp", fields::<SftpSpecs>()),
+        ("format_specs.sftp.layout", fields::<LayoutSpecs>()),
     ]
 }
 

@@ -154,20 +154,20 @@ fn credentials(platform: &Platform, subject: &str, findings: &mut Vec<Finding>) 
                 "Put it into a file that only the worker's user reads, and {\"file\": \"/path\"} or \
                  {\"credential\": \"name\"} in its place.",
             ));
-        } else if let Err(fault) = source.reveal(&column) {
-            findings.push(unreadable(source, subject, &fault.message));
+        } else if let (SecretSource::Reference(reference), Err(fault)) =
+            (source, source.reveal(&column))
+        {
+            findings.push(unreadable(reference, subject, &fault.message));
         }
     }
 }
 
 /// A secret that the service has need not be there for whoever runs this.
-fn unreadable(source: &SecretSource, subject: &str, message: &str) -> Finding {
-    let from_service = match source {
-        SecretSource::Reference(SecretReference::Credential(_)) => {
-            std::env::var_os("CREDENTIALS_DIRECTORY").is_none()
-        }
-        SecretSource::Reference(SecretReference::Env(_)) => true,
-        _ => false,
+pub(super) fn unreadable(reference: &SecretReference, subject: &str, message: &str) -> Finding {
+    let from_service = match reference {
+        SecretReference::Credential(_) => std::env::var_os("CREDENTIALS_DIRECTORY").is_none(),
+        SecretReference::Env(_) => true,
+        SecretReference::File(_) => false,
     };
     if from_service {
         Finding::warn(

@@ -1,6 +1,6 @@
 use platform_adapters::sandbox::Misbehaviour;
 
-use super::misbehave::Wish;
+use super::misbehave::{Way, Wish};
 
 #[test]
 fn every_misbehaviour_has_a_name() {
@@ -17,7 +17,12 @@ fn every_misbehaviour_has_a_name() {
             .iter()
             .find_map(|text| text.parse::<Wish>().ok())
             .unwrap_or_else(|| panic!("{name} is in the help and cannot be asked for"));
-        assert_eq!(wish.by_all(), line.ends_with("all partners"), "{line}");
+        let partners = match (wish.suits(Way::Http), wish.suits(Way::Sftp)) {
+            (true, true) => "all partners",
+            (true, false) => "HTTP partner",
+            _ => "SFTP partners",
+        };
+        assert!(line.ends_with(partners), "{line}");
     }
 }
 

@@ -12,7 +12,7 @@ use platform_adapters::sandbox::{
 };
 use serde_json::{Value, json};
 
-use super::misbehave::{self, Wish};
+use super::misbehave::{self, Way, Wish};
 use crate::partners::{
     self, place,
     platform::{self, PlatformRow},
@@ -78,7 +78,7 @@ impl Troupe {
             port: home.port,
             token: partners::token(&self.token_file)?.into(),
             undecided_asks: UNDECIDED_ASKS,
-            misbehaviours: misbehave::plan(&plan.wishes, false, plan.for_each_delivery),
+            misbehaviours: misbehave::plan(&plan.wishes, Way::Http, plan.for_each_delivery),
         };
         let partner = match HttpPartner::start(options.clone()).await {
             Err(_) if home.port.is_some() => {
@@ -106,7 +106,7 @@ impl Troupe {
             port: home.port,
             kind,
             ddex_dir: plan.ddex_schemas.clone(),
-            misbehaviours: misbehave::plan(&plan.wishes, true, plan.for_each_delivery),
+            misbehaviours: misbehave::plan(&plan.wishes, Way::Sftp, plan.for_each_delivery),
         };
         let partner = match SftpPartner::start(options.clone()).await {
             Err(_) if home.port.is_some() => {

@@ -83,6 +83,47 @@ pub async fn release(pool: &PgPool, assets: &Path, number: u32) -> i32 {
     release
 }
 
+/// `count` singles that pass the package check, each with its own UPC and ISRC, and all with the same
+/// cover and track of about 1 kB below `assets`. In one statement, for measuring.
+pub async fn singles(pool: &PgPool, assets: &Path, count: i32) -> Vec<i32> {
+    // A header and some 5 ms of sound.
+    let mut track = wav(1);
+    track.truncate(1000);
+    for (place, size) in [(4, 992u32), (40, 956)] {
+        track.splice(place..place + 4, size.to_le_bytes());
+    }
+    fs::write(assets.join("cover.jpg"), COVER).expect("the cover is written");
+    fs::write(assets.join("1.wav"), track).expect("the track is written");
+    let owner = owner(pool).await;
+    sqlx::query_scalar(
+        r#"with numbered as (
+               select number, '84' || lpad(number::text, 9, '0') as body
+               from generate_series(1, $2) as number
+           ), made as (
+               insert into releases (user_id, title, type, release_date, artwork, upc, genre,
+                   artist_names, status, metadata)
+               select $1, 'Single ' || number, 'single', '2026-05-01', 'cover.jpg',
+                   body || (10 - (select sum(substr(body, place, 1)::int * case place % 2 when 1 then 3 else 1 end)
+                                  from generate_series(1, 11) as place) % 10) % 10,
+                   'Pop', 'Ada Quell', 'approved',
+                   '{"label": "Nordlicht Records", "p_line": {"year": 2026, "text": "Nordlicht Records"},
+                     "c_line": {"year": 2026, "text": "Nordlicht Records"}}'
+               from numbered
+               returning id, title
+           )
+           insert into tracks (release_id, user_id, title, artist, duration, audio_file, isrc, track_number)
+           select id, $1, 'One', 'Ada Quell', 1, '1.wav',
+               'DEA' || lpad(substr(title, 8), 9, '0'), 1
+           from made
+           returning release_id"#,
+    )
+    .bind(owner)
+    .bind(count)
+    .fetch_all(pool)
+    .await
+    .expect("releases are made")
+}
+
 /// A UPC with its check digit.
 fn upc(number: u32) -> String {
     let body = format!("842{number:08}");
@@ -121,4 +162,26 @@ pub async fn schedule(pool: &PgPool, release: i32, platforms: &[i32]) -> i32 {
     .fetch_one(pool)
     .await
     .expect("a schedule is made")
+}
+
+/// Schedules each release to the platforms, the first now and the others evenly over `spread`.
+pub async fn schedule_spread(
+    pool: &PgPool,
+    releases: &[i32],
+    platforms: &[i32],
+    spread: std::time::Duration,
+) {
+    let owner = owner(pool).await;
+    sqlx::query(
+        "insert into scheduled_distributions (release_id, user_id, scheduled_date, platform_ids)
+         select release, $2, now() + make_interval(secs => $4) * (place - 1) / cardinality($1::int[]), $3
+         from unnest($1::int[]) with ordinality as given (release, place)",
+    )
+    .bind(releases)
+    .bind(owner)
+    .bind(platforms)
+    .bind(spread.as_secs_f64())
+    .execute(pool)
+    .await
+    .expect("schedules are made");
 }

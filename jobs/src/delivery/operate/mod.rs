@@ -8,6 +8,7 @@ mod revise;
 mod selection;
 mod territory;
 
+pub(super) use one::begin_anew;
 pub use one::{Operated, Operation, Stale, operate, operate_if};
 pub(crate) use platform::version as version_of_platform;
 pub use platform::{

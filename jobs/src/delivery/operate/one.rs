@@ -260,16 +260,25 @@ pub(super) async fn apply(
         Err(refused) => return Ok(Err(refused.to_string())),
     };
     if state == State::Queued {
-        sqlx::query!(
-            r#"update worker.deliveries
-               set attempts_before = attempts, expires_at = null, cancel_requested_at = null
-               where id = $1"#,
-            delivery.id
-        )
-        .execute(conn)
-        .await?;
+        begin_anew(conn, delivery.id).await?;
     }
     Ok(Ok(state))
+}
+
+/// A person set the delivery going: its limits count from here.
+pub(in crate::delivery) async fn begin_anew(
+    conn: &mut PgConnection,
+    id: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"update worker.deliveries
+           set attempts_before = attempts, expires_at = null, cancel_requested_at = null
+           where id = $1"#,
+        id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Has the attempt under way stopped. Only when its handler has ended does the delivery go on, with
@@ -332,10 +341,12 @@ async fn retransmit(
     delivery.transmission += 1;
     delivery.was_accepted |= delivery.state == State::Accepted;
     (delivery.started_at, delivery.sent_at, delivery.expires_at) = (None, None, None);
+    // What became of the transmission before is no question of this one.
+    delivery.unknown = None;
     sqlx::query!(
         r#"update worker.deliveries
            set transmission = $2, was_accepted = $3, receipt = null, started_at = null,
-               sent_at = null
+               sent_at = null, unknown_since = null, unknown_reason = null
            where id = $1"#,
         delivery.id,
         i32::try_from(delivery.transmission).unwrap_or(i32::MAX),

@@ -139,7 +139,7 @@ pub async fn run_now(
     .execute(&mut *conn)
     .await?;
     let job = enqueue_run(conn, entry, now, now).await?;
-    note(conn, "cron.run", entry, None, json!({"job": job}), by, now).await?;
+    audited(conn, entry, by, "cron.run", None, json!({"job": job}), now).await?;
     Ok(RunByHand { job })
 }
 
@@ -166,7 +166,7 @@ pub async fn pause(
     let is_changed = paused.rows_affected() > 0;
     if is_changed {
         let (before, after) = (json!({"paused": false}), json!({"paused": true}));
-        note(conn, "cron.pause", entry, Some(before), after, by, now).await?;
+        audited(conn, entry, by, "cron.pause", Some(before), after, now).await?;
     }
     Ok(is_changed)
 }
@@ -196,18 +196,18 @@ pub async fn resume(
     let is_changed = resumed.rows_affected() > 0;
     if is_changed {
         let (before, after) = (json!({"paused": true}), json!({"paused": false}));
-        note(conn, "cron.resume", entry, Some(before), after, by, now).await?;
+        audited(conn, entry, by, "cron.resume", Some(before), after, now).await?;
     }
     Ok(is_changed)
 }
 
-async fn note(
+async fn audited(
     conn: &mut PgConnection,
-    action: &str,
     entry: &Entry,
+    by: &By,
+    action: &str,
     before: Option<Value>,
     after: Value,
-    by: &By,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let change = Change {

@@ -311,3 +311,38 @@ async fn a_limit_that_cannot_be_holds_the_platform_and_names_its_path() {
     assert_eq!(moved.world.partner.deliveries(), 0);
     moved.world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_that_lasts_is_told_once() {
+    let mut moved = Moved::new().await;
+    let platform = moved.platform("Nordlys", json!({"concurrency": 1})).await;
+    for number in 1..=3 {
+        let release = moved.world.release(number).await;
+        catalogue::schedule(moved.world.pool(), release, &[platform]).await;
+    }
+    moved.script(&[Some(Code::ConnectionFailed); 5]);
+    moved.world.start();
+    moved.until_circuit(platform, "open").await;
+    let asked = moved.world.partner.deliveries();
+    // Every probe fails, and each of them is of another delivery or long after its first attempt.
+    for probe in 1..=3 {
+        moved.until_idle().await;
+        moved.forward(TimeDelta::hours(5)).await;
+        moved.until_asked(asked + probe).await;
+    }
+    moved.until_idle().await;
+    moved.world.stop().await;
+    let told: Vec<String> = sqlx::query_scalar(
+        "select once_key from worker.notifications where event = 'delivery.late'",
+    )
+    .fetch_all(moved.world.pool())
+    .await
+    .unwrap();
+    let [key] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert!(
+        key.starts_with(&format!("delivery.late/platform/{platform}/")),
+        "{key}"
+    );
+}

@@ -15,11 +15,12 @@ use jobs::{
     catalog::Withholding,
     clock::{self, Clock},
     delivery::{Adapters, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
+    notification::{self, Channels, Notify},
     queue::{self, Registry, circuit::CircuitPolicy},
     schedule::{self, PollSettings},
 };
 use platform_adapters::{
-    Adapter, Fault, Handover, Kind, Located, Receipt, Status,
+    Adapter, Code, Fault, Handover, Kind, Located, Receipt, Status,
     package::{AssetStore, Package},
 };
 use sqlx::PgPool;
@@ -45,6 +46,8 @@ pub(crate) enum Asked {
 #[derive(Default)]
 pub(crate) struct Partner {
     pub(crate) deliver: Mutex<VecDeque<Result<Receipt, Fault>>>,
+    /// Faults of looking, before `locate` counts.
+    pub(crate) unreachable: Mutex<VecDeque<Fault>>,
     pub(crate) locate: Mutex<VecDeque<Located>>,
     pub(crate) status: Mutex<VecDeque<Result<Status, Fault>>>,
     pub(crate) asked: Mutex<Vec<Asked>>,
@@ -106,6 +109,9 @@ impl Adapter for Partner {
             .lock()
             .unwrap()
             .push(Asked::Locate(handover.key()));
+        if let Some(fault) = self.unreachable.lock().unwrap().pop_front() {
+            return Err(fault);
+        }
         Ok(self
             .locate
             .lock()
@@ -131,11 +137,42 @@ impl Adapter for Partner {
     }
 }
 
+/// The name of a platform where nobody answers.
+pub(crate) const DEAD: &str = "Dead";
+
+/// What is there.
+struct Nobody;
+
+fn nobody() -> Fault {
+    Fault::new(Code::ConnectionFailed, "nobody answers")
+}
+
+#[async_trait]
+impl Adapter for Nobody {
+    async fn deliver(&self, _handover: &Handover, _package: &Package) -> Result<Receipt, Fault> {
+        Err(nobody())
+    }
+
+    async fn locate(&self, _handover: &Handover, _package: &Package) -> Result<Located, Fault> {
+        Err(nobody())
+    }
+
+    async fn status(&self, _handover: &Handover, _receipt: &Receipt) -> Result<Status, Fault> {
+        Err(nobody())
+    }
+
+    async fn check(&self) -> Result<Vec<String>, Fault> {
+        Err(nobody())
+    }
+}
+
 /// A database with assets, and a daemon on it once it is started.
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) assets: TempDir,
     pub(crate) partner: Arc<Partner>,
+    pub(crate) queue: queue::Settings,
+    pub(crate) notifications: notification::Settings,
     pub(crate) circuit: CircuitPolicy,
     pub(crate) clock: Clock,
     pub(crate) withholding: Withholding,
@@ -148,6 +185,8 @@ impl World {
             database: TestDatabase::create().await,
             assets: tempfile::tempdir().unwrap(),
             partner: Arc::default(),
+            queue: queue::Settings::default(),
+            notifications: notification::Settings::default(),
             circuit: CircuitPolicy::default(),
             clock: clock::system(),
             withholding: Withholding::default(),
@@ -170,7 +209,12 @@ impl World {
             clock: Arc::clone(&self.clock),
             random: Arc::new(|| 0.0),
             assets: AssetStore::local(self.assets.path()).unwrap(),
-            adapters: Adapters::new(Arc::new(move |_| Ok(Arc::clone(&partner) as _))),
+            adapters: Adapters::new(Arc::new(move |platform| {
+                Ok(match platform.name.as_str() {
+                    DEAD => Arc::new(Nobody) as _,
+                    _ => Arc::clone(&partner) as _,
+                })
+            })),
             retry: RetryPolicy {
                 base_s: 1,
                 max_attempts: 3,
@@ -181,6 +225,7 @@ impl World {
             confirm: ConfirmPolicy {
                 first_s: 0,
                 max_s: 1,
+                ..ConfirmPolicy::default()
             },
             withholding: self.withholding.clone(),
         })
@@ -189,6 +234,12 @@ impl World {
     /// Starts the schedule loop and the queue.
     pub(crate) fn start(&mut self) {
         let services = self.services();
+        let told = Arc::new(notification::Services {
+            pool: self.pool().clone(),
+            clock: Arc::clone(&self.clock),
+            channels: Channels::new(&self.notifications).unwrap(),
+        });
+        let queue_settings = self.queue.clone();
         let shutdown = CancellationToken::new();
         let (pool, stop) = (self.pool().clone(), shutdown.clone());
         let clock = Arc::clone(&self.clock);
@@ -208,18 +259,13 @@ impl World {
                 .with::<Deliver>(Arc::clone(&services))
                 .unwrap()
                 .with::<Confirm>(services)
+                .unwrap()
+                .with::<Notify>(told)
                 .unwrap();
             let vitals = jobs::vitals::Vitals::default();
-            queue::run(
-                pool,
-                registry,
-                queue::Settings::default(),
-                clock,
-                vitals,
-                stop,
-            )
-            .await
-            .unwrap();
+            queue::run(pool, registry, queue_settings, clock, vitals, stop)
+                .await
+                .unwrap();
             schedules.await.unwrap();
         });
         self.daemon = Some((task, shutdown));

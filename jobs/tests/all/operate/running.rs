@@ -2,7 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use jobs::delivery::{Operated, Operation};
+use chrono::Utc;
+use jobs::{
+    audit::By,
+    delivery::{Heard, Operated, Operation, State, Word, acknowledge_by_operator},
+};
 use platform_adapters::Located;
 use test_support::catalogue;
 use uuid::Uuid;
@@ -40,7 +44,8 @@ async fn nothing_at_the_partner_means_canceled() {
         "{asked:?}"
     );
     let open: i64 = sqlx::query_scalar(
-        "select count(*) from worker.jobs where state not in ('completed', 'canceled', 'dead')",
+        "select count(*) from worker.jobs
+         where kind <> 'notify' and state not in ('completed', 'canceled', 'dead')",
     )
     .fetch_one(world.pool())
     .await
@@ -88,11 +93,12 @@ async fn where_nobody_can_tell_an_operator_decides() {
     })
     .await;
     let remedy = world.delivery("fault_remedy").await.unwrap();
-    assert!(remedy.contains("cancel the delivery once more"), "{remedy}");
-    assert_eq!(
-        operate(&world, id, Operation::Cancel).await,
-        Operated::Changed("canceled")
-    );
+    assert!(remedy.contains("or --absent to call it off"), "{remedy}");
+    let story = jobs::delivery::story(world.pool(), id).await.unwrap();
+    assert!(story.unwrap().unknown.unwrap().is_called_off);
+    let by = By::new("test", "their support says so").unwrap();
+    let heard = acknowledge_by_operator(world.pool(), id, Word::Absent, &by, Utc::now()).await;
+    assert_eq!(heard.unwrap(), Heard::Changed(State::Canceled));
     assert_eq!(world.decided(schedule).await, "failed");
     world.stop().await;
     assert_eq!(world.partner.deliveries(), 1);

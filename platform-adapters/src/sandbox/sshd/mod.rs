@@ -54,6 +54,15 @@ pub struct Sshd {
     fingerprint: String,
 }
 
+/// What is peculiar about a server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manner<'a> {
+    /// Lines of its configuration that come before all others, and so count.
+    pub(super) directives: &'a [&'a str],
+    /// It cannot write a single byte into any file.
+    pub(super) has_no_room: bool,
+}
+
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum SshdError {
@@ -107,6 +116,46 @@ impl Sshd {
     /// # Errors
     /// [`SshdError`], with the server's own words where it said any.
     pub async fn start(options: SshdOptions) -> Result<Self, SshdError> {
+        Self::start_so(options, &Manner::default()).await
+    }
+
+    /// Starts a server whose configuration begins with these lines: they count before all others.
+    ///
+    /// # Errors
+    /// [`SshdError`], with the server's own words where it said any.
+    pub async fn start_with(options: SshdOptions, directives: &[&str]) -> Result<Self, SshdError> {
+        let manner = Manner {
+            directives,
+            ..Manner::default()
+        };
+        Self::start_so(options, &manner).await
+    }
+
+    /// Starts another server with the same files and users, and these of the keys.
+    pub(super) async fn twin(
+        &self,
+        state: PathBuf,
+        keys: &[&str],
+        manner: &Manner<'_>,
+    ) -> Result<Self, SshdError> {
+        let what = || doing(format!("preparing the directory {}", state.display()));
+        fs::create_dir_all(&state).map_err(what())?;
+        for key in keys {
+            for name in [(*key).to_owned(), format!("{key}.pub")] {
+                let copy = state.join(&name);
+                fs::copy(self.options.state.join(&name), &copy).map_err(what())?;
+                give(&copy, &self.user).map_err(what())?;
+            }
+        }
+        let options = SshdOptions {
+            state,
+            root: self.options.root.clone(),
+            port: None,
+        };
+        Self::start_so(options, manner).await
+    }
+
+    async fn start_so(options: SshdOptions, manner: &Manner<'_>) -> Result<Self, SshdError> {
         let program = PROGRAMS
             .iter()
             .find(|program| Path::new(program).exists())
@@ -121,8 +170,8 @@ impl Sshd {
                 Some(port) => port,
                 None => free_port().await?,
             };
-            write_config(&options, program, &user, port)?;
-            let child = spawn(&options, program, &user)?;
+            write_config(&options, program, &user, port, manner.directives)?;
+            let child = spawn(&options, program, &user, manner.has_no_room)?;
             let mut server = Self {
                 child,
                 port,
@@ -171,12 +220,17 @@ impl Sshd {
     /// The endpoint, as in `api_endpoint`, of a directory below the root.
     #[must_use]
     pub fn endpoint(&self, directory: &str) -> String {
+        self.endpoint_at(self.port, directory)
+    }
+
+    /// The same for those who come by another port.
+    pub(super) fn endpoint_at(&self, port: u16, directory: &str) -> String {
         let path = self.options.root.join(directory);
         let mut url = url::Url::parse("sftp://127.0.0.1").ok();
         if let Some(url) = &mut url {
             url.set_path(&path.to_string_lossy());
             // A host is there, so a port can be.
-            let _set = url.set_port(Some(self.port));
+            let _set = url.set_port(Some(port));
         }
         url.map(String::from).unwrap_or_default()
     }

@@ -28,6 +28,9 @@ const KEYS: [(&str, &str); 3] = [
 /// Known to OpenSSH from 9.8 on, which otherwise shuts out an address after failed logins.
 const NO_PENALTIES: &str = "PerSourcePenalties no\n";
 
+/// Starts what follows without the right to write into files, and deaf to the signal about it.
+const NO_ROOM: &str = r#"trap "" XFSZ; ulimit -f 0; exec "$0" "$@""#;
+
 pub(super) fn service_user() -> Result<User, SshdError> {
     let found = if Uid::effective().is_root() {
         User::from_name(SERVICE_USER)
@@ -133,6 +136,7 @@ pub(super) fn write_config(
     program: &str,
     user: &User,
     port: u16,
+    directives: &[&str],
 ) -> Result<(), SshdError> {
     let state = options.state.display();
     // Tokens that begin with a percent sign are replaced in this one.
@@ -144,6 +148,7 @@ pub(super) fn write_config(
         .replace('%', "%%");
     let config = format!(
         "# Written anew at every start.\n\
+         {directives}\n\
          Port {port}\n\
          ListenAddress 127.0.0.1\n\
          HostKey \"{state}/host_key\"\n\
@@ -163,6 +168,7 @@ pub(super) fn write_config(
          DisableForwarding yes\n\
          MaxStartups 100\n\
          LogLevel INFO\n",
+        directives = directives.join("\n"),
         user = user.name,
     );
     let path = config_file(options);
@@ -172,19 +178,19 @@ pub(super) fn write_config(
             .map_err(doing(format!("writing {}", path.display())))
     };
     write(&format!("{config}{NO_PENALTIES}"))?;
-    let mut test = command(options, program, user);
+    let mut test = command(program, user);
     let is_known = test
+        .arg("-f")
+        .arg(&path)
         .arg("-t")
         .output()
         .is_ok_and(|output| output.status.success());
     if is_known { Ok(()) } else { write(&config) }
 }
 
-fn command(options: &SshdOptions, program: &str, user: &User) -> Command {
+fn command(program: &str, user: &User) -> Command {
     let mut command = Command::new(program);
     command
-        .arg("-f")
-        .arg(config_file(options))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -196,10 +202,25 @@ fn command(options: &SshdOptions, program: &str, user: &User) -> Command {
 }
 
 /// Starts the server in a process group of its own, so that a signal to ours leaves it to us.
-pub(super) fn spawn(options: &SshdOptions, program: &str, user: &User) -> Result<Child, SshdError> {
+pub(super) fn spawn(
+    options: &SshdOptions,
+    program: &str,
+    user: &User,
+    has_no_room: bool,
+) -> Result<Child, SshdError> {
     let path = log_file(options);
     let log = fs::File::create(&path).map_err(doing(format!("writing {}", path.display())))?;
-    let mut child = command(options, program, user)
+    let mut command = if has_no_room {
+        // A limit on the size of files is answered as a full disk is.
+        let mut shell = command("/bin/sh", user);
+        shell.args(["-c", NO_ROOM, program]);
+        shell
+    } else {
+        command(program, user)
+    };
+    let mut child = command
+        .arg("-f")
+        .arg(config_file(options))
         .args(["-D", "-e"])
         .stderr(log)
         .process_group(0)

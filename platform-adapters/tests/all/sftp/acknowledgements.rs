@@ -3,11 +3,11 @@
 use std::fs;
 
 use platform_adapters::{
-    Adapter, Code, Fault, Handover, Located, Receipt, Status, release::ReleaseType, sftp::Layout,
+    Adapter, Code, Fault, Handover, Located, Receipt, Status, release::ReleaseType,
 };
 use serde_json::{Value, json};
 
-use super::partner::{Partner, handover};
+use super::partner::{Partner, handover, layout};
 use crate::fixtures::Fixture;
 
 struct Delivered {
@@ -40,7 +40,7 @@ impl Delivered {
     }
 
     async fn says(&self, body: &[u8]) -> Result<Status, Fault> {
-        let path = Layout::new(&self.handover).acknowledgement;
+        let path = layout(&self.handover, &self.package).acknowledgement;
         let path = self.partner.incoming().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, body).unwrap();
@@ -125,7 +125,7 @@ async fn a_hand_over_that_the_partner_has_taken_away_is_known_by_its_acknowledge
         .says_json(json!({"delivery": key, "status": "accepted"}))
         .await
         .unwrap();
-    let layout = Layout::new(&delivered.handover);
+    let layout = layout(&delivered.handover, &delivered.package);
     fs::remove_dir_all(delivered.partner.incoming().join(&layout.folder)).unwrap();
     let located = delivered
         .adapter

@@ -1,11 +1,11 @@
 //! What can be wrong with a partner or its settings, and what the worker says of it.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use platform_adapters::{Adapter, Code, Fault, FaultClass, sftp::SftpAdapter};
 use serde_json::{Value, json};
 
-use super::partner::{Partner, handover};
+use super::partner::{Partner, handover, keygen};
 use crate::fixtures::Fixture;
 use platform_adapters::release::ReleaseType;
 
@@ -15,18 +15,6 @@ async fn check(partner: &Partner, credentials: Value) -> Result<Vec<String>, Fau
     SftpAdapter::new(&platform, fixture.assets.clone())?
         .check()
         .await
-}
-
-fn keygen(arguments: &[&str], path: &Path) {
-    let status = Command::new("ssh-keygen")
-        .arg("-q")
-        .args(arguments)
-        .arg("-f")
-        .arg(path)
-        .output()
-        .unwrap()
-        .status;
-    assert!(status.success());
 }
 
 #[tokio::test]

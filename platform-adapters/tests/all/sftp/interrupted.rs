@@ -2,15 +2,17 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
+use sha2::{Digest, Sha256};
+
 use platform_adapters::{
     Adapter, Code, FaultClass, Located,
-    package::Package,
+    package::{Package, PackagedFile},
     release::ReleaseType,
-    sftp::{Layout, Marker, Remote, SftpAdapter},
+    sftp::{Marker, Remote, SftpAdapter},
 };
 use serde_json::json;
 
-use super::partner::{Partner, Proxy, handover};
+use super::partner::{Partner, Proxy, handover, layout};
 use crate::fixtures::{Fixture, wav};
 
 const MIB: u64 = 1024 * 1024;
@@ -44,7 +46,9 @@ async fn begin_and_stall(
         ended = &mut delivery => panic!("ended before it came to a standstill: {ended:?}"),
     }
     // What has passed the wire reaches the disk.
-    let resources = partner.incoming().join(Layout::new(&handover(1)).resources);
+    let resources = partner
+        .incoming()
+        .join(layout(&handover(1), package).resources);
     loop {
         let arrived: u64 = fs::read_dir(&resources)
             .unwrap()
@@ -58,7 +62,7 @@ async fn begin_and_stall(
 }
 
 fn assert_complete(partner: &Partner, fixture: &Fixture, package: &Package) {
-    let layout = Layout::new(&handover(1));
+    let layout = layout(&handover(1), package);
     let on_disk = partner.files();
     assert_eq!(on_disk.len(), 5, "{:?}", on_disk.keys());
     for file in package.files() {
@@ -80,10 +84,8 @@ async fn a_server_that_dies_in_the_middle_gets_the_rest_later() {
     let delivery = begin_and_stall(&partner, &proxy, &adapter, &package).await;
     partner.sshd.kill();
     let fault = delivery.await.unwrap().unwrap_err();
-    assert_eq!(fault.code, Code::ConnectionLost, "{fault}");
-    let down = adapter.deliver(&handover(1), &package).await.unwrap_err();
-    assert_eq!(down.class(), FaultClass::Transient, "{down}");
-    let marker = Layout::new(&handover(1)).marker;
+    assert_eq!(fault.class(), FaultClass::Transient, "{fault}");
+    let marker = layout(&handover(1), &package).marker;
     assert!(!partner.files().contains_key(&marker));
 
     partner.restart().await;
@@ -110,17 +112,23 @@ async fn a_part_that_is_not_what_was_sent_is_found_and_sent_anew() {
     delivery.await.unwrap().unwrap_err();
 
     // As after a power failure: the size is there, the bytes are not.
-    let resources = partner.incoming().join(Layout::new(&handover(1)).resources);
+    let resources = partner
+        .incoming()
+        .join(layout(&handover(1), &package).resources);
     let part = fs::read_dir(&resources).unwrap().next().unwrap().unwrap();
     let size = usize::try_from(part.metadata().unwrap().len()).unwrap();
     fs::write(part.path(), vec![0; size]).unwrap();
 
     partner.restart().await;
     proxy.stall_up_after(u64::MAX);
-    let fault = adapter.deliver(&handover(1), &package).await.unwrap_err();
-    assert_eq!(fault.code, Code::TransferCorrupt, "{fault}");
+    let before = proxy.bytes_up();
     adapter.deliver(&handover(1), &package).await.unwrap();
     assert_complete(&partner, &fixture, &package);
+    let recording = package.files().map(|file| file.size).max().unwrap();
+    assert!(
+        proxy.bytes_up() - before > recording,
+        "all of it was sent anew"
+    );
 }
 
 #[tokio::test]
@@ -193,4 +201,98 @@ async fn a_connection_lost_while_the_marker_gets_its_name_leaves_the_outcome_unk
     adapter.deliver(&handover(1), &package).await.unwrap();
     let located = adapter.locate(&handover(1), &package).await.unwrap();
     assert!(matches!(located, Located::Complete(_)));
+}
+
+#[tokio::test]
+async fn uploads_that_are_cut_once_go_on_within_the_attempt() {
+    const UPLOADS: u64 = 10;
+    const SIZE: u64 = 20_000_000;
+    let (partner, fixture) = (Partner::start().await, Fixture::new());
+    let proxy = partner.proxy().await;
+    let remote = Remote::new(&proxy.platform(&partner, json!({}))).unwrap();
+    let mut random = Random(0x5f7_2026);
+    let bytes: Vec<u8> = (0..SIZE / 8)
+        .flat_map(|_| random.next().to_le_bytes())
+        .collect();
+    fixture.write("recording.wav", &bytes);
+    let file = PackagedFile {
+        name: "recording.wav".into(),
+        path: "recording.wav".into(),
+        size: SIZE,
+        sha256: hex::encode(Sha256::digest(&bytes)),
+        md5: String::new(),
+        media_type: "audio/wav",
+    };
+    let before = proxy.bytes_up();
+    for upload in 0..UPLOADS {
+        let at = random.next() % SIZE;
+        let connections = proxy.connections();
+        proxy.cut_up_once_after(at);
+        let folder = format!("upload-{upload}");
+        let done = remote
+            .put_files(&fixture.assets, &folder, &[&file], &[])
+            .await
+            .unwrap_or_else(|fault| panic!("upload {upload}, cut at {at}: {fault}"));
+        assert_eq!(done.sent, 1);
+        assert!(!proxy.is_cut_to_come() && proxy.connections() > connections);
+        let received = fs::read(partner.incoming().join(&folder).join(&file.name)).unwrap();
+        assert!(received == bytes, "upload {upload}, cut at {at}");
+    }
+    let sent = proxy.bytes_up() - before;
+    assert!(
+        sent < UPLOADS * SIZE * 5 / 4,
+        "{sent} bytes sent for {}",
+        UPLOADS * SIZE
+    );
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[tokio::test]
+async fn two_workers_at_the_same_hand_over_end_with_one_that_is_whole() {
+    let (partner, fixture) = (Partner::start().await, Fixture::new());
+    let package = large_package(&fixture).await;
+    let platform = partner.platform(json!({}), json!({}));
+    let workers: Vec<_> = (0..3)
+        .map(|_| SftpAdapter::new(&platform, fixture.assets.clone()).unwrap())
+        .collect();
+    let handover = handover(1);
+    let deliveries = workers.iter().map(|one| one.deliver(&handover, &package));
+    let outcomes = futures_util::future::join_all(deliveries).await;
+    for fault in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        assert_eq!(fault.class(), FaultClass::Transient, "{fault}");
+    }
+    workers[0].deliver(&handover, &package).await.unwrap();
+    assert_complete(&partner, &fixture, &package);
+}
+
+#[tokio::test]
+async fn a_worker_that_wakes_up_late_leaves_alone_what_is_complete() {
+    let (partner, fixture) = (Partner::start().await, Fixture::new());
+    let proxy = partner.proxy().await;
+    let package = large_package(&fixture).await;
+    let platform = proxy.platform(&partner, json!({}));
+    let asleep = Arc::new(SftpAdapter::new(&platform, fixture.assets.clone()).unwrap());
+    let late = begin_and_stall(&partner, &proxy, &asleep, &package).await;
+
+    let awake = partner.adapter(&fixture);
+    awake.deliver(&handover(1), &package).await.unwrap();
+    let before = partner.files();
+    // It goes on with what it had open, and with all that follows.
+    proxy.go_on();
+    let _whatever = late.await.unwrap();
+    assert_complete(&partner, &fixture, &package);
+    let after = partner.files();
+    let marker = layout(&handover(1), &package).marker;
+    assert!(before[&marker] == after[&marker]);
 }

@@ -3,16 +3,18 @@
 mod acknowledgements;
 mod faults;
 mod interrupted;
+mod logins;
 mod partner;
+mod servers;
+mod transfers;
 
 use std::fs;
 
-use partner::{Partner, handover};
+use partner::{Partner, handover, layout};
 use platform_adapters::{
     Adapter, Kind, Located, Status,
     package::{Manifest, Metadata, assemble},
     release::ReleaseType,
-    sftp::Layout,
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -32,7 +34,7 @@ async fn a_hand_over_is_complete_and_says_so_last() {
 
     let receipt = adapter.deliver(&handover, &package).await.unwrap();
 
-    let layout = Layout::new(&handover);
+    let layout = layout(&handover, &package);
     let on_disk = partner.files();
     let names: Vec<&str> = on_disk.keys().map(String::as_str).collect();
     let mut expected: Vec<String> = package
@@ -108,7 +110,7 @@ async fn what_an_earlier_attempt_left_is_kept_when_right_and_replaced_when_wrong
     let (partner, fixture) = (Partner::start().await, Fixture::new());
     let package = fixture.package(&fixture.release(ReleaseType::Ep, 3)).await;
     let adapter = partner.adapter(&fixture);
-    let layout = Layout::new(&handover(1));
+    let layout = layout(&handover(1), &package);
     adapter.deliver(&handover(1), &package).await.unwrap();
     let before = partner.files();
 
@@ -171,7 +173,7 @@ async fn a_takedown_is_documents_and_marker_alone() {
         .deliver(&takedown, &package)
         .await
         .unwrap();
-    let layout = Layout::new(&takedown);
+    let layout = layout(&takedown, &package);
     let on_disk = partner.files();
     assert_eq!(on_disk.len(), 3);
     let metadata: Metadata = serde_json::from_slice(&on_disk[&layout.metadata].bytes).unwrap();

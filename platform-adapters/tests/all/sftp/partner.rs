@@ -11,6 +11,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,9 +22,10 @@ use std::{
 use chrono::{TimeZone, Utc};
 use platform_adapters::{
     Handover, Kind,
+    package::Package,
     sandbox::{Sshd, SshdOptions},
-    settings::{Platform, PlatformRow, Secretive},
-    sftp::SftpAdapter,
+    settings::{LayoutSpecs, Platform, PlatformRow, Secretive},
+    sftp::{Layout, SftpAdapter},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -50,6 +52,11 @@ pub(super) fn handover(transmission: u32) -> Handover {
     }
 }
 
+/// The names of a package's hand-over, where the settings say nothing of them.
+pub(super) fn layout(handover: &Handover, package: &Package) -> Layout {
+    Layout::new(&LayoutSpecs::default(), handover, &package.upc)
+}
+
 /// A file at the partner.
 #[derive(Debug, PartialEq)]
 pub(super) struct Received {
@@ -67,9 +74,35 @@ pub(super) struct Partner {
 
 impl Partner {
     pub(super) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// One whose configuration begins with these lines.
+    pub(super) async fn start_with(directives: &[&str]) -> Self {
+        Self::start_in(Self::directory(), directives).await
+    }
+
+    /// One that has a host key of RSA in the place of one of ECDSA.
+    pub(super) async fn start_with_rsa(directives: &[&str]) -> Self {
+        let directory = Self::directory();
+        let state = directory.path().join("state");
+        fs::create_dir(&state).unwrap();
+        keygen(
+            &["-t", "rsa", "-b", "2048", "-N", ""],
+            &state.join("host_key_ecdsa"),
+        );
+        Self::start_in(directory, directives).await
+    }
+
+    fn directory() -> TempDir {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let sshd = Sshd::start(options(directory.path(), None)).await.unwrap();
+        directory
+    }
+
+    async fn start_in(directory: TempDir, directives: &[&str]) -> Self {
+        let options = options(directory.path(), None);
+        let sshd = Sshd::start_with(options, directives).await.unwrap();
         sshd.make_directory("incoming").unwrap();
         Self { sshd, directory }
     }
@@ -137,6 +170,18 @@ impl Partner {
     }
 }
 
+/// Makes or changes a key.
+pub(super) fn keygen(arguments: &[&str], path: &Path) {
+    let made = Command::new("ssh-keygen")
+        .arg("-q")
+        .args(arguments)
+        .arg("-f")
+        .arg(path)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
 fn options(directory: &Path, port: Option<u16>) -> SshdOptions {
     SshdOptions {
         state: directory.join("state"),
@@ -174,12 +219,15 @@ struct Wire {
     up: AtomicU64,
     /// After so many nothing more is taken from the client; the connection stays.
     up_limit: AtomicU64,
+    /// After so many the connection that carries them is closed, once.
+    up_cut: AtomicU64,
     /// Bytes from the server, over all connections.
     down: AtomicU64,
     /// After so many the connection is closed.
     down_limit: AtomicU64,
     connections: AtomicU64,
     stalled: Notify,
+    going_on: Notify,
     /// One permit for each connection that the client closed.
     closed: Semaphore,
 }
@@ -191,10 +239,12 @@ impl Proxy {
         let wire = Arc::new(Wire {
             up: AtomicU64::new(0),
             up_limit: AtomicU64::new(u64::MAX),
+            up_cut: AtomicU64::new(u64::MAX),
             down: AtomicU64::new(0),
             down_limit: AtomicU64::new(u64::MAX),
             connections: AtomicU64::new(0),
             stalled: Notify::new(),
+            going_on: Notify::new(),
             closed: Semaphore::new(0),
         });
         let accepting = Arc::clone(&wire);
@@ -235,6 +285,23 @@ impl Proxy {
         self.wire.up_limit.store(limit, Ordering::SeqCst);
     }
 
+    /// What is held to the server goes on, and all that follows.
+    pub(super) fn go_on(&self) {
+        self.stall_up_after(u64::MAX);
+        self.wire.going_on.notify_waiters();
+    }
+
+    /// When so many more bytes to the server have passed, the connection that carries them is closed.
+    pub(super) fn cut_up_once_after(&self, bytes: u64) {
+        let limit = self.bytes_up().saturating_add(bytes);
+        self.wire.up_cut.store(limit, Ordering::SeqCst);
+    }
+
+    /// Whether a cut that was asked for is still to come.
+    pub(super) fn is_cut_to_come(&self) -> bool {
+        self.wire.up_cut.load(Ordering::SeqCst) != u64::MAX
+    }
+
     /// From now on so many bytes from the server pass.
     pub(super) fn cut_down_after(&self, bytes: u64) {
         let limit = self.bytes_down().saturating_add(bytes);
@@ -270,14 +337,33 @@ async fn up(wire: &Wire, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
     loop {
         if wire.up.load(Ordering::SeqCst) >= wire.up_limit.load(Ordering::SeqCst) {
             wire.stalled.notify_one();
-            // Held until the client goes away, which shows once what it sent has been read.
-            while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
-            return;
+            // That the client went away shows once what it sent has been read.
+            let mut held = Vec::new();
+            loop {
+                tokio::select! {
+                    read = from.read(&mut buffer) => match read {
+                        Ok(read @ 1..) => held.extend_from_slice(&buffer[..read]),
+                        _ => return,
+                    },
+                    () = wire.going_on.notified() => break,
+                }
+            }
+            wire.up.fetch_add(held.len() as u64, Ordering::SeqCst);
+            if to.write_all(&held).await.is_err() {
+                return;
+            }
+            continue;
         }
         let Ok(read @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        wire.up.fetch_add(read as u64, Ordering::SeqCst);
+        let passed = wire.up.fetch_add(read as u64, Ordering::SeqCst);
+        let cut = wire.up_cut.load(Ordering::SeqCst);
+        if passed + read as u64 > cut {
+            wire.up_cut.store(u64::MAX, Ordering::SeqCst);
+            let _cut = to.write_all(&buffer[..(cut - passed) as usize]).await;
+            return;
+        }
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }

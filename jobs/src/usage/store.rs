@@ -1,0 +1,394 @@
+//! Writing a batch: the rows of `analytics`, what their lines said, the lines that cannot be imported,
+//! the days that changed, and how far the file has come, in one transaction.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use sqlx::{PgConnection, PgPool};
+
+use super::{
+    UsageError,
+    convert::{Converter, NoAmount},
+    layout::Line,
+    recording::{NoTrack, Recordings, Track},
+};
+use crate::{
+    database::storable,
+    royalty::rates::Rate,
+    statistics::{self, Mark},
+};
+
+/// Characters of a field that are kept of a line that was not imported.
+const FIELD_CHARACTERS: usize = 1000;
+/// Fields of it that are kept.
+const FIELDS: usize = 200;
+
+/// Lines of a file, one after another.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) lines: Vec<Line>,
+    pub(super) asides: Vec<Aside>,
+}
+
+impl Batch {
+    pub(super) fn records(&self) -> usize {
+        self.lines.len() + self.asides.len()
+    }
+}
+
+/// A line that is not imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Aside {
+    pub(super) line: u64,
+    pub(super) reason: &'static str,
+    pub(super) problem: String,
+    isrc: Option<String>,
+    upc: Option<String>,
+    fields: Vec<String>,
+}
+
+impl Aside {
+    /// One that cannot be read.
+    pub(super) fn unreadable(line: u64, problem: String, fields: &csv::ByteRecord) -> Self {
+        Self {
+            line,
+            reason: "unreadable",
+            problem: storable(&problem).into_owned(),
+            isrc: None,
+            upc: None,
+            fields: kept(fields),
+        }
+    }
+
+    fn of(line: &Line, reason: &'static str, problem: String) -> Self {
+        let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        Self {
+            line: line.number,
+            reason,
+            problem,
+            isrc: given(&line.isrc),
+            upc: given(&line.upc),
+            fields: kept(&line.fields),
+        }
+    }
+}
+
+fn kept(fields: &csv::ByteRecord) -> Vec<String> {
+    fields
+        .iter()
+        .take(FIELDS)
+        .map(|field| {
+            let text = String::from_utf8_lossy(field);
+            storable(&text).chars().take(FIELD_CHARACTERS).collect()
+        })
+        .collect()
+}
+
+/// A line that is imported.
+struct Kept<'a> {
+    line: &'a Line,
+    track: Track,
+    revenue: Decimal,
+    rate: Option<Rate>,
+}
+
+/// What came of lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) lines: i64,
+    pub(super) asides: i64,
+    pub(super) streams: i64,
+    pub(super) downloads: i64,
+    pub(super) revenue: Decimal,
+    pub(super) days: Option<(NaiveDate, NaiveDate)>,
+}
+
+impl Tally {
+    fn of(kept: &[Kept<'_>], asides: &[Aside]) -> Self {
+        let dates = || kept.iter().map(|one| one.line.date);
+        Self {
+            lines: i64::try_from(kept.len()).unwrap_or(i64::MAX),
+            asides: i64::try_from(asides.len()).unwrap_or(i64::MAX),
+            streams: kept.iter().map(|one| i64::from(one.line.streams)).sum(),
+            downloads: kept.iter().map(|one| i64::from(one.line.downloads)).sum(),
+            // Each is below 10^8 and has four decimals: a Decimal holds the sum of 10^16 of them.
+            revenue: kept
+                .iter()
+                .fold(Decimal::ZERO, |sum, one| sum.saturating_add(one.revenue)),
+            days: dates().min().zip(dates().max()),
+        }
+    }
+}
+
+/// Where lines belong.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) file: i32,
+    pub(super) platform: i32,
+}
+
+/// What is known of tracks and rates.
+pub(super) struct Knowledge<'a> {
+    pub(super) recordings: Recordings,
+    pub(super) converter: Converter<'a>,
+}
+
+impl Knowledge<'_> {
+    async fn learn(&mut self, conn: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+        self.recordings.learn(conn, &batch.lines).await?;
+        self.converter.learn(conn, &batch.lines).await
+    }
+
+    /// Parts lines into those that are imported and those that are not.
+    fn part<'b>(&mut self, batch: &'b Batch) -> (Vec<Kept<'b>>, Vec<Aside>) {
+        let mut kept = Vec::with_capacity(batch.lines.len());
+        let mut asides = batch.asides.clone();
+        for line in &batch.lines {
+            let track = match self.recordings.track(line) {
+                Ok(track) => track,
+                Err(NoTrack::Unknown(problem)) => {
+                    asides.push(Aside::of(line, "unknown_recording", problem));
+                    continue;
+                }
+                Err(NoTrack::Ambiguous(problem)) => {
+                    asides.push(Aside::of(line, "ambiguous_recording", problem));
+                    continue;
+                }
+            };
+            match self.converter.convert(line) {
+                Ok((revenue, rate)) => kept.push(Kept {
+                    line,
+                    track,
+                    revenue,
+                    rate: rate.cloned(),
+                }),
+                Err(NoAmount::Rate(problem)) => asides.push(Aside::of(line, "no_rate", problem)),
+                Err(NoAmount::OutOfRange(problem)) => {
+                    asides.push(Aside::of(line, "out_of_range", problem));
+                }
+            }
+        }
+        (kept, asides)
+    }
+}
+
+/// What would come of a batch, and the lines that would not be imported.
+pub(super) async fn rehearse(
+    conn: &mut PgConnection,
+    batch: &Batch,
+    knowledge: &mut Knowledge<'_>,
+) -> Result<(Tally, Vec<Aside>), sqlx::Error> {
+    knowledge.learn(conn, batch).await?;
+    let (kept, asides) = knowledge.part(batch);
+    Ok((Tally::of(&kept, &asides), asides))
+}
+
+/// Imports a batch of a file that has come to `done` records.
+pub(super) async fn store(
+    pool: &PgPool,
+    place: Place,
+    done: i64,
+    batch: &Batch,
+    knowledge: &mut Knowledge<'_>,
+    now: DateTime<Utc>,
+) -> Result<Tally, UsageError> {
+    let mut tx = pool.begin().await?;
+    // The triggers need not look for what is marked here.
+    let is_ours = sqlx::query_scalar!(
+        r#"select set_config('tunemantra.records_days', 'yes', true) = 'yes'
+               and f.state = 'importing' and f.records_done = $2 as "is_ours!"
+           from worker.usage_files f where f.id = $1 for update"#,
+        place.file,
+        done,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if is_ours != Some(true) {
+        return Err(UsageError::Busy(place.file));
+    }
+    knowledge.learn(&mut tx, batch).await?;
+    let (kept, asides) = knowledge.part(batch);
+    write_lines(&mut tx, place, &kept, now).await?;
+    write_asides(&mut tx, place.file, &asides).await?;
+    let marks: BTreeSet<Mark> = kept
+        .iter()
+        .map(|one| Mark {
+            date: one.line.date,
+            user: Some(one.track.owner),
+        })
+        .collect();
+    let marks: Vec<Mark> = marks.into_iter().collect();
+    statistics::mark(&mut tx, &marks, statistics::Source::Import, now).await?;
+    let tally = Tally::of(&kept, &asides);
+    advance(&mut tx, place.file, batch, &tally, now).await?;
+    tx.commit().await?;
+    Ok(tally)
+}
+
+async fn write_lines(
+    conn: &mut PgConnection,
+    place: Place,
+    kept: &[Kept<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let count = i64::try_from(kept.len()).unwrap_or(i64::MAX);
+    // The ids are taken first, so that each line knows its row.
+    let ids = sqlx::query_scalar!(
+        r#"select array_agg(nextval(pg_get_serial_sequence('public.analytics', 'id'))) as "ids!"
+           from generate_series(1, $1::bigint)"#,
+        count,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let created_at = now.naive_utc().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+    let mut rows = String::with_capacity(kept.len() * 80);
+    let mut origins = String::with_capacity(kept.len() * 60);
+    for (id, one) in ids.iter().zip(kept) {
+        let line = one.line;
+        // Writing to a String cannot fail.
+        let _ = write!(
+            rows,
+            "{id}\t{}\t{}\t{}\t{}\t{}\t{}\t",
+            one.track.id, place.platform, line.date, line.streams, line.downloads, one.revenue
+        );
+        text(&mut rows, &line.territory);
+        let _ = writeln!(rows, "\t{created_at}");
+        origin(&mut origins, place.file, *id, one);
+    }
+    copy(
+        conn,
+        "copy public.analytics (id, track_id, platform_id, date, streams, downloads, revenue,
+             territory, created_at) from stdin",
+        rows,
+    )
+    .await?;
+    copy(
+        conn,
+        "copy worker.usage_lines (file_id, line, analytics_id, amount, currency, rate, rate_date,
+             rate_source) from stdin",
+        origins,
+    )
+    .await
+}
+
+/// A row of `worker.usage_lines`.
+fn origin(to: &mut String, file: i32, id: i64, one: &Kept<'_>) {
+    let _ = write!(to, "{file}\t{}\t{id}\t", one.line.number);
+    match one.line.amount {
+        Some(amount) => {
+            let _ = write!(to, "{amount}\t");
+        }
+        None => to.push_str("\\N\t"),
+    }
+    match one.line.currency {
+        Some(currency) => to.push_str(currency.as_str()),
+        None => to.push_str("\\N"),
+    }
+    match &one.rate {
+        Some(rate) => {
+            let _ = write!(to, "\t{}\t{}\t", rate.rate, rate.date);
+            text(to, &rate.source);
+        }
+        None => to.push_str("\t\\N\t\\N\t\\N"),
+    }
+    to.push('\n');
+}
+
+/// A text in the format of COPY; an empty one is NULL.
+fn text(to: &mut String, text: &str) {
+    if text.is_empty() {
+        to.push_str("\\N");
+    }
+    for one in text.chars() {
+        match one {
+            '\\' => to.push_str("\\\\"),
+            '\t' => to.push_str("\\t"),
+            '\n' => to.push_str("\\n"),
+            '\r' => to.push_str("\\r"),
+            one => to.push(one),
+        }
+    }
+}
+
+async fn copy(conn: &mut PgConnection, statement: &str, rows: String) -> Result<(), sqlx::Error> {
+    let mut copy = conn.copy_in_raw(statement).await?;
+    copy.send(rows.into_bytes()).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+async fn write_asides(
+    conn: &mut PgConnection,
+    file: i32,
+    asides: &[Aside],
+) -> Result<(), sqlx::Error> {
+    if asides.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<i64> = asides
+        .iter()
+        .map(|one| i64::try_from(one.line).unwrap_or(i64::MAX))
+        .collect();
+    let reasons: Vec<&str> = asides.iter().map(|one| one.reason).collect();
+    let problems: Vec<&str> = asides.iter().map(|one| one.problem.as_str()).collect();
+    let isrcs: Vec<Option<&str>> = asides.iter().map(|one| one.isrc.as_deref()).collect();
+    let upcs: Vec<Option<&str>> = asides.iter().map(|one| one.upc.as_deref()).collect();
+    // An array of arrays must be rectangular, and lines are not.
+    let fields: Vec<serde_json::Value> = asides
+        .iter()
+        .map(|one| serde_json::Value::from(one.fields.clone()))
+        .collect();
+    sqlx::query!(
+        r#"insert into worker.usage_unmatched (file_id, line, reason, problem, isrc, upc, fields)
+           select $1, line, reason, problem, isrc, upc,
+               array(select jsonb_array_elements_text(fields))
+           from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+               as aside (line, reason, problem, isrc, upc, fields)"#,
+        file,
+        &numbers,
+        &reasons as _,
+        &problems as _,
+        &isrcs as _,
+        &upcs as _,
+        &fields,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes how far the file has come.
+async fn advance(
+    conn: &mut PgConnection,
+    file: i32,
+    batch: &Batch,
+    tally: &Tally,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let (first, last) = tally.days.unzip();
+    sqlx::query!(
+        r#"update worker.usage_files
+           set records_done = records_done + $2, lines_imported = lines_imported + $3,
+               lines_aside = lines_aside + $4, streams = streams + $5, downloads = downloads + $6,
+               revenue = revenue + $7, first_day = least(first_day, $8),
+               last_day = greatest(last_day, $9), updated_at = $10
+           where id = $1"#,
+        file,
+        i64::try_from(batch.records()).unwrap_or(i64::MAX),
+        tally.lines,
+        tally.asides,
+        tally.streams,
+        tally.downloads,
+        tally.revenue,
+        first,
+        last,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
