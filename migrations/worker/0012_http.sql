@@ -50,7 +50,16 @@ create index deliveries_stopped on worker.deliveries (state, id)
     where state in ('rejected', 'failed', 'canceled');
 create index deliveries_fault on worker.deliveries (fault_code, id) where fault_code is not null;
 create index deliveries_upc on worker.deliveries (upc, id) where upc is not null;
-create index jobs_dead on worker.jobs (id) where state = 'dead';
+create index jobs_dead on worker.jobs (queue, id) where state = 'dead';
+create index jobs_held on worker.jobs (queue, id) where state = 'held';
+create index audit_actor on worker.audit (actor, id);
+
+-- The first UUID of version 7 of a time. They are in the order of time, so the primary key finds
+-- what was made about then.
+create function worker.uuid_v7_floor(at timestamptz) returns uuid
+    language sql immutable parallel safe
+    return (lpad(to_hex(least(greatest(extract(epoch from at) * 1000, 0), 281474976710655)::bigint), 12, '0')
+            || repeat('0', 20))::uuid;
 
 -- The deliveries that fit every condition given; NULL: no such condition. The planner takes it apart
 -- like a view, so order and limit around it use the indexes.
@@ -59,12 +68,9 @@ create function worker.matching_deliveries(
     any_state     text[],
     platform      integer,
     release       integer,
-    -- Part of the title or of an artist's name.
-    words         text,
-    -- Spellings of the release's UPC, of a track's ISRC.
+    releases      integer[],
+    -- Spellings of the release's UPC.
     upcs          text[],
-    isrcs         text[],
-    owner         integer,
     fault         text,
     -- Inclusive, exclusive.
     created_from  timestamptz,
@@ -76,16 +82,12 @@ create function worker.matching_deliveries(
       and (any_state is null or d.state = any(any_state))
       and (platform is null or d.platform_id = platform)
       and (release is null or d.release_id = release)
-      and (words is null or d.release_id in (
-          select r.id from public.releases r
-          where strpos(lower(r.title), lower(words)) > 0
-             or strpos(lower(r.artist_names), lower(words)) > 0))
+      and (releases is null or d.release_id = any(releases))
       and (upcs is null or d.upc = any(upcs))
-      and (isrcs is null or d.release_id in (
-          select t.release_id from public.tracks t where t.isrc = any(isrcs)))
-      and (owner is null or d.release_id in (
-          select r.id from public.releases r where r.user_id = owner))
       and (fault is null or d.fault_code = fault)
       and (created_from is null or d.created_at >= created_from)
       and (created_until is null or d.created_at < created_until)
+      -- The id's time is the database's, the row's is the worker's: a day lies between them at most.
+      and (created_from is null or d.id >= worker.uuid_v7_floor(created_from - interval '1 day'))
+      and (created_until is null or d.id < worker.uuid_v7_floor(created_until + interval '1 day'))
 $$;

@@ -86,7 +86,7 @@ pub(super) fn version(state: &str, transmission: i32, updated_at: DateTime<Utc>)
 /// The database's.
 pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Listed>, sqlx::Error> {
     let selection = &filter.selection;
-    let these = selection.conditions();
+    let these = selection.conditions(pool, &selection.states).await?;
     sqlx::query_as!(
         Listed,
         r#"select id as "id!", release_id as "release_id!", release_title as "release!", upc,
@@ -94,18 +94,16 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Listed>, sqlx::E
                kind as "kind!", revision as "revision!", transmission as "transmission!",
                state as "state!", attempts as "attempts!", next_attempt_at, receipt, fault_code,
                fault_message, fault_remedy, created_at as "created_at!", updated_at as "updated_at!"
-           from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-           where $12::uuid is null or id < $12
+           from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           where $10::uuid is null or id < $10
            order by id desc
-           limit $13"#,
+           limit $11"#,
         these.one_state,
         these.any_state.as_deref() as _,
         selection.platform_id,
         selection.release_id,
-        these.title,
+        these.releases.as_deref(),
         these.upcs.as_deref(),
-        these.isrcs.as_deref(),
-        selection.owner_id,
         these.fault_code,
         selection.created_from,
         selection.created_before,
@@ -125,7 +123,8 @@ pub async fn count_matching(
     selection: &Selection,
     limit: i64,
 ) -> Result<i64, sqlx::Error> {
-    count_among(pool, &selection.conditions(), Some(limit)).await
+    let these = selection.conditions(pool, &selection.states).await?;
+    count_among(pool, &these, Some(limit)).await
 }
 
 pub(super) async fn count_among(
@@ -135,16 +134,14 @@ pub(super) async fn count_among(
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from (
-               select from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-               limit $12) fitting"#,
+               select from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9)
+               limit $10) fitting"#,
         these.one_state,
         these.any_state.as_deref() as _,
         these.selection.platform_id,
         these.selection.release_id,
-        these.title,
+        these.releases.as_deref(),
         these.upcs.as_deref(),
-        these.isrcs.as_deref(),
-        these.selection.owner_id,
         these.fault_code,
         these.selection.created_from,
         these.selection.created_before,

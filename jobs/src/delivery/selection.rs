@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use super::State;
@@ -59,28 +60,47 @@ impl Selection {
         self
     }
 
-    /// The conditions as `worker.matching_deliveries` takes them.
-    pub(super) fn conditions(&self) -> Conditions<'_> {
-        self.conditions_among(&self.states)
-    }
-
-    /// The conditions, but for these states.
-    pub(super) fn conditions_among(&self, states: &[State]) -> Conditions<'_> {
+    /// The conditions as `worker.matching_deliveries` takes them, with these states.
+    pub(super) async fn conditions(
+        &self,
+        pool: &PgPool,
+        states: &[State],
+    ) -> Result<Conditions<'_>, sqlx::Error> {
         let words: Vec<&'static str> = states.iter().map(|state| state.as_str()).collect();
         let (one_state, any_state) = match words.as_slice() {
             [] => (None, None),
             [one] => (Some(*one), None),
             _ => (None, Some(words)),
         };
-        Conditions {
+        Ok(Conditions {
             one_state,
             any_state,
-            title: self.title.as_deref().map(storable),
+            releases: self.releases(pool).await?,
             upcs: self.upc.as_deref().map(upc_spellings),
-            isrcs: self.isrc.as_deref().map(isrc_spellings),
             fault_code: self.fault_code.as_deref().map(storable),
             selection: self,
+        })
+    }
+
+    /// The releases that the catalogue knows by title, ISRC and owner; `None`: any. They are looked up
+    /// first, because how many there are decides how their deliveries are best found.
+    async fn releases(&self, pool: &PgPool) -> Result<Option<Vec<i32>>, sqlx::Error> {
+        if self.title.is_none() && self.isrc.is_none() && self.owner_id.is_none() {
+            return Ok(None);
         }
+        let isrcs = self.isrc.as_deref().map(isrc_spellings);
+        let found = sqlx::query_scalar!(
+            r#"select r.id from public.releases r
+               where ($1::text is null or strpos(lower(r.title), lower($1)) > 0
+                      or strpos(lower(r.artist_names), lower($1)) > 0)
+                 and ($2::text[] is null or r.id in (
+                     select t.release_id from public.tracks t where t.isrc = any($2)))
+                 and ($3::integer is null or r.user_id = $3)"#,
+            self.title.as_deref().map(storable),
+            isrcs.as_deref(),
+            self.owner_id,
+        );
+        found.fetch_all(pool).await.map(Some)
     }
 }
 
@@ -88,9 +108,8 @@ impl Selection {
 pub(super) struct Conditions<'a> {
     pub(super) one_state: Option<&'static str>,
     pub(super) any_state: Option<Vec<&'static str>>,
-    pub(super) title: Option<String>,
+    pub(super) releases: Option<Vec<i32>>,
     pub(super) upcs: Option<Vec<String>>,
-    pub(super) isrcs: Option<Vec<String>>,
     pub(super) fault_code: Option<String>,
     pub(super) selection: &'a Selection,
 }

@@ -177,6 +177,7 @@ pub async fn queues(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<ListedQueue
                coalesce(tally.dead, 0) as "dead!", tally.oldest_due,
                q.paused_at as "paused_at?", q.paused_reason as "paused_reason?"
            from (
+               -- Each state has its index; together they would be looked for among all jobs.
                select queue,
                    count(*) filter (where state = 'available' and run_at <= $1) as due,
                    count(*) filter (where state = 'available' and run_at > $1) as later,
@@ -184,7 +185,15 @@ pub async fn queues(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<ListedQueue
                    count(*) filter (where state = 'held') as held,
                    count(*) filter (where state = 'dead') as dead,
                    min(run_at) filter (where state = 'available' and run_at <= $1) as oldest_due
-               from worker.jobs where state in ('available', 'running', 'held', 'dead')
+               from (
+                   select queue, state, run_at from worker.jobs where state = 'available'
+                   union all
+                   select queue, state, null from worker.jobs where state = 'running'
+                   union all
+                   select queue, state, null from worker.jobs where state = 'held'
+                   union all
+                   select queue, state, null from worker.jobs where state = 'dead'
+               ) unfinished
                group by queue
            ) tally
            full join worker.queues q on q.name = tally.queue

@@ -56,6 +56,7 @@ pub(super) fn needing(scope: Scope) -> Option<OpenApiRouter<App>> {
             .routes(routes!(audit::list)),
         Scope::Operate => OpenApiRouter::new()
             .routes(routes!(operations::one))
+            .routes(routes!(operations::acknowledge))
             .routes(routes!(operations::some))
             .routes(routes!(operations::matching))
             .routes(routes!(releases::take_down))

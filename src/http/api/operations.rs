@@ -2,7 +2,8 @@
 //! first.
 
 use axum::{Json, extract::State};
-use jobs::delivery::{self, Operated, Operation, Selection, Tally};
+use jobs::delivery::{self, Heard, Operated, Operation, Selection, Tally, Word};
+use platform_adapters::Receipt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -72,6 +73,84 @@ pub(super) async fn one(
                 operation.as_str()
             ),
         )),
+    }
+}
+
+/// What the partner said of a delivery by mail, telephone or in its portal.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Said {
+    /// What it said.
+    word: PartnersWord,
+    /// The partner's own id of the release, where it accepted it.
+    #[serde(default)]
+    partner_id: Option<String>,
+    /// Where the release can be seen, where the partner accepted it.
+    #[serde(default)]
+    url: Option<String>,
+    /// Such as where the partner's word stands; of a rejection it is what the label reads.
+    #[schema(min_length = 1, pattern = r"\S")]
+    reason: String,
+}
+
+/// A partner's word.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PartnersWord {
+    /// It has taken it.
+    Accepted,
+    /// It refuses it.
+    Rejected,
+    /// It never got it: it is sent again. Only where the outcome is unknown.
+    Absent,
+}
+
+/// What a word came to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HeardOf {
+    /// The delivery's state, if the word changed it.
+    state: Option<String>,
+    /// The word said what is known already, or speaks of an earlier transmission.
+    is_news: bool,
+}
+
+/// Record what the partner said of a delivery by mail, telephone or in its portal.
+#[utoipa::path(post, path = "/deliveries/{id}/acknowledge", operation_id = "acknowledgeDelivery", tag = "deliveries",
+    params(("id" = Uuid, Path, description = "The delivery's id")),
+    request_body = Said, responses((status = 200, body = HeardOf)))]
+pub(super) async fn acknowledge(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    Body(said): Body<Said>,
+) -> Result<Json<HeardOf>, Problem> {
+    let by = caller.by(&said.reason)?;
+    let word = match said.word {
+        PartnersWord::Accepted => Word::Accepted(Box::new(Receipt {
+            partner_release_id: said.partner_id,
+            url: said.url,
+            confirmed: format!("accepted, as recorded by {}: {}", by.actor(), by.reason()),
+            is_final: true,
+            ..Receipt::default()
+        })),
+        PartnersWord::Rejected => Word::Rejected(by.reason().to_owned()),
+        PartnersWord::Absent => Word::Absent,
+    };
+    let now = (app.clock)();
+    match delivery::acknowledge_by_operator(&app.pool, id, word, &by, now).await? {
+        Heard::Changed(state) => Ok(Json(HeardOf {
+            state: Some(state.as_str().to_owned()),
+            is_news: true,
+        })),
+        Heard::Repeated | Heard::Outdated => Ok(Json(HeardOf {
+            state: None,
+            is_news: false,
+        })),
+        Heard::OutOfPlace(state) => Err(Problem::new(
+            Kind::Refused,
+            format!("delivery {id} is {state}: that word means nothing there; it is kept as evidence"),
+        )),
+        Heard::NoSuchDelivery => Err(missing(id)),
     }
 }
 

@@ -339,3 +339,22 @@ async fn a_release_is_taken_down_where_it_is() {
         .await
         .expect(404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partners_word_is_recorded() {
+    let (world, _, _, key) = world().await;
+    let id = first(&world, &key).await;
+    let path = format!("/api/v1/deliveries/{id}/acknowledge");
+    let word = |word: &str| json!({"word": word, "reason": "mail of the partner, 23 November"});
+    let nothing_to_say = world.post(&key, &path, word("absent")).await.expect(409);
+    assert_eq!(nothing_to_say.problem(), "refused");
+    world.post(&key, &path, word("perhaps")).await.expect(422);
+    sqlx::query("update worker.deliveries set state = 'sent', sent_at = now(), started_at = now()")
+        .execute(world.pool())
+        .await
+        .unwrap();
+    let heard = world.post(&key, &path, word("accepted")).await.expect(200).json();
+    assert_eq!(heard, json!({"state": "accepted", "is_news": true}));
+    let again = world.post(&key, &path, word("accepted")).await.expect(200).json();
+    assert_eq!(again["is_news"], false);
+}

@@ -35,7 +35,8 @@ pub async fn count(
     if states.is_empty() {
         return Ok(0);
     }
-    read::count_among(pool, &selection.conditions_among(&states), None).await
+    let these = selection.conditions(pool, &states).await?;
+    read::count_among(pool, &these, None).await
 }
 
 /// Does something to the deliveries of a selection, the oldest first, at most `limit` of them.
@@ -54,19 +55,16 @@ pub async fn operate_all(
     if states.is_empty() {
         return Ok(Tally::default());
     }
-    let these = selection.conditions_among(&states);
+    let these = selection.conditions(pool, &states).await?;
     let ids = sqlx::query_scalar!(
-        r#"select id as "id!" from worker.matching_deliveries(
-               $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-           order by id limit $12"#,
+        r#"select id as "id!" from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           order by id limit $10"#,
         these.one_state,
         these.any_state.as_deref() as _,
         selection.platform_id,
         selection.release_id,
-        these.title,
+        these.releases.as_deref(),
         these.upcs.as_deref(),
-        these.isrcs.as_deref(),
-        selection.owner_id,
         these.fault_code,
         selection.created_from,
         selection.created_before,
