@@ -342,9 +342,17 @@ impl Config {
                 self.statistics.batch_user_days.into(),
                 1,
             ),
-            ("statistics.work_mem_mb", self.statistics.work_mem_mb.into(), 1),
+            (
+                "statistics.work_mem_mb",
+                self.statistics.work_mem_mb.into(),
+                1,
+            ),
             ("usage.batch_lines", self.usage.batch_lines.into(), 1),
-            ("usage.max_line_bytes", self.usage.max_line_bytes.into(), 1000),
+            (
+                "usage.max_line_bytes",
+                self.usage.max_line_bytes.into(),
+                1000,
+            ),
             ("usage.max_ratio", self.usage.max_ratio.into(), 1),
         ];
         for (key, value, least) in at_least {

@@ -35,8 +35,14 @@ const LISTS: [(&str, &str); 15] = [
     ("one state", "/deliveries?state=failed"),
     ("a rare state", "/deliveries?state=unknown"),
     ("platform and state", "/deliveries?platform=17&state=held"),
-    ("all that waits", "/deliveries?state=queued,retrying,unknown"),
-    ("old and waiting", "/deliveries?state=queued&created_before=2026-01-01T00:00:00Z"),
+    (
+        "all that waits",
+        "/deliveries?state=queued,retrying,unknown",
+    ),
+    (
+        "old and waiting",
+        "/deliveries?state=queued&created_before=2026-01-01T00:00:00Z",
+    ),
     ("a fault", "/deliveries?fault=host_key_changed"),
     ("a common word", "/deliveries?q=midnight"),
     ("a rare word", "/deliveries?q=c4ca4238a0b9"),
@@ -82,7 +88,9 @@ async fn main() -> ExitCode {
 /// A key that may read, made as an operator makes one.
 fn key(site: &Site) -> String {
     let made = Command::new(env!("CARGO_BIN_EXE_tunemantra-worker"))
-        .args(["keys", "create", "--user", "1", "--name", "bench", "--scope", "read"])
+        .args([
+            "keys", "create", "--user", "1", "--name", "bench", "--scope", "read",
+        ])
         .args(["--reason", "benchmark", "--json"])
         .env("DATABASE_URL", site.url())
         .output()

@@ -8,9 +8,7 @@ use std::{
 
 use chrono::NaiveDate;
 use clap::Subcommand;
-use jobs::usage::{
-    self, File, FileState, Imported, Order, Unmatched, UnmatchedFilter, UsageError,
-};
+use jobs::usage::{self, File, FileState, Imported, Order, Unmatched, UnmatchedFilter, UsageError};
 
 use crate::{
     cli::{
@@ -281,7 +279,15 @@ fn print_files(out: &mut impl Write, files: &[File]) -> anyhow::Result<()> {
         ]
     });
     let head = [
-        "id", "file", "platform", "state", "lines", "not imported", "streams", "revenue", "days",
+        "id",
+        "file",
+        "platform",
+        "state",
+        "lines",
+        "not imported",
+        "streams",
+        "revenue",
+        "days",
         "begun (UTC)",
     ];
     writeln!(out, "{}", table(head, rows))?;

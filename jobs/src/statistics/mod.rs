@@ -24,8 +24,8 @@ use serde::Deserialize;
 
 pub use breakdown::{Average, Breakdown, Change, Entry, Figures, Trend};
 pub use duplicates::{Duplicate, duplicates, merge_duplicates};
-pub use job::{Scan, Services, Statistics, entry, scan_entry};
 pub(crate) use job::wake;
+pub use job::{Scan, Services, Statistics, entry, scan_entry};
 pub use mark::{Mark, Source, mark};
 pub use read::{Day, UnreadableDay, days};
 pub use recompute::{Written, recompute};

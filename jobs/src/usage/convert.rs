@@ -92,8 +92,12 @@ impl<'a> Converter<'a> {
         };
         let rates = &self.rates;
         let rate = self.known.entry((currency, line.date)).or_insert_with(|| {
-            let (_, _, rates) = rates.as_ref().ok_or_else(|| "rates were not read".to_owned())?;
-            rates.at(currency, line.date).map_err(|error| error.to_string())
+            let (_, _, rates) = rates
+                .as_ref()
+                .ok_or_else(|| "rates were not read".to_owned())?;
+            rates
+                .at(currency, line.date)
+                .map_err(|error| error.to_string())
         });
         match rate {
             Err(problem) => Err(NoAmount::Rate(problem.clone())),

@@ -247,7 +247,10 @@ impl Reading {
                     batch.asides.push(Aside::unreadable(line, problem, &record));
                 }
             }
-            if batch.records() >= size && batches.blocking_send(Ok(std::mem::take(&mut batch))).is_err()
+            if batch.records() >= size
+                && batches
+                    .blocking_send(Ok(std::mem::take(&mut batch)))
+                    .is_err()
             {
                 return Ok(());
             }
@@ -319,9 +322,10 @@ async fn begin(
     .await?;
     let Some(id) = id else {
         // Another process was quicker.
-        return files::unfinished(pool, &survey.sha256)
-            .await?
-            .map_or_else(|| Err(UsageError::CutOff(name)), |file| Err(UsageError::Busy(file.id)));
+        return files::unfinished(pool, &survey.sha256).await?.map_or_else(
+            || Err(UsageError::CutOff(name)),
+            |file| Err(UsageError::Busy(file.id)),
+        );
     };
     let change = Change {
         action: "usage.import",

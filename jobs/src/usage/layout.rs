@@ -158,7 +158,11 @@ enum Count {
 
 impl Columns {
     /// Finds the columns by the line of their names.
-    pub(super) fn find(layout: &Layout, head: &ByteRecord, latest: NaiveDate) -> Result<Self, String> {
+    pub(super) fn find(
+        layout: &Layout,
+        head: &ByteRecord,
+        latest: NaiveDate,
+    ) -> Result<Self, String> {
         let names: Vec<String> = head
             .iter()
             .map(|name| String::from_utf8_lossy(name).trim().to_lowercase())
@@ -176,7 +180,11 @@ impl Columns {
         let needed = |name: &str| find(name).flatten().ok_or_else(|| missing(name));
         let (isrc, upc) = (find(&layout.isrc).flatten(), find(&layout.upc).flatten());
         if isrc.is_none() && upc.is_none() {
-            return Err(missing(if layout.isrc.is_empty() { &layout.upc } else { &layout.isrc }));
+            return Err(missing(if layout.isrc.is_empty() {
+                &layout.upc
+            } else {
+                &layout.isrc
+            }));
         }
         let count = if layout.quantity.is_empty() {
             let streams = find(&layout.streams).flatten();
@@ -189,8 +197,16 @@ impl Columns {
             Count::Of {
                 quantity: needed(&layout.quantity)?,
                 usage: needed(&layout.usage)?,
-                streams: layout.usage_streams.iter().map(|one| one.to_lowercase()).collect(),
-                downloads: layout.usage_downloads.iter().map(|one| one.to_lowercase()).collect(),
+                streams: layout
+                    .usage_streams
+                    .iter()
+                    .map(|one| one.to_lowercase())
+                    .collect(),
+                downloads: layout
+                    .usage_downloads
+                    .iter()
+                    .map(|one| one.to_lowercase())
+                    .collect(),
             }
         };
         Ok(Self {
@@ -215,7 +231,11 @@ impl Columns {
     }
 
     /// Reads a line; what is wrong with it where it cannot be read.
-    pub(super) fn read(&self, number: u64, record: ByteRecord) -> Result<Line, (String, ByteRecord)> {
+    pub(super) fn read(
+        &self,
+        number: u64,
+        record: ByteRecord,
+    ) -> Result<Line, (String, ByteRecord)> {
         match self.fields(&record) {
             Ok(mut line) => {
                 line.number = number;
@@ -268,10 +288,13 @@ impl Columns {
         };
         let first = NaiveDate::from_ymd_opt(1990, 1, 1).unwrap_or_default();
         match date {
-            None => Err(format!("{text:?} is no date of the form {}", self.date_format)),
-            Some(date) if date < first || date > self.latest => {
-                Err(format!("{date} is no day that there can be usage of by now"))
-            }
+            None => Err(format!(
+                "{text:?} is no date of the form {}",
+                self.date_format
+            )),
+            Some(date) if date < first || date > self.latest => Err(format!(
+                "{date} is no day that there can be usage of by now"
+            )),
             Some(date) => Ok(date),
         }
     }
@@ -298,7 +321,9 @@ impl Columns {
                 } else if downloads.contains(&usage) {
                     Ok((0, quantity))
                 } else {
-                    Err(format!("the layout does not say whether {usage:?} are streams or downloads"))
+                    Err(format!(
+                        "the layout does not say whether {usage:?} are streams or downloads"
+                    ))
                 }
             }
         }
@@ -310,7 +335,9 @@ impl Columns {
         }
         let parsed = match self.decimal_comma {
             // A point there separates thousands, and may as well be a mistake.
-            true if text.contains('.') => return Err(format!("{text:?} is no amount with a decimal comma")),
+            true if text.contains('.') => {
+                return Err(format!("{text:?} is no amount with a decimal comma"));
+            }
             true => decimal(&text.replace(',', ".")),
             false => decimal(text),
         };
@@ -346,7 +373,9 @@ impl Columns {
         if said.is_empty() {
             return Ok(self.default_currency);
         }
-        said.parse().map(Some).map_err(|_| format!("{said:?} is no currency"))
+        said.parse()
+            .map(Some)
+            .map_err(|_| format!("{said:?} is no currency"))
     }
 }
 
@@ -361,7 +390,11 @@ fn text<'a>(record: &'a ByteRecord, at: usize, name: &str) -> Result<&'a str, St
 
 fn identifier(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
-    kept.extend(text.chars().filter(|one| *one != '-' && *one != '\0').map(|one| one.to_ascii_uppercase()));
+    kept.extend(
+        text.chars()
+            .filter(|one| *one != '-' && *one != '\0')
+            .map(|one| one.to_ascii_uppercase()),
+    );
     kept
 }
 
@@ -373,7 +406,9 @@ fn iso_date(text: &str) -> Option<NaiveDate> {
     };
     let number = |digits: &[&u8]| {
         digits.iter().try_fold(0_u32, |sum, digit| {
-            digit.is_ascii_digit().then(|| sum * 10 + u32::from(**digit - b'0'))
+            digit
+                .is_ascii_digit()
+                .then(|| sum * 10 + u32::from(**digit - b'0'))
         })
     };
     NaiveDate::from_ymd_opt(
@@ -392,9 +427,9 @@ fn count(text: &str) -> Result<i32, String> {
         Some((whole, zeros)) if zeros.bytes().all(|digit| digit == b'0') => whole,
         _ => text,
     };
-    whole.parse().map_err(|_| {
-        format!("{text:?} is no whole number that fits (to 2147483647)")
-    })
+    whole
+        .parse()
+        .map_err(|_| format!("{text:?} is no whole number that fits (to 2147483647)"))
 }
 
 fn decimal(text: &str) -> Option<Decimal> {
@@ -419,11 +454,18 @@ mod tests {
 
     #[test]
     fn a_plain_line_is_read() {
-        let columns = columns(&Layout::default(), "\u{20}Date,ISRC,Streams,Revenue,currency,territory").unwrap();
+        let columns = columns(
+            &Layout::default(),
+            "\u{20}Date,ISRC,Streams,Revenue,currency,territory",
+        )
+        .unwrap();
         let line = read(&columns, "2026-05-03| de-a01-26-00001 |12.0|1e-3|eur|us").unwrap();
         assert_eq!((line.isrc.as_str(), line.streams), ("DEA012600001", 12));
         assert_eq!(line.amount, Some("0.001".parse().unwrap()));
-        assert_eq!((line.currency, line.territory.as_str()), (Some(Currency::EUR), "US"));
+        assert_eq!(
+            (line.currency, line.territory.as_str()),
+            (Some(Currency::EUR), "US")
+        );
     }
 
     #[test]
@@ -466,16 +508,26 @@ mod tests {
         assert_eq!(layout.validate(), Ok(()));
         let columns = columns(&layout, "reporting date,ean,territory,units,type,net").unwrap();
         let line = read(&columns, "03.05.2026|0-842600000019|UK|3|track sale|1,25").unwrap();
-        assert_eq!((line.upc.as_str(), line.territory.as_str()), ("842600000019", "GB"));
+        assert_eq!(
+            (line.upc.as_str(), line.territory.as_str()),
+            ("842600000019", "GB")
+        );
         assert_eq!((line.streams, line.downloads), (0, 3));
         assert_eq!(line.amount, Some("1.25".parse().unwrap()));
-        assert!(read(&columns, "03.05.2026|1|UK|3|loan|1,25").unwrap_err().contains("loan"));
+        assert!(
+            read(&columns, "03.05.2026|1|UK|3|loan|1,25")
+                .unwrap_err()
+                .contains("loan")
+        );
         assert!(read(&columns, "03.05.2026|1|UK|3|track sale|1.250").is_err());
     }
 
     #[test]
     fn a_column_that_is_not_there_is_named() {
         let error = columns(&Layout::default(), "day,isrc,streams").unwrap_err();
-        assert!(error.contains("\"date\"") && error.contains("day, isrc"), "{error}");
+        assert!(
+            error.contains("\"date\"") && error.contains("day, isrc"),
+            "{error}"
+        );
     }
 }

@@ -44,7 +44,11 @@ pub(super) struct Records {
 
 impl Records {
     /// Opens a file, plain or gzip, and reads up to the names of the columns.
-    pub(super) fn open(path: &Path, layout: &Layout, settings: &Settings) -> Result<Self, UsageError> {
+    pub(super) fn open(
+        path: &Path,
+        layout: &Layout,
+        settings: &Settings,
+    ) -> Result<Self, UsageError> {
         let unreadable = |problem: String| UsageError::Unreadable {
             path: path.to_owned(),
             problem,
@@ -70,9 +74,9 @@ impl Records {
             max_line_bytes,
             head: ByteRecord::new(),
         };
-        let (_, head) = records
-            .next()?
-            .ok_or_else(|| unreadable("it is empty; expected a line with the names of the columns".into()))?;
+        let (_, head) = records.next()?.ok_or_else(|| {
+            unreadable("it is empty; expected a line with the names of the columns".into())
+        })?;
         records.head = head;
         Ok(records)
     }

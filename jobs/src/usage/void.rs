@@ -21,12 +21,7 @@ const BATCH: i64 = 20_000;
 ///
 /// # Errors
 /// [`UsageError`].
-pub async fn void(
-    pool: &PgPool,
-    id: i32,
-    by: &By,
-    now: DateTime<Utc>,
-) -> Result<File, UsageError> {
+pub async fn void(pool: &PgPool, id: i32, by: &By, now: DateTime<Utc>) -> Result<File, UsageError> {
     let before = files::file(pool, id).await?;
     match before.state {
         FileState::Voided => return Ok(before),

@@ -148,7 +148,9 @@ pub(super) async fn acknowledge(
         })),
         Heard::OutOfPlace(state) => Err(Problem::new(
             Kind::Refused,
-            format!("delivery {id} is {state}: that word means nothing there; it is kept as evidence"),
+            format!(
+                "delivery {id} is {state}: that word means nothing there; it is kept as evidence"
+            ),
         )),
         Heard::NoSuchDelivery => Err(missing(id)),
     }

@@ -353,8 +353,16 @@ async fn a_partners_word_is_recorded() {
         .execute(world.pool())
         .await
         .unwrap();
-    let heard = world.post(&key, &path, word("accepted")).await.expect(200).json();
+    let heard = world
+        .post(&key, &path, word("accepted"))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(heard, json!({"state": "accepted", "is_news": true}));
-    let again = world.post(&key, &path, word("accepted")).await.expect(200).json();
+    let again = world
+        .post(&key, &path, word("accepted"))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(again["is_news"], false);
 }

@@ -31,14 +31,30 @@ async fn odd_files_are_read_as_far_as_they_make_sense() {
         let report = file(&content);
         let imported = Import::of(report.path()).run(&site).await;
         let imported = imported.unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!((imported.lines as usize, imported.unmatched as usize), (lines, aside), "{what}");
-        assert!(reasons(&site).await.iter().all(|(_, reason)| reason == "unreadable"), "{what}");
+        assert_eq!(
+            (imported.lines as usize, imported.unmatched as usize),
+            (lines, aside),
+            "{what}"
+        );
+        assert!(
+            reasons(&site)
+                .await
+                .iter()
+                .all(|(_, reason)| reason == "unreadable"),
+            "{what}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_report_is_refused_whole() {
-    let endless_quote = [HEAD, LINE, "2026-05-04,\"DEA012600001,5,x\n", &LINE.repeat(100_000)].concat();
+    let endless_quote = [
+        HEAD,
+        LINE,
+        "2026-05-04,\"DEA012600001,5,x\n",
+        &LINE.repeat(100_000),
+    ]
+    .concat();
     let endless_line = [HEAD, LINE, &"x".repeat(3 << 20)].concat();
     let mut broken = gzip([HEAD, &LINE.repeat(10_000)].concat());
     broken.truncate(broken.len() / 2);
@@ -47,12 +63,32 @@ async fn what_is_no_report_is_refused_whole() {
     corrupt[middle] ^= 0xff;
     let cases: [(&str, Vec<u8>, &str); 9] = [
         ("nothing", Vec::new(), "it is empty"),
-        ("no columns of ours", b"a,b\n1,2\n".to_vec(), "there is no column"),
+        (
+            "no columns of ours",
+            b"a,b\n1,2\n".to_vec(),
+            "there is no column",
+        ),
         ("UTF-16", b"\xff\xfed\0a\0t\0e\0".to_vec(), "iconv"),
-        ("a quote that does not end", endless_quote.into_bytes(), "quote missing"),
-        ("a line that does not end", endless_line.into_bytes(), "quote missing"),
-        ("zeros without end, packed", gzip(vec![0; 64 << 20]), "quote missing"),
-        ("lines without end, packed", gzip([HEAD, &LINE.repeat(2 << 20)].concat()), "times as long"),
+        (
+            "a quote that does not end",
+            endless_quote.into_bytes(),
+            "quote missing",
+        ),
+        (
+            "a line that does not end",
+            endless_line.into_bytes(),
+            "quote missing",
+        ),
+        (
+            "zeros without end, packed",
+            gzip(vec![0; 64 << 20]),
+            "quote missing",
+        ),
+        (
+            "lines without end, packed",
+            gzip([HEAD, &LINE.repeat(2 << 20)].concat()),
+            "times as long",
+        ),
         ("half a gzip", broken, "line"),
         ("a gzip with a fault", corrupt, "line"),
     ];
@@ -69,7 +105,10 @@ async fn what_is_no_report_is_refused_whole() {
 /// Whatever the bytes are: each record is imported or kept aside, and none is lost.
 #[test]
 fn no_line_is_lost() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let site = runtime.block_on(site());
     let field = prop_oneof![
         Just(b"2026-05-04".to_vec()),
@@ -91,7 +130,9 @@ fn no_line_is_lost() {
             let mut content = format!("date,isrc,streams,x{nonce}\n").into_bytes();
             content.extend(lines.join(&b'\n'));
             let report = file(&content);
-            let imported = runtime.block_on(Import::of(report.path()).run(&site)).unwrap();
+            let imported = runtime
+                .block_on(Import::of(report.path()).run(&site))
+                .unwrap();
             let dealt_with = u64::try_from(imported.lines + imported.unmatched).unwrap();
             prop_assert_eq!(dealt_with, imported.records);
             let kept = usize::try_from(imported.unmatched).unwrap();
@@ -109,5 +150,8 @@ async fn reasons_of(site: &crate::statistics::site::Site, file: i32) -> usize {
         limit: 1000,
         ..Default::default()
     };
-    jobs::usage::unmatched(site.pool(), &filter).await.unwrap().len()
+    jobs::usage::unmatched(site.pool(), &filter)
+        .await
+        .unwrap()
+        .len()
 }

@@ -21,7 +21,12 @@ fn report(lines: usize) -> String {
 
 async fn state(site: &crate::statistics::site::Site) -> (FileState, i64, i64, i64) {
     let file = usage::files(site.pool(), None, 1).await.unwrap().remove(0);
-    (file.state, file.records_done, file.lines_imported, file.lines_aside)
+    (
+        file.state,
+        file.records_done,
+        file.lines_imported,
+        file.lines_aside,
+    )
 }
 
 /// Its connections end at any moment, and the next call goes on: every line is there once.
@@ -57,20 +62,25 @@ async fn an_import_that_was_killed_goes_on() {
         assert_eq!(rows(&site).await.len(), usize::try_from(lines).unwrap());
     }
     assert!(kills > 3);
-    let other = Import { platform: 2, ..Import::of(report.path()) };
+    let other = Import {
+        platform: 2,
+        ..Import::of(report.path())
+    };
     let refused = other.run(&site).await;
-    assert!(matches!(refused, Err(UsageError::Otherwise { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(UsageError::Otherwise { .. })),
+        "{refused:?}"
+    );
     let done = import.run(&site).await.unwrap();
     // The seventh ISRC is nobody's.
     assert_eq!((done.lines, done.unmatched), (1715, 285));
     assert_eq!(rows(&site).await.len(), 1715);
     assert_eq!(state(&site).await.0, FileState::Imported);
-    let origins: i64 = sqlx::query_scalar(
-        "select count(distinct analytics_id) from worker.usage_lines",
-    )
-    .fetch_one(site.pool())
-    .await
-    .unwrap();
+    let origins: i64 =
+        sqlx::query_scalar("select count(distinct analytics_id) from worker.usage_lines")
+            .fetch_one(site.pool())
+            .await
+            .unwrap();
     assert_eq!(origins, 1715);
     site.recompute().await;
     assert_right(site.pool()).await;

@@ -26,7 +26,9 @@ async fn lines_become_usage_at_the_rate_of_their_day() {
     let site = site().await;
     let report = file(REPORT);
     let import = Import::of(report.path());
-    let rehearsed = usage::dry_run(site.pool(), &import.order(), now()).await.unwrap();
+    let rehearsed = usage::dry_run(site.pool(), &import.order(), now())
+        .await
+        .unwrap();
     assert!(rows(&site).await.is_empty(), "a dry run changes nothing");
     assert_eq!(rehearsed.problems.len(), 5);
     assert!(usage::files(site.pool(), None, 9).await.unwrap().is_empty());
@@ -47,11 +49,20 @@ async fn lines_become_usage_at_the_rate_of_their_day() {
         (8, "out_of_range"),
         (9, "unreadable"),
     ];
-    assert_eq!(reasons(&site).await, expected.map(|(line, reason)| (line, reason.to_owned())));
-    assert_eq!((imported.lines, imported.unmatched, imported.records), (3, 5, 8));
+    assert_eq!(
+        reasons(&site).await,
+        expected.map(|(line, reason)| (line, reason.to_owned()))
+    );
+    assert_eq!(
+        (imported.lines, imported.unmatched, imported.records),
+        (3, 5, 8)
+    );
     assert_eq!((imported.streams, imported.downloads), (110, 1));
     assert_eq!(imported.revenue, Decimal::new(37540, 4));
-    assert_eq!((imported.lines, imported.revenue), (rehearsed.lines, rehearsed.revenue));
+    assert_eq!(
+        (imported.lines, imported.revenue),
+        (rehearsed.lines, rehearsed.revenue)
+    );
     let origins: Vec<String> = sqlx::query_scalar(
         "select concat_ws(' ', line, amount, currency, rate, rate_date, rate_source)
          from worker.usage_lines join analytics on analytics.id = analytics_id order by line",
@@ -59,7 +70,10 @@ async fn lines_become_usage_at_the_rate_of_their_day() {
     .fetch_all(site.pool())
     .await
     .unwrap();
-    assert_eq!(origins, ["2 1.00 EUR 1.25 2026-05-01 ECB", "3 2.5 USD", "4 0.004"]);
+    assert_eq!(
+        origins,
+        ["2 1.00 EUR 1.25 2026-05-01 ECB", "3 2.5 USD", "4 0.004"]
+    );
     let audit = audit::list(site.pool(), None, 9).await.unwrap();
     assert_eq!(audit[0].action, "usage.import");
 }
@@ -76,13 +90,21 @@ async fn the_days_of_a_report_are_recomputed_and_taken_back() {
     .fetch_all(site.pool())
     .await
     .unwrap();
-    assert_eq!(marks, ["2026-05-04 1 import", "2026-05-09 2 import", "2026-05-09 3 import"]);
+    assert_eq!(
+        marks,
+        [
+            "2026-05-04 1 import",
+            "2026-05-09 2 import",
+            "2026-05-09 3 import"
+        ]
+    );
     site.recompute().await;
     assert_right(site.pool()).await;
-    let jobs: i64 = sqlx::query_scalar("select count(*) from worker.jobs where kind = 'statistics'")
-        .fetch_one(site.pool())
-        .await
-        .unwrap();
+    let jobs: i64 =
+        sqlx::query_scalar("select count(*) from worker.jobs where kind = 'statistics'")
+            .fetch_one(site.pool())
+            .await
+            .unwrap();
     assert_eq!(jobs, 1);
 
     let again = import.run(&site).await;
@@ -109,13 +131,17 @@ async fn the_days_of_a_report_are_recomputed_and_taken_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_that_two_tracks_have_is_told_by_its_release() {
     let site = site().await;
-    site.sql("update tracks set isrc = 'DEA0-12600001' where id = 3").await;
+    site.sql("update tracks set isrc = 'DEA0-12600001' where id = 3")
+        .await;
     let report = file(
         "date,isrc,upc,streams\n2026-05-04,DEA012600001,0842600000012,5\n2026-05-04,DEA012600001,,5\n",
     );
     Import::of(report.path()).run(&site).await.unwrap();
     assert_eq!(rows(&site).await, ["3 1 2026-05-04 5 0 0 -"]);
-    assert_eq!(reasons(&site).await, [(3, "ambiguous_recording".to_owned())]);
+    assert_eq!(
+        reasons(&site).await,
+        [(3, "ambiguous_recording".to_owned())]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,5 +151,8 @@ async fn a_platform_that_is_not_there_is_refused() {
     let mut import = Import::of(report.path());
     import.platform = 99;
     let refused = import.run(&site).await;
-    assert!(matches!(refused, Err(UsageError::Platform(99))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(UsageError::Platform(99))),
+        "{refused:?}"
+    );
 }
