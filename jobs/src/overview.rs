@@ -86,12 +86,18 @@ pub struct Attention {
 /// # Errors
 /// The database's.
 pub async fn overview(pool: &PgPool, now: DateTime<Utc>) -> Result<Overview, sqlx::Error> {
+    let (attention, shape, hours, faults) = tokio::try_join!(
+        attention(pool, now),
+        shape(pool, now),
+        hours(pool, now),
+        faults(pool, now),
+    )?;
     Ok(Overview {
         at: now,
-        attention: attention(pool, now).await?,
-        shape: shape(pool, now).await?,
-        hours: hours(pool, now).await?,
-        faults: faults(pool, now).await?,
+        attention,
+        shape,
+        hours,
+        faults,
     })
 }
 
@@ -141,16 +147,20 @@ async fn shape(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<Shape>, sqlx::Er
 
 async fn hours(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<Hour>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select hour as "from!",
-               count(*) filter (where d.state = 'accepted') as "accepted!",
-               count(*) filter (where d.state = 'rejected') as "rejected!",
-               count(*) filter (where d.state = 'failed') as "failed!"
+        r#"select hour as "from!", coalesce(accepted, 0) as "accepted!",
+               coalesce(rejected, 0) as "rejected!", coalesce(failed, 0) as "failed!"
            from generate_series(date_trunc('hour', $1::timestamptz) - interval '23 hours',
                                 date_trunc('hour', $1::timestamptz), interval '1 hour') as hour
-           left join worker.deliveries d
-               on d.decided_at >= date_trunc('hour', $1::timestamptz) - interval '23 hours'
-              and date_trunc('hour', d.decided_at) = hour
-           group by hour order by hour"#,
+           left join (
+               select date_trunc('hour', decided_at) as hour,
+                   count(*) filter (where state = 'accepted') as accepted,
+                   count(*) filter (where state = 'rejected') as rejected,
+                   count(*) filter (where state = 'failed') as failed
+               from worker.deliveries
+               where decided_at >= date_trunc('hour', $1::timestamptz) - interval '23 hours'
+               group by 1
+           ) decided using (hour)
+           order by hour"#,
         now,
     )
     .fetch_all(pool)
@@ -190,8 +200,16 @@ async fn attention(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<Attention>, 
                select state, platform_id, fault_code, count(*) as n,
                    max(platform_name) as platform, min(updated_at) as since,
                    (array_agg(fault_message order by updated_at desc))[1] as message
-               from worker.deliveries
-               where state = 'held' or state in ('rejected', 'failed') and decided_at > $1::timestamptz - interval '1 day'
+               from (
+                   -- Said so, each half is found by its index.
+                   select * from worker.deliveries
+                   where state = 'held'
+                     and state not in ('accepted', 'rejected', 'failed', 'canceled')
+                   union all
+                   select * from worker.deliveries
+                   where state in ('rejected', 'failed')
+                     and decided_at > $1::timestamptz - interval '1 day'
+               ) found
                group by state, platform_id, fault_code
            )
            select kind as "kind!", count as "count!", platform_id, platform, fault_code, message, since

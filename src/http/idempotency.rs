@@ -86,10 +86,11 @@ async fn repeatable(app: &App, request: Request) -> Result<(Request, Repeatable)
         .headers
         .get(KEY)
         .and_then(|value| value.to_str().ok())
-        .map(|key| key.trim().to_owned())
-        .filter(|key| !key.is_empty() && key.len() <= KEY_BYTES)
+        .map(ToOwned::to_owned)
+        .filter(|key| (1..=KEY_BYTES).contains(&key.len()))
+        .filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic()))
         .ok_or_else(|| {
-            let detail = format!("Idempotency-Key must have 1 to {KEY_BYTES} printable characters");
+            let detail = format!("Idempotency-Key must have 1 to {KEY_BYTES} printable characters of ASCII and no space");
             Problem::new(Kind::InvalidRequest, detail)
         })?;
     let body = read(body, app.config.max_body_bytes).await?;

@@ -130,6 +130,7 @@ pub(super) async fn count(
     State(app): State<App>,
     Query(query): Query<DeliveryQuery>,
 ) -> Result<Json<Count>, Problem> {
+    Limit::of(query.limit)?;
     let count = delivery::count_matching(&app.pool, &query.selection()?, COUNTED).await?;
     Ok(Json(Count {
         count,
