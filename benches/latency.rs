@@ -8,7 +8,7 @@ mod site;
 
 use std::{process::ExitCode, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use report::{Measure, processor::used_by};
 use serde_json::json;
 use site::{Daemon, Site};

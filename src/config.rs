@@ -3,7 +3,11 @@
 
 mod layers;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use jobs::{
@@ -19,6 +23,7 @@ use jobs::{
     schedule::PollSettings,
     statistics, usage,
 };
+use platform_adapters::secrets::Keyring;
 use serde::Deserialize;
 use toml::Value;
 
@@ -30,6 +35,7 @@ pub(crate) use self::layers::{Layers, PACKAGED};
 pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) assets: Assets,
+    pub(crate) secrets: Secrets,
     pub(crate) queue: Queue,
     pub(crate) schedules: PollSettings,
     pub(crate) limits: LimitPolicy,
@@ -85,14 +91,42 @@ impl Default for Database {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Assets {
-    pub(crate) root: PathBuf,
+    /// A directory, or a store's URL.
+    pub(crate) root: String,
 }
 
 impl Default for Assets {
     fn default() -> Self {
         Self {
-            root: PathBuf::from("/var/lib/tunemantra/assets"),
+            root: "/var/lib/tunemantra/assets".into(),
         }
+    }
+}
+
+/// `[secrets]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Secrets {
+    key: PathBuf,
+}
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self {
+            key: PathBuf::from("/var/lib/tunemantra/worker.key"),
+        }
+    }
+}
+
+impl Secrets {
+    /// The worker's keys. The file need not be there until something is sealed.
+    pub(crate) fn keyring(&self) -> Keyring {
+        Keyring::at(self.key.clone())
+    }
+
+    /// Where they lie.
+    pub(crate) fn key(&self) -> &Path {
+        &self.key
     }
 }
 
@@ -143,6 +177,7 @@ pub(crate) struct Cron {
     retention: String,
     statistics: String,
     statistics_scan: String,
+    royalties: String,
 }
 
 impl Default for Cron {
@@ -151,6 +186,7 @@ impl Default for Cron {
             retention: "40 3 * * *".into(),
             statistics: "* * * * *".into(),
             statistics_scan: "10 4 * * *".into(),
+            royalties: String::new(),
         }
     }
 }
@@ -159,8 +195,9 @@ impl Cron {
     /// All entries that run; one with an empty expression does not.
     pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         type Make = fn(Schedule) -> Entry;
-        let all: [(&str, &str, Make); 3] = [
+        let all: [(&str, &str, Make); 4] = [
             ("retention", &self.retention, retention::entry),
+            ("royalties", &self.royalties, royalty::entry),
             ("statistics", &self.statistics, statistics::entry),
             (
                 "statistics_scan",
@@ -367,6 +404,7 @@ impl Config {
             "confirm.max_s must not be shorter than confirm.first_s"
         );
         self.http.validate()?;
+        self.royalties.validate().map_err(anyhow::Error::msg)?;
         self.notifications
             .validate()
             .context("section notifications")?;

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use jobs::{
+    assets::InDatabase,
     clock::{self, Clock},
     daemons::{self, Identity},
     delivery::{self, Adapters, Confirm, Deliver, Services},
     notification::{self, Channels, Notify},
     queue::{self, Registry, cron},
     retention::{self, Retention},
-    schedule,
+    royalty, schedule,
     statistics::{self, Scan, Statistics},
     vitals::Vitals,
 };
@@ -19,7 +20,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{config::Config, http, service};
+use crate::{config::Config, connection::Means, http, service};
 
 /// What the configuration names and the daemon needs, found.
 pub(crate) struct Provisions {
@@ -30,8 +31,8 @@ pub(crate) struct Provisions {
 impl Provisions {
     /// Looks for it all; what cannot be found is a fault of the configuration.
     pub(crate) fn find(config: &Config) -> anyhow::Result<Self> {
-        let assets = AssetStore::local(&config.assets.root)
-            .context("assets.root (the directory of audio and artwork)")?;
+        let assets = AssetStore::open(&config.assets.root)
+            .context("assets.root (where audio and artwork lie)")?;
         let schemas = config
             .ddex
             .schemas()
@@ -39,6 +40,7 @@ impl Provisions {
             .transpose();
         let options = ConnectOptions {
             ddex_schemas: schemas.context("ddex.schemas")?,
+            keyring: Some(config.secrets.keyring()),
         };
         Ok(Self { assets, options })
     }
@@ -71,6 +73,7 @@ pub(crate) async fn run(
         served.clone(),
     ));
     let Provisions { assets, options } = provisions;
+    let assets = assets.with_kept(Arc::new(InDatabase::new(pool.clone())));
     let make = {
         let assets = assets.clone();
         move |platform| platform_adapters::connect(platform, assets.clone(), &options)
@@ -87,6 +90,11 @@ pub(crate) async fn run(
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
     });
+    let royalties = royalty::Services {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(config.royalties.clone()),
+    };
     let notifications = Arc::new(notification::Services {
         pool: pool.clone(),
         clock: clock.clone(),
@@ -112,6 +120,8 @@ pub(crate) async fn run(
         })
         .and_then(|registry| registry.with::<Statistics>(statistics.clone()))
         .and_then(|registry| registry.with::<Scan>(statistics))
+        .and_then(|registry| registry.with::<royalty::Compute>(royalties.clone()))
+        .and_then(|registry| registry.with::<royalty::Due>(royalties))
         .context("job kinds")?;
     let mut connection = pool.acquire().await.context("the database")?;
     delivery::set_default_limits(&mut connection, &config.limits, clock())
@@ -207,7 +217,7 @@ fn serve(
         pool: http::pool(&pool, &config.http),
         clock,
         config: config.http.clone(),
-        assets_root: config.assets.root.clone(),
+        means: Means::of(config),
         cron: config.cron.entries()?,
         stopping: stopping.clone(),
     };

@@ -85,6 +85,7 @@ pub(crate) fn print(measures: &[Measure]) -> ExitCode {
 }
 
 /// The middle one; of an even number the upper of the two.
+#[allow(dead_code, reason = "not every benchmark has rounds")]
 #[must_use]
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -3,6 +3,7 @@
 //! package.
 
 pub mod access;
+pub mod assets;
 pub mod audit;
 pub mod catalog;
 pub mod clock;

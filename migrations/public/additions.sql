@@ -34,6 +34,13 @@ create or replace trigger worker_tracks_updated after update on public.tracks
 create or replace trigger worker_users_updated after update on public.users
     referencing old table as deleted new table as inserted for each statement
     execute function worker.mark_labels();
+create or replace trigger worker_revenue_shares_inserted after insert on public.revenue_shares
+    referencing new table as new_rows for each statement execute function worker.note_split_change();
+create or replace trigger worker_revenue_shares_updated after update on public.revenue_shares
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function worker.note_split_change();
+create or replace trigger worker_revenue_shares_deleted after delete on public.revenue_shares
+    referencing old table as old_rows for each statement execute function worker.note_split_change();
 
 -- A schedule that is due at once does not wait for the next look.
 create or replace function worker.announce_schedule() returns trigger

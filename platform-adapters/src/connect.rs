@@ -7,6 +7,7 @@ use crate::{
     api::ApiAdapter,
     ddex::{DdexAdapter, Schemas},
     package::AssetStore,
+    secrets::Keyring,
     settings::{Method, Platform},
     sftp::SftpAdapter,
 };
@@ -17,6 +18,8 @@ pub struct ConnectOptions {
     /// DDEX's schemas, where the operator has installed them: messages are validated before they
     /// are sent.
     pub ddex_schemas: Option<Schemas>,
+    /// The worker's keys, with which sealed secrets are opened.
+    pub keyring: Option<Keyring>,
 }
 
 /// Makes the adapter of a platform. Nothing is connected to until the adapter is used.
@@ -24,10 +27,13 @@ pub struct ConnectOptions {
 /// # Errors
 /// [`crate::Code::SettingsInvalid`] when the settings do not suit the method.
 pub fn connect(
-    platform: Platform,
+    mut platform: Platform,
     assets: AssetStore,
     options: &ConnectOptions,
 ) -> Result<Arc<dyn Adapter>, Fault> {
+    if let Some(keyring) = &options.keyring {
+        platform.credentials.unlock_with(keyring);
+    }
     Ok(match platform.method {
         Method::Api => Arc::new(ApiAdapter::new(&platform, assets)?),
         Method::Sftp => Arc::new(SftpAdapter::new(&platform, assets)?),

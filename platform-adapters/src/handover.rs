@@ -48,6 +48,9 @@ pub struct Handover {
     pub revision: u32,
     /// Rises only when the partner asks for a resend or an operator redelivers; starts at 1.
     pub transmission: u32,
+    /// The partner's own id of the release, where an earlier hand-over gave it: what is updated or
+    /// taken down.
+    pub partner_release_id: Option<String>,
     /// When the first attempt of this transmission began. Fixed then, so that names and messages
     /// made from it are the same at every retry.
     pub started_at: DateTime<Utc>,
@@ -92,6 +95,7 @@ mod tests {
             kind: Kind::Insert,
             revision: 1,
             transmission: 1,
+            partner_release_id: None,
             started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
         };
         assert_eq!(first.key(), "00000000000000000000000000000007-r1-t1");

@@ -15,6 +15,7 @@ pub mod release;
     reason = "a partner keeps a clock of its own"
 )]
 pub mod sandbox;
+pub mod secrets;
 pub mod settings;
 pub mod sftp;
 

@@ -21,6 +21,11 @@ impl From<String> for Reason {
 }
 
 impl Reason {
+    /// A reason that a command asks for only sometimes.
+    pub(super) fn of(reason: String) -> Self {
+        Self { reason }
+    }
+
     /// The user of this process, with this reason.
     pub(super) fn by(&self) -> Result<audit::By, Failure> {
         because(&self.reason)

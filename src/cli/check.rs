@@ -137,7 +137,7 @@ pub(super) async fn run(
 
 async fn examine(config: &Config, connects: bool) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("configuration", "is in order")];
-    let environment = Environment::examine(config, &mut findings);
+    let environment = Environment::examine(config, &mut findings).await;
     channels::examine(&config.notifications, &mut findings);
     let database = environment::database(config, super::COMMAND_CONNECTIONS, &mut findings).await;
     let Some(pool) = database else {

@@ -15,6 +15,7 @@ mod pages;
 mod platforms;
 mod rates;
 mod retention;
+mod royalties;
 mod run;
 mod sandbox;
 mod schedules;
@@ -95,6 +96,7 @@ enum Command {
     Rates(rates::Arguments),
     Stats(stats::Arguments),
     Usage(usage::Arguments),
+    Royalties(royalties::Arguments),
 }
 
 /// An error with the exit code it has.
@@ -117,6 +119,13 @@ impl Failure {
         Self {
             code: EX_USAGE,
             error: error.into(),
+        }
+    }
+
+    pub(crate) fn no(sentence: String) -> Self {
+        Self {
+            code: EX_NO,
+            error: anyhow::anyhow!(sentence),
         }
     }
 
@@ -316,6 +325,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Platforms(arguments) => platforms::run(arguments, &config).await,
             Command::Cron(arguments) => cron::run(arguments, &config).await,
             Command::Retention(arguments) => retention::run(arguments, &config).await,
+            Command::Royalties(arguments) => royalties::run(arguments, &config).await,
             Command::Rates(arguments) => rates::run(arguments, &config).await,
             Command::Stats(arguments) => stats::run(arguments, &config).await,
             Command::Usage(arguments) => usage::run(arguments, &config).await,

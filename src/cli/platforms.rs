@@ -1,6 +1,8 @@
-//! `platforms`: how they and their partners stand, whether they can be connected to, and going on after a pause.
+//! `platforms`: how they and their partners stand, whether they can be connected to, going on after a
+//! pause, their secrets and the schemas of their settings.
 
 mod host_key;
+mod sealing;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -8,7 +10,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use jobs::{catalog, delivery};
-use platform_adapters::settings::Windows;
+use platform_adapters::settings::{self, Windows};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -19,11 +21,11 @@ use crate::{
         table::{self, table, text},
     },
     config::Config,
-    connection,
+    connection::{self, Means},
 };
 
 /// Look after platforms: list them, show one, check one's settings and connection, hold one, let
-/// one go on.
+/// one go on, seal their secrets.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -56,6 +58,39 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Make the worker's key, with which secrets in api_credentials are sealed.
+    ///
+    /// It is written to the file that secrets.key names, for its owner alone. An existing one is
+    /// never replaced.
+    Key {
+        /// Put a new key before those in the file: secrets are sealed with the new one, and open
+        /// with any.
+        #[arg(long)]
+        rotate: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Seal secrets with the worker's key, so that only the worker reads them.
+    ///
+    /// With a platform's id: all that stand in its api_credentials in plain, and those that an older
+    /// key sealed. Without: one from standard input, printed as it is to stand in api_credentials.
+    Seal {
+        /// The platform's id.
+        #[arg(requires = "reason")]
+        id: Option<i32>,
+        /// Why: it is kept in the audit, with your name.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of a platform's column.
+    Schema {
+        /// The column.
+        column: Column,
     },
     /// Show the host keys of a platform's SFTP server, or pin one.
     ///
@@ -98,7 +133,46 @@ enum Command {
     },
 }
 
+/// A column of `distribution_platforms` that holds JSON.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Column {
+    ApiCredentials,
+    Requirements,
+    FormatSpecs,
+}
+
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
+    match without_database(&arguments.command, config)? {
+        true => Ok(ExitCode::SUCCESS),
+        false => with_database(arguments, config).await,
+    }
+}
+
+/// Does what needs no database; whether it was that.
+fn without_database(command: &Command, config: &Config) -> anyhow::Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match *command {
+        Command::Key { rotate, json } => {
+            sealing::make_key(&mut out, &config.secrets, rotate, json)?;
+        }
+        Command::Seal { id: None, .. } => {
+            sealing::seal_one(&mut out, &config.secrets.keyring())?;
+        }
+        Command::Schema { column } => {
+            let schema = match column {
+                Column::ApiCredentials => settings::schema_of_credentials(),
+                Column::Requirements => settings::schema_of_requirements(),
+                Column::FormatSpecs => settings::schema_of_format_specs(),
+            };
+            table::json(&mut out, &schema)?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+async fn with_database(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let pool = super::connect(
         &config.database.url.0,
         "tunemantra-worker platforms",
@@ -133,7 +207,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             let Some(row) = catalog::platform_row(&mut connection, id).await? else {
                 return Err(missing(id).into());
             };
-            let found = connection::check(&row, &config.assets.root).await;
+            let found = connection::check(&row, &Means::of(config)).await;
             if as_json {
                 let fault = found.as_ref().err().map(|fault| {
                     json!({"code": fault.code.as_str(), "message": fault.message,
@@ -159,6 +233,17 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             if found.is_err() {
                 return Ok(ExitCode::from(EX_NO));
             }
+        }
+        // Done without a database.
+        Command::Key { .. } | Command::Seal { id: None, .. } | Command::Schema { .. } => {}
+        Command::Seal {
+            id: Some(id),
+            reason,
+            json,
+        } => {
+            let by = Reason::of(reason.unwrap_or_default()).by()?;
+            let keyring = config.secrets.keyring();
+            sealing::seal_platform(&mut out, &pool, &keyring, id, &by, json).await?;
         }
         Command::HostKey(arguments) => {
             let id = arguments.id();

@@ -210,6 +210,7 @@ impl DeliveryRow {
             kind: Kind::Insert,
             revision: u32::try_from(self.revision).ok()?,
             transmission: u32::try_from(self.transmission).ok()?,
+            partner_release_id: None,
             started_at: self.started_at?,
         };
         Some(handover.key())

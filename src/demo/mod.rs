@@ -11,6 +11,7 @@ mod load;
 mod media;
 mod partners;
 mod report;
+mod royalties;
 mod screen;
 mod settings;
 mod stage;
@@ -28,7 +29,7 @@ use std::{
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use self::{account::Account, screen::Screen, stage::Stage, state::State};
+use self::{account::Account, royalties::Royalties, screen::Screen, stage::Stage, state::State};
 use crate::signals;
 
 /// What the demo is to do.
@@ -114,6 +115,10 @@ async fn play(
     began: Instant,
 ) -> anyhow::Result<Ending> {
     let decided = watch::until_decided(&stage.pool, &mut stage.daemon, state, screen).await;
+    let royalties = match &decided {
+        Ok(_) => Some(royalties::settle(&stage.pool).await.context("royalties")?),
+        Err(_) => None,
+    };
     if decided.is_ok() {
         state.mark_finished()?;
     }
@@ -122,10 +127,18 @@ async fn play(
         for (slug, ledger) in stage.partners.folders() {
             keepsake::copy(&ledger, out, slug)?;
         }
+        if let Some(royalties) = &royalties {
+            royalties.keep(&out.join("statements"))?;
+        }
     }
-    let is_ok = decided.is_ok() && accounts.iter().all(|account| account.problems.is_empty());
-    print(&accounts, is_ok, options.json)?;
+    let is_ok = decided.is_ok()
+        && accounts.iter().all(|account| account.problems.is_empty())
+        && royalties.as_ref().is_some_and(Royalties::is_well);
+    print(&accounts, royalties.as_ref(), is_ok, options.json)?;
     screen.note(&report::summary(&accounts, began.elapsed().as_secs()));
+    if let Some(royalties) = &royalties {
+        screen.note(&royalties.summary());
+    }
     if let Err(standstill) = decided {
         screen.note(&format!("Not everything was decided: {standstill:#}"));
     }
@@ -138,10 +151,15 @@ async fn play(
 }
 
 /// The result goes to standard output, all else to standard error.
-fn print(accounts: &[Account], is_ok: bool, json: bool) -> anyhow::Result<()> {
+fn print(
+    accounts: &[Account],
+    royalties: Option<&Royalties>,
+    is_ok: bool,
+    json: bool,
+) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     if json {
-        serde_json::to_writer_pretty(&mut stdout, &report::document(accounts, is_ok))?;
+        serde_json::to_writer_pretty(&mut stdout, &report::document(accounts, royalties, is_ok))?;
         writeln!(stdout)?;
     } else {
         writeln!(stdout, "{}", report::table(accounts))?;

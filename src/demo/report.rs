@@ -6,16 +6,17 @@ use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets
 use platform_adapters::sandbox::Verdict;
 use serde_json::{Value, json};
 
-use super::account::Account;
+use super::{account::Account, royalties::Royalties};
 
 /// The width where standard output is not a terminal.
 const PLAIN_WIDTH: u16 = 160;
 
 /// One JSON document with both sides of every delivery.
-pub(crate) fn document(accounts: &[Account], is_ok: bool) -> Value {
+pub(crate) fn document(accounts: &[Account], royalties: Option<&Royalties>, is_ok: bool) -> Value {
     let deliveries: Vec<Value> = accounts.iter().map(delivery).collect();
-    // Royalties and statistics are of the form, and nothing has computed any.
-    json!({"deliveries": deliveries, "royalties": null, "statistics": null, "ok": is_ok})
+    let royalties = royalties.map(Royalties::document);
+    // Statistics are of the form, and nothing has computed any.
+    json!({"deliveries": deliveries, "royalties": royalties, "statistics": null, "ok": is_ok})
 }
 
 fn delivery(account: &Account) -> Value {

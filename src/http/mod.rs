@@ -18,14 +18,14 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use axum::Router;
 use jobs::{clock::Clock, queue::cron::Entry};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Http, console, metrics::Metrics};
+use crate::{config::Http, connection::Means, console, metrics::Metrics};
 use api::overview::Cache;
 use feed::Feed;
 use refusals::Refusals;
@@ -50,7 +50,8 @@ pub(crate) struct Parts {
     pub(crate) pool: PgPool,
     pub(crate) clock: Clock,
     pub(crate) config: Http,
-    pub(crate) assets_root: PathBuf,
+    /// What a look at a platform needs.
+    pub(crate) means: Means,
     pub(crate) cron: Vec<Entry>,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Refusals,
@@ -65,7 +66,8 @@ pub(crate) struct Given {
     pub(crate) pool: PgPool,
     pub(crate) clock: Clock,
     pub(crate) config: Http,
-    pub(crate) assets_root: PathBuf,
+    /// What a look at a platform needs.
+    pub(crate) means: Means,
     pub(crate) cron: Vec<Entry>,
     pub(crate) stopping: CancellationToken,
 }
@@ -82,7 +84,7 @@ impl App {
             pool: given.pool,
             clock: given.clock,
             config: given.config,
-            assets_root: given.assets_root,
+            means: given.means,
             cron: given.cron,
             metrics: Metrics::new(),
             refusals,

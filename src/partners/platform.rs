@@ -21,8 +21,6 @@ pub(crate) struct PlatformRow {
 /// `requirements` as the sandbox's partners have them.
 pub(crate) fn requirements() -> Value {
     json!({
-        "upc": true,
-        "isrc": true,
         "artwork": {"min_px": 3000, "formats": ["jpeg"]},
     })
 }

@@ -103,6 +103,10 @@ fn assert_all_is_well(document: &Value, out: &Path) {
     let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["deliveries", "ok", "royalties", "statistics"]);
     assert_eq!(document["ok"], true);
+    let royalties = &document["royalties"];
+    assert_eq!(royalties["state"], "final", "{royalties:#}");
+    assert_eq!(royalties["usage"], royalties["ledger"], "{royalties:#}");
+    assert!(out.join("statements").read_dir().unwrap().next().is_some());
     let deliveries = document["deliveries"].as_array().unwrap();
     assert_eq!(deliveries.len(), DELIVERIES);
     let mut pairs = BTreeSet::new();

@@ -18,6 +18,8 @@ mod memory;
 mod notifications;
 mod operate;
 mod processes;
+mod royalties;
 mod sandbox;
+mod secrets;
 mod site;
 mod trouble;

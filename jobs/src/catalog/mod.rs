@@ -15,7 +15,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use metadata::Metadata;
-pub use platform::{active_platform_rows, pin_host_key, platform_row};
+pub use platform::{active_platform_rows, pin_host_key, platform_row, replace_credentials};
 pub use platforms::{PlatformQueue, Standing, platforms};
 use rights::Rights;
 pub use rights::{Terms, Withheld, Withholding};

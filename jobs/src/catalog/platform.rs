@@ -45,6 +45,44 @@ pub async fn active_platform_rows(pool: &PgPool) -> Result<Vec<PlatformRow>, sql
     Ok(rows.into_iter().map(PlatformRow::from).collect())
 }
 
+/// Puts sealed secrets in the place of others, unless `api_credentials` have changed since they were
+/// read. Answers whether they were replaced. `names` are the secrets, for the audit; their values
+/// are nowhere but in the column.
+///
+/// # Errors
+/// The database's.
+pub async fn replace_credentials(
+    conn: &mut PgConnection,
+    platform_id: i32,
+    (seen, sealed): (&Value, &Value),
+    names: &[String],
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        "update public.distribution_platforms set api_credentials = $3, updated_at = $4
+         where id = $1 and api_credentials = $2",
+        platform_id,
+        seen,
+        sealed,
+        now.naive_utc(),
+    )
+    .execute(&mut *conn)
+    .await?;
+    if changed.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let change = Change {
+        action: "platform.seal",
+        object_kind: "platform",
+        object_id: platform_id.to_string(),
+        before: None,
+        after: Some(json!({"sealed": names})),
+    };
+    audit::record(conn, by, &change, now).await?;
+    Ok(true)
+}
+
 /// Pins a host key for a platform (`api_credentials.host_key`), with its row of the audit. Nothing
 /// happens where the platform is gone.
 ///

@@ -294,6 +294,7 @@ async fn in_doubt(pool: &PgPool, id: Uuid, files: &[File]) -> Result<Option<InDo
         kind: kind(&row.kind)?,
         revision: row.revision.unsigned_abs(),
         transmission: row.transmission.unsigned_abs(),
+        partner_release_id: None,
         started_at: row.started_at.unwrap_or_default(),
     };
     let sent: Vec<&File> = files

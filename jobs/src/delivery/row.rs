@@ -141,8 +141,18 @@ impl Delivery {
             kind: self.kind,
             revision: self.revision,
             transmission: self.transmission,
+            partner_release_id: self.partner_release_id(),
             started_at: self.started_at.unwrap_or_default(),
         }
+    }
+
+    /// The partner's own id of the release: from what it has, or from an earlier transmission.
+    fn partner_release_id(&self) -> Option<String> {
+        let live = self.live.as_ref().and_then(|live| live.receipt.as_ref());
+        [live, self.receipt.as_ref()]
+            .into_iter()
+            .flatten()
+            .find_map(|receipt| receipt.partner_release_id.clone())
     }
 
     /// Whether the platform has the release from an earlier hand-over.

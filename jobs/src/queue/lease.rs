@@ -222,12 +222,25 @@ async fn beat(
     };
     sqlx::query_as!(
         Beaten,
-        r#"update worker.jobs j
-           set lease_expires_at = clock_timestamp() + make_interval(secs => $3)
-           from unnest($1::uuid[], $2::uuid[]) as held(id, token)
-           where j.id = held.id and j.lease_token = held.token
-           returning j.id as job, j.lease_token as "token!",
-                     j.stop_requested_at is not null as "is_to_stop!""#,
+        // A row that is locked is about to have its outcome: to wait for it would hold up those whose
+        // rows this statement has locked already. It counts as held, and is extended the next time.
+        r#"with held as materialized (
+               select * from unnest($1::uuid[], $2::uuid[]) as h(id, token)
+           ), free as materialized (
+               select j.ctid as place from held h cross join lateral (
+                   select ctid from worker.jobs where id = h.id and lease_token = h.token
+                   for update skip locked
+               ) j
+           ), extended as (
+               update worker.jobs j
+               set lease_expires_at = clock_timestamp() + make_interval(secs => $3)
+               where j.ctid = any(array(select place from free))
+           )
+           select h.id as "job!", h.token as "token!", j.is_to_stop as "is_to_stop!"
+           from held h cross join lateral (
+               select stop_requested_at is not null as is_to_stop
+               from worker.jobs where id = h.id and lease_token = h.token offset 0
+           ) j"#,
         jobs,
         tokens,
         lease.as_secs_f64(),

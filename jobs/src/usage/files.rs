@@ -174,7 +174,7 @@ pub async fn unmatched(
            where f.state in ('importing', 'imported')
              and ($1::integer is null or u.file_id = $1) and ($2::text is null or u.reason = $2)
              and ($3::text is null or u.isrc = $3)
-           order by u.file_id, u.line limit $4"#,
+           order by u.file_id, u.record limit $4"#,
         filter.file,
         filter.reason,
         isrc,

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 use tokio::sync::mpsc;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     layout::Columns,
     recording::Recordings,
     source::{Records, Survey},
-    store::{self, Aside, Batch, Knowledge, Place, Tally},
+    store::{self, Aside, Batch, Knowledge, Report, Tally},
 };
 use crate::{
     audit::{self, By, Change},
@@ -98,19 +98,22 @@ pub async fn import(
 ) -> Result<Imported, UsageError> {
     let survey = survey(order, now).await?;
     let file = begin(pool, order, &survey, by, now).await?;
-    let place = Place {
+    let report = Report {
         file: file.id,
         platform: order.platform,
     };
     let mut knowledge = knowledge(order);
     let mut done = file.records_done;
+    // A connection of its own: it is closed, and not used again, if this is dropped amid a COPY.
+    let mut conn = pool.acquire().await?.detach();
     let mut batches = read(order, u64::try_from(done).unwrap_or_default(), now);
     while let Some(batch) = batches.recv().await {
         let batch = batch?;
-        store::store(pool, place, done, &batch, &mut knowledge, now).await?;
+        store::store(&mut conn, report, done, &batch, &mut knowledge, now).await?;
         done += i64::try_from(batch.records()).unwrap_or(i64::MAX);
         progress(u64::try_from(done).unwrap_or_default(), survey.records);
     }
+    conn.close().await?;
     finish(pool, &file, now).await?;
     let file = files::file(pool, file.id).await?;
     Ok(Imported {
@@ -169,7 +172,7 @@ impl Imported {
         let room = PROBLEMS.saturating_sub(self.problems.len());
         self.problems
             .extend(asides.into_iter().take(room).map(|aside| Problem {
-                line: aside.line,
+                line: aside.place.line,
                 reason: aside.reason,
                 problem: aside.problem,
             }));
@@ -240,11 +243,13 @@ impl Reading {
         }
         let size = usize::try_from(self.settings.batch_lines.max(1)).unwrap_or(usize::MAX);
         let mut batch = Batch::default();
-        while let Some((line, record)) = records.next()? {
-            match columns.read(line, record) {
+        while let Some((place, record)) = records.next()? {
+            match columns.read(place, record) {
                 Ok(line) => batch.lines.push(line),
                 Err((problem, record)) => {
-                    batch.asides.push(Aside::unreadable(line, problem, &record));
+                    batch
+                        .asides
+                        .push(Aside::unreadable(place, problem, &record));
                 }
             }
             if batch.records() >= size

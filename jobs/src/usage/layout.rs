@@ -103,11 +103,19 @@ impl Layout {
     }
 }
 
+/// Where a record stands in its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// From 1, without the one with the names of the columns.
+    pub(super) record: u64,
+    /// The line that it begins in, from 1, as an editor counts them.
+    pub(super) line: u64,
+}
+
 /// A line as it says itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line {
-    /// In the file, from 1.
-    pub(super) number: u64,
+    pub(super) place: Place,
     pub(super) date: NaiveDate,
     /// Without hyphens, in upper case; empty: there is none.
     pub(super) isrc: String,
@@ -233,12 +241,12 @@ impl Columns {
     /// Reads a line; what is wrong with it where it cannot be read.
     pub(super) fn read(
         &self,
-        number: u64,
+        place: Place,
         record: ByteRecord,
     ) -> Result<Line, (String, ByteRecord)> {
         match self.fields(&record) {
             Ok(mut line) => {
-                line.number = number;
+                line.place = place;
                 line.fields = record;
                 Ok(line)
             }
@@ -268,7 +276,7 @@ impl Columns {
             None => None,
         };
         Ok(Line {
-            number: 0,
+            place: Place::default(),
             date,
             isrc,
             upc,
@@ -449,7 +457,9 @@ mod tests {
 
     fn read(columns: &Columns, line: &str) -> Result<Line, String> {
         let record = ByteRecord::from(line.split('|').collect::<Vec<_>>());
-        columns.read(2, record).map_err(|(problem, _)| problem)
+        columns
+            .read(Place::default(), record)
+            .map_err(|(problem, _)| problem)
     }
 
     #[test]

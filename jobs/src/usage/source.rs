@@ -14,7 +14,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use super::{Layout, Settings, UsageError};
+use super::{Layout, Settings, UsageError, layout::Place};
 
 /// Bytes that are unpacked whatever their ratio: short files may well consist of one line repeated.
 const RATIO_FREE_BYTES: u64 = 16 << 20;
@@ -39,6 +39,9 @@ pub(super) struct Records {
     /// Bytes that may still be read before the next record is complete.
     allowance: Arc<AtomicU64>,
     max_line_bytes: u64,
+    skipped_lines: u64,
+    /// Records that were given out.
+    records: u64,
     head: ByteRecord,
 }
 
@@ -72,12 +75,15 @@ impl Records {
                 }),
             allowance,
             max_line_bytes,
+            skipped_lines: layout.skip_lines.into(),
+            records: 0,
             head: ByteRecord::new(),
         };
         let (_, head) = records.next()?.ok_or_else(|| {
             unreadable("it is empty; expected a line with the names of the columns".into())
         })?;
         records.head = head;
+        records.records = 0;
         Ok(records)
     }
 
@@ -86,15 +92,20 @@ impl Records {
         &self.head
     }
 
-    /// The next record with the number of its first line.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, ByteRecord)>, UsageError> {
+    /// The next record.
+    pub(super) fn next(&mut self) -> Result<Option<(Place, ByteRecord)>, UsageError> {
         let mut record = ByteRecord::new();
         self.allowance
             .store(self.max_line_bytes + AHEAD_BYTES, Ordering::Relaxed);
         match self.reader.read_byte_record(&mut record) {
             Ok(true) => {
+                self.records += 1;
                 let line = record.position().map_or(0, csv::Position::line);
-                Ok(Some((line, record)))
+                let place = Place {
+                    record: self.records,
+                    line: line + self.skipped_lines,
+                };
+                Ok(Some((place, record)))
             }
             Ok(false) => Ok(None),
             Err(error) => Err(self.unreadable(&error)),
@@ -102,7 +113,7 @@ impl Records {
     }
 
     fn unreadable(&self, error: &csv::Error) -> UsageError {
-        let line = self.reader.position().line();
+        let line = self.reader.position().line() + self.skipped_lines;
         let problem = match error.kind() {
             csv::ErrorKind::Io(error) => error.to_string(),
             _ => error.to_string(),

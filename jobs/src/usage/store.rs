@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 
 use super::{
     UsageError,
     convert::{Converter, NoAmount},
-    layout::Line,
+    layout::{Line, Place},
     recording::{NoTrack, Recordings, Track},
 };
 use crate::{
@@ -40,7 +40,7 @@ impl Batch {
 /// A line that is not imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Aside {
-    pub(super) line: u64,
+    pub(super) place: Place,
     pub(super) reason: &'static str,
     pub(super) problem: String,
     isrc: Option<String>,
@@ -50,9 +50,9 @@ pub(super) struct Aside {
 
 impl Aside {
     /// One that cannot be read.
-    pub(super) fn unreadable(line: u64, problem: String, fields: &csv::ByteRecord) -> Self {
+    pub(super) fn unreadable(place: Place, problem: String, fields: &csv::ByteRecord) -> Self {
         Self {
-            line,
+            place,
             reason: "unreadable",
             problem: storable(&problem).into_owned(),
             isrc: None,
@@ -64,7 +64,7 @@ impl Aside {
     fn of(line: &Line, reason: &'static str, problem: String) -> Self {
         let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         Self {
-            line: line.number,
+            place: line.place,
             reason,
             problem,
             isrc: given(&line.isrc),
@@ -121,9 +121,9 @@ impl Tally {
     }
 }
 
-/// Where lines belong.
+/// What lines belong to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Report {
     pub(super) file: i32,
     pub(super) platform: i32,
 }
@@ -186,31 +186,31 @@ pub(super) async fn rehearse(
 
 /// Imports a batch of a file that has come to `done` records.
 pub(super) async fn store(
-    pool: &PgPool,
-    place: Place,
+    conn: &mut PgConnection,
+    report: Report,
     done: i64,
     batch: &Batch,
     knowledge: &mut Knowledge<'_>,
     now: DateTime<Utc>,
 ) -> Result<Tally, UsageError> {
-    let mut tx = pool.begin().await?;
+    let mut tx = conn.begin().await?;
     // The triggers need not look for what is marked here.
     let is_ours = sqlx::query_scalar!(
         r#"select set_config('tunemantra.records_days', 'yes', true) = 'yes'
                and f.state = 'importing' and f.records_done = $2 as "is_ours!"
            from worker.usage_files f where f.id = $1 for update"#,
-        place.file,
+        report.file,
         done,
     )
     .fetch_optional(&mut *tx)
     .await?;
     if is_ours != Some(true) {
-        return Err(UsageError::Busy(place.file));
+        return Err(UsageError::Busy(report.file));
     }
     knowledge.learn(&mut tx, batch).await?;
     let (kept, asides) = knowledge.part(batch);
-    write_lines(&mut tx, place, &kept, now).await?;
-    write_asides(&mut tx, place.file, &asides).await?;
+    write_lines(&mut tx, report, &kept, now).await?;
+    write_asides(&mut tx, report.file, &asides).await?;
     let marks: BTreeSet<Mark> = kept
         .iter()
         .map(|one| Mark {
@@ -221,14 +221,14 @@ pub(super) async fn store(
     let marks: Vec<Mark> = marks.into_iter().collect();
     statistics::mark(&mut tx, &marks, statistics::Source::Import, now).await?;
     let tally = Tally::of(&kept, &asides);
-    advance(&mut tx, place.file, batch, &tally, now).await?;
+    advance(&mut tx, report.file, batch, &tally, now).await?;
     tx.commit().await?;
     Ok(tally)
 }
 
 async fn write_lines(
     conn: &mut PgConnection,
-    place: Place,
+    report: Report,
     kept: &[Kept<'_>],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
@@ -253,11 +253,11 @@ async fn write_lines(
         let _ = write!(
             rows,
             "{id}\t{}\t{}\t{}\t{}\t{}\t{}\t",
-            one.track.id, place.platform, line.date, line.streams, line.downloads, one.revenue
+            one.track.id, report.platform, line.date, line.streams, line.downloads, one.revenue
         );
         text(&mut rows, &line.territory);
         let _ = writeln!(rows, "\t{created_at}");
-        origin(&mut origins, place.file, *id, one);
+        origin(&mut origins, report.file, *id, one);
     }
     copy(
         conn,
@@ -268,7 +268,7 @@ async fn write_lines(
     .await?;
     copy(
         conn,
-        "copy worker.usage_lines (file_id, line, analytics_id, amount, currency, rate, rate_date,
+        "copy worker.usage_lines (file_id, record, analytics_id, amount, currency, rate, rate_date,
              rate_source) from stdin",
         origins,
     )
@@ -277,7 +277,7 @@ async fn write_lines(
 
 /// A row of `worker.usage_lines`.
 fn origin(to: &mut String, file: i32, id: i64, one: &Kept<'_>) {
-    let _ = write!(to, "{file}\t{}\t{id}\t", one.line.number);
+    let _ = write!(to, "{file}\t{}\t{id}\t", one.line.place.record);
     match one.line.amount {
         Some(amount) => {
             let _ = write!(to, "{amount}\t");
@@ -329,10 +329,11 @@ async fn write_asides(
     if asides.is_empty() {
         return Ok(());
     }
-    let numbers: Vec<i64> = asides
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let (records, lines): (Vec<i64>, Vec<i64>) = asides
         .iter()
-        .map(|one| i64::try_from(one.line).unwrap_or(i64::MAX))
-        .collect();
+        .map(|one| (number(one.place.record), number(one.place.line)))
+        .unzip();
     let reasons: Vec<&str> = asides.iter().map(|one| one.reason).collect();
     let problems: Vec<&str> = asides.iter().map(|one| one.problem.as_str()).collect();
     let isrcs: Vec<Option<&str>> = asides.iter().map(|one| one.isrc.as_deref()).collect();
@@ -343,13 +344,16 @@ async fn write_asides(
         .map(|one| serde_json::Value::from(one.fields.clone()))
         .collect();
     sqlx::query!(
-        r#"insert into worker.usage_unmatched (file_id, line, reason, problem, isrc, upc, fields)
-           select $1, line, reason, problem, isrc, upc,
+        r#"insert into worker.usage_unmatched
+               (file_id, record, line, reason, problem, isrc, upc, fields)
+           select $1, record, line, reason, problem, isrc, upc,
                array(select jsonb_array_elements_text(fields))
-           from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
-               as aside (line, reason, problem, isrc, upc, fields)"#,
+           from unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+                   $8::jsonb[])
+               as aside (record, line, reason, problem, isrc, upc, fields)"#,
         file,
-        &numbers,
+        &records,
+        &lines,
         &reasons as _,
         &problems as _,
         &isrcs as _,

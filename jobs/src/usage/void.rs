@@ -85,14 +85,15 @@ async fn batch(pool: &PgPool, id: i32, now: DateTime<Utc>) -> Result<bool, Usage
                select set_config('tunemantra.records_days', 'yes', true) as value
            ),
            last as (
-               select max(line) as line from (
-                   select line from worker.usage_lines where file_id = $1 order by line limit $2
+               select max(record) as record from (
+                   select record from worker.usage_lines where file_id = $1
+                   order by record limit $2
                ) ahead
            ),
            lines as (
                delete from worker.usage_lines l
                using last, setting
-               where l.file_id = $1 and l.line <= last.line and setting.value = 'yes'
+               where l.file_id = $1 and l.record <= last.record and setting.value = 'yes'
                returning l.analytics_id
            ),
            gone as (

@@ -8,6 +8,7 @@
     clippy::disallowed_methods
 )]
 
+mod assets;
 mod cron;
 mod deliveries;
 mod notifications;

@@ -1,3 +1,8 @@
 //! Royalties against a real database.
 
+pub(crate) mod harness;
+mod histories;
+mod payees;
 mod rates;
+mod runs;
+mod statements;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use reqwest::{
     StatusCode,
-    header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
 
@@ -50,6 +50,11 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|error| {
             if self.body.is_empty() {
                 "it is empty".to_owned()
+            } else if let Some(coding) = self.header(&CONTENT_ENCODING) {
+                format!(
+                    "it is compressed ({}), which nobody asked for",
+                    one_line(coding)
+                )
             } else {
                 format!("it is not JSON ({error}): {}", self.words(""))
             }
@@ -129,6 +134,15 @@ pub(super) fn text_at(json: &Value, pointer: &str) -> Option<String> {
         _ => return None,
     };
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// Whether a JSON pointer ends at a list with nothing in it.
+pub(super) fn leads_into_an_empty_list(json: &Value, pointer: &str) -> bool {
+    let ends = pointer.match_indices('/').map(|(at, _)| at).skip(1);
+    ends.chain([pointer.len()])
+        .filter_map(|end| json.pointer(pointer.get(..end)?))
+        .chain([json])
+        .any(|value| value.as_array().is_some_and(Vec::is_empty))
 }
 
 /// The value at a JSON pointer as the partner gave it, to be kept; nothing for an empty text.

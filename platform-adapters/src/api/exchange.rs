@@ -3,16 +3,23 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use chrono::Utc;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{
+    Client, RequestBuilder,
+    header::{HeaderMap, HeaderValue},
+};
 use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
 
 use super::{
-    address::PrivateAddress,
+    address::{self, PrivateAddress},
     answer::{self, Answer},
     client::{ClientError, guarded_client},
     request::Sending,
 };
-use crate::{Code, Fault, settings::Platform};
+use crate::{
+    Code, Fault,
+    settings::{Platform, TimeoutSpecs},
+};
 
 /// How long the parts of an exchange may take.
 #[derive(Clone, Debug)]
@@ -31,11 +38,17 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
+        Self::from(&TimeoutSpecs::default())
+    }
+}
+
+impl From<&TimeoutSpecs> for Timeouts {
+    fn from(specs: &TimeoutSpecs) -> Self {
         Self {
-            connect: Duration::from_secs(15),
-            stall: Duration::from_secs(60),
-            answer: Duration::from_secs(300),
-            slowest_bytes_per_s: 64 * 1024,
+            connect: Duration::from_secs(specs.connect_s),
+            stall: Duration::from_secs(specs.stall_s),
+            answer: Duration::from_secs(specs.answer_s),
+            slowest_bytes_per_s: specs.slowest_bytes_per_s,
         }
     }
 }
@@ -53,6 +66,9 @@ pub(super) struct Connection {
     timeouts: Timeouts,
     /// `platform 7 ("Nordlys")`, for sentences.
     platform: String,
+    allows_private: bool,
+    /// The endpoint is: nothing is then sent in the clear, wherever the partner points.
+    is_encrypted: bool,
 }
 
 impl Connection {
@@ -61,23 +77,56 @@ impl Connection {
         named: String,
         timeouts: Timeouts,
     ) -> Result<Self, Fault> {
-        let client = guarded_client(
-            &platform.endpoint,
-            platform.format_specs.allow_private_addresses,
-            timeouts.connect,
-        )
-        .map_err(|error| match error {
-            ClientError::Private(_) => private(&named, &error.to_string()),
-            ClientError::Setup(error) => Fault::new(
-                Code::WorkerFault,
-                format!("no HTTP client for {named}: {}", chain(&error)),
-            ),
-        })?;
-        Ok(Self {
+        let allows_private = platform.format_specs.allow_private_addresses;
+        let client = guarded_client(&platform.endpoint, allows_private, timeouts.connect).map_err(
+            |error| match error {
+                ClientError::Private(_) => {
+                    private(&format!("api_endpoint of {named}"), &error.to_string())
+                }
+                ClientError::Setup(error) => Fault::new(
+                    Code::WorkerFault,
+                    format!("no HTTP client for {named}: {}", chain(&error)),
+                ),
+            },
+        )?;
+        let connection = Self {
             client,
             timeouts,
             platform: named,
-        })
+            allows_private,
+            is_encrypted: platform.endpoint.scheme() == "https",
+        };
+        connection.permitted(&platform.endpoint, "api_endpoint")?;
+        Ok(connection)
+    }
+
+    /// `platform 7 ("Nordlys")`, for sentences.
+    pub(super) fn platform(&self) -> &str {
+        &self.platform
+    }
+
+    /// A URL that may be sent to, wherever it came from: names are looked at when they are resolved,
+    /// addresses here. `what` names its place.
+    pub(super) fn permitted(&self, url: &Url, what: &str) -> Result<Url, Fault> {
+        let wrong = |problem: String| private(&format!("{what} of {}", self.platform), &problem);
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(wrong(format!("{}: is no address for HTTP", url.scheme())));
+        }
+        if self.is_encrypted && url.scheme() != "https" {
+            return Err(wrong("leads away from an encrypted connection".into()));
+        }
+        if !url.username().is_empty() && what != "api_endpoint" {
+            return Err(wrong("holds a user's name".into()));
+        }
+        let literal = match url.host() {
+            Some(Host::Ipv4(address)) => Some(address.into()),
+            Some(Host::Ipv6(address)) => Some(address.into()),
+            Some(Host::Domain(_)) | None => None,
+        };
+        match literal.filter(|address| !self.allows_private && !address::is_public(*address)) {
+            Some(address) => Err(wrong(format!("{address} is a private address"))),
+            None => Ok(url.clone()),
+        }
     }
 
     /// Sends a request and reads its answer. `bytes` is the request's size, `secrets` are what no
@@ -115,7 +164,7 @@ impl Connection {
             }
             Ok(Answer {
                 status: response.status(),
-                headers: response.headers().clone(),
+                headers: clean(response.headers(), secrets),
                 body: redacted(body, secrets),
                 is_cut,
                 received_at,
@@ -153,7 +202,7 @@ impl Connection {
 
     fn timed_out(&self, waited: Duration, sending: &Sending) -> Fault {
         let waited = waited.as_secs_f32();
-        if sending.is_whole() {
+        if sending.leaves_doubt() {
             return unknown(format!(
                 "{} has the whole request and did not answer within {waited} s",
                 self.platform
@@ -175,7 +224,10 @@ impl Connection {
         let error = error.without_url();
         let text = String::from_utf8_lossy(&redacted(chain(&error).into_bytes(), secrets)).into();
         if let Some(found) = source::<PrivateAddress>(&error) {
-            return private(&self.platform, &found.to_string());
+            return private(
+                &format!("an address of {}", self.platform),
+                &found.to_string(),
+            );
         }
         if error.is_builder() {
             return Fault::new(
@@ -186,7 +238,7 @@ impl Connection {
         if error.is_connect() {
             return self.not_connected(&error, &text);
         }
-        if sending.is_whole() {
+        if sending.leaves_doubt() {
             return unknown(format!(
                 "the connection to {} was lost after the whole request was sent: {text}",
                 self.platform
@@ -221,13 +273,9 @@ fn unknown(message: String) -> Fault {
     )
 }
 
-fn private(platform: &str, problem: &str) -> Fault {
-    Fault::new(
-        Code::SettingsInvalid,
-        format!("api_endpoint of {platform}: {problem}"),
-    )
-    .with_remedy(
-        "Mend api_endpoint, or set format_specs.allow_private_addresses if the partner really is \
+fn private(what: &str, problem: &str) -> Fault {
+    Fault::new(Code::SettingsInvalid, format!("{what}: {problem}")).with_remedy(
+        "Mend the address, or set format_specs.allow_private_addresses if the partner really is \
          in your own network; then let the platform go on with `platforms resume`.",
     )
 }
@@ -257,6 +305,18 @@ fn source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'
         next = error.source();
     }
     None
+}
+
+/// The headers that are read, without what is secret.
+fn clean(headers: &HeaderMap, secrets: &[SecretString]) -> HeaderMap {
+    let mut clean = HeaderMap::new();
+    for (name, value) in headers {
+        let value = redacted(value.as_bytes().to_vec(), secrets);
+        if let Ok(value) = HeaderValue::from_bytes(&value) {
+            clean.append(name.clone(), value);
+        }
+    }
+    clean
 }
 
 /// The same bytes without what is secret: a partner may repeat a token in its answer.

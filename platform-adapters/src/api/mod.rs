@@ -1,6 +1,7 @@
-//! The method `api`: one HTTP request with the release's metadata and files, one to ask for its
-//! state. What a partner of the usual kind calls its paths and fields stands in
-//! `format_specs.api`; no partner has code of its own here.
+//! The method `api`: the release's metadata and files over HTTP, in one request or in several, and a
+//! request to ask for its state. What a partner of the usual kind calls its paths and fields, and
+//! how it knows us, stands in `format_specs.api` and `api_credentials`; no partner has code of its
+//! own here.
 //!
 //! Every hand-over carries its key in `Idempotency-Key`. A partner that honours it answers a
 //! repeated request as it answered the first and takes nothing twice; that is what makes it safe to
@@ -9,35 +10,43 @@
 
 mod address;
 mod answer;
+mod auth;
+mod check;
 mod client;
+mod deliver;
 mod exchange;
 mod prepare;
 mod request;
 mod retry_after;
+mod sign;
+mod template;
+mod uploads;
+pub mod webhook;
 mod words;
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use url::Url;
 
+pub(crate) use check::CHECK_KEY;
 pub use client::{ClientError, guarded_client};
 pub use exchange::Timeouts;
 
 use self::{
-    answer::{Answer, text_at, value_at},
+    answer::{Answer, leads_into_an_empty_list, text_at, value_at},
+    auth::Tokens,
     exchange::Connection,
+    prepare::{Content, Names},
     request::Sending,
-    words::Word,
+    words::{Word, Words},
 };
 use crate::{
-    Adapter, Code, Evidence, Fault, Handover, Kind, Located, Receipt, Status,
-    package::{AssetStore, Metadata, Package},
+    Adapter, Code, Fault, Handover, Kind, Located, Receipt, Status,
+    package::{AssetStore, Package},
     settings::{Confirmation, Platform},
 };
-
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// Delivers to one platform over HTTP.
 pub struct ApiAdapter {
@@ -46,6 +55,7 @@ pub struct ApiAdapter {
     named: String,
     assets: AssetStore,
     connection: Connection,
+    tokens: Tokens,
 }
 
 impl ApiAdapter {
@@ -55,7 +65,8 @@ impl ApiAdapter {
     /// [`Code::SettingsInvalid`] when the endpoint is a private address and the platform does not
     /// allow those; [`Code::WorkerFault`] when no HTTP client can be made.
     pub fn new(platform: &Platform, assets: AssetStore) -> Result<Self, Fault> {
-        Self::with_timeouts(platform, assets, Timeouts::default())
+        let timeouts = Timeouts::from(&platform.format_specs.api.timeouts);
+        Self::with_timeouts(platform, assets, timeouts)
     }
 
     /// The same, with other timeouts.
@@ -68,141 +79,23 @@ impl ApiAdapter {
         timeouts: Timeouts,
     ) -> Result<Self, Fault> {
         let named = format!("platform {} ({:?})", platform.id, platform.name);
+        auth::scheme(&platform.credentials).map_err(|names| {
+            Fault::new(
+                Code::SettingsInvalid,
+                format!(
+                    "api_credentials of {named} holds {names}, and a request can carry one of them"
+                ),
+            )
+            .with_remedy("Leave in only what the partner asks for.")
+        })?;
         let connection = Connection::new(platform, named.clone(), timeouts)?;
         Ok(Self {
             platform: platform.clone(),
             named,
             assets,
             connection,
+            tokens: Tokens::default(),
         })
-    }
-
-    async fn hand_over(&self, handover: &Handover, package: &Package) -> Result<Receipt, Fault> {
-        let url = self.url(&self.platform.format_specs.api.create, &[])?;
-        let metadata = Metadata::for_handover(handover, package).to_bytes()?;
-        let sending = Arc::new(Sending::default());
-        let form = request::form(&metadata, package.files(), &self.assets, &sending)?;
-        let bytes = package.files().map(|file| file.size).sum();
-        let (request, secrets) = self.authenticated(self.connection.client.post(url))?;
-        let request = request
-            .header(IDEMPOTENCY_KEY, handover.key())
-            .multipart(form);
-        let answer = self
-            .connection
-            .exchange(request, &sending, bytes, &secrets)
-            .await?;
-        if !answer.status.is_success() {
-            return self.refused(handover, package, &answer).await;
-        }
-        if !sending.is_whole() {
-            return Err(Fault::new(
-                Code::PartnerError,
-                format!(
-                    "{} answered {} before it had the whole of {}",
-                    self.named,
-                    answer.status,
-                    package.name()
-                ),
-            )
-            .with_evidence(answer.evidence()));
-        }
-        let mut receipt = self.receipt(&answer).map_err(|problem| {
-            Fault::new(
-                Code::OutcomeUnknown,
-                format!(
-                    "{} answered {} for {}, but {problem}",
-                    self.named,
-                    answer.status,
-                    package.name()
-                ),
-            )
-            .with_evidence(answer.evidence())
-        })?;
-        receipt.confirmed = format!(
-            "{}, {} files in one request",
-            answer.status,
-            package.files().count()
-        );
-        receipt.evidence.insert(0, sent(metadata));
-        Ok(receipt)
-    }
-
-    /// What a refusal means. A conflict may mean that an earlier attempt arrived: its key is looked
-    /// up before it is taken for a no.
-    async fn refused(
-        &self,
-        handover: &Handover,
-        package: &Package,
-        answer: &Answer,
-    ) -> Result<Receipt, Fault> {
-        let asked = format!("did not take {}", package.name());
-        let reason = &self.platform.format_specs.api.receipt.reason;
-        let fault = answer.fault(&self.named, &asked, reason);
-        match answer.status {
-            StatusCode::CONFLICT if fault.retry_after.is_some() => {
-                // Our own earlier request under this key is still being worked on.
-                Err(Fault {
-                    code: Code::Throttled,
-                    ..fault
-                })
-            }
-            StatusCode::CONFLICT => match self.look(handover, package).await? {
-                Located::Complete(receipt) => Ok(*receipt),
-                Located::Absent => Err(fault),
-                Located::CannotTell => Err(Fault {
-                    code: Code::OutcomeUnknown,
-                    ..fault
-                }
-                .with_remedy(
-                    "The partner says that it has something like this already, perhaps from an \
-                     earlier attempt. Ask it, or set format_specs.api.lookup so that the worker can.",
-                )),
-            },
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Err(Fault {
-                code: Code::SettingsInvalid,
-                ..fault
-            }
-            .with_remedy(
-                "Nothing takes releases at this address: mend api_endpoint or \
-                 format_specs.api.create, then let the platform go on with `platforms resume`.",
-            )),
-            _ => Err(fault),
-        }
-    }
-
-    async fn take_down(&self, handover: &Handover, package: &Package) -> Result<Receipt, Fault> {
-        let Some(template) = &self.platform.format_specs.api.takedown else {
-            return Err(Fault::new(
-                Code::Unsupported,
-                format!(
-                    "the settings of {} name no way to take {} down",
-                    self.named,
-                    package.name()
-                ),
-            )
-            .with_remedy(
-                "Take it down in the partner's own portal, or set format_specs.api.takedown to \
-                 what is to be deleted, such as \"/releases?upc={upc}\".",
-            ));
-        };
-        let url = self.url(template, &[("upc", package.upc.as_str())])?;
-        let (request, secrets) = self.authenticated(self.connection.client.delete(url))?;
-        let request = request.header(IDEMPOTENCY_KEY, handover.key());
-        let answer = self
-            .connection
-            .exchange(request, &Sending::at_once(), 0, &secrets)
-            .await?;
-        if answer.status.is_success() || answer.status == StatusCode::GONE {
-            return Ok(Receipt {
-                confirmed: format!("{}, taken down", answer.status),
-                is_final: true,
-                evidence: vec![answer.evidence()],
-                ..Receipt::default()
-            });
-        }
-        let asked = format!("did not take {} down", package.name());
-        let reason = &self.platform.format_specs.api.receipt.reason;
-        Err(answer.fault(&self.named, &asked, reason))
     }
 
     /// Asks for the hand-over by its key.
@@ -211,11 +104,15 @@ impl ApiAdapter {
             return Ok(Located::CannotTell);
         };
         let key = handover.key();
-        let answer = self.get(self.url(template, &[("key", &key)])?).await?;
+        let url = self.url(template, &Names::of(handover, package, None))?;
+        let answer = self.get(url).await?;
         if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             return Ok(Located::Absent);
         }
         let asked = format!("did not say whether it has delivery {key}");
+        if self.found_nothing(&answer) {
+            return Ok(Located::Absent);
+        }
         if !answer.status.is_success() {
             let reason = &self.platform.format_specs.api.receipt.reason;
             return Err(answer.fault(&self.named, &asked, reason));
@@ -227,16 +124,50 @@ impl ApiAdapter {
             )
             .with_evidence(answer.evidence())
         })?;
+        let state = answer
+            .json()
+            .ok()
+            .and_then(|json| text_at(&json, &self.platform.format_specs.api.receipt.status))
+            .and_then(|said| Words::of(&self.platform.format_specs.api.states).read(&said));
+        if state == Some(Word::Incomplete) {
+            return Ok(Located::Absent);
+        }
         receipt.confirmed = format!("{}, found by its idempotency key", answer.status);
-        receipt.evidence.insert(
-            0,
-            sent(Metadata::for_handover(handover, package).to_bytes()?),
-        );
+        receipt
+            .evidence
+            .insert(0, self.document(handover, package)?);
         Ok(Located::Complete(Box::new(receipt)))
     }
 
+    /// Whether a partner that answers a search with a list answers with an empty one.
+    fn found_nothing(&self, answer: &Answer) -> bool {
+        let pointer = &self.platform.format_specs.api.receipt.id;
+        answer.status.is_success()
+            && answer
+                .json()
+                .is_ok_and(|json| leads_into_an_empty_list(&json, pointer))
+    }
+
+    /// A request without a body, repeated once with a new token where the old one has ended.
     async fn get(&self, url: Url) -> Result<Answer, Fault> {
-        let (request, secrets) = self.authenticated(self.connection.client.get(url))?;
+        let began = Instant::now();
+        let answer = self.get_once(url.clone()).await?;
+        if answer.status == StatusCode::UNAUTHORIZED && self.tokens.forget_before(began).await {
+            return self.get_once(url).await;
+        }
+        Ok(answer)
+    }
+
+    /// Whether the partner refused a token that was fetched for an earlier request, and may take a
+    /// new one.
+    async fn is_for_want_of_a_token(&self, fault: &Fault, began: Instant) -> bool {
+        fault.code == Code::CredentialsRefused && self.tokens.forget_before(began).await
+    }
+
+    async fn get_once(&self, url: Url) -> Result<Answer, Fault> {
+        let (request, secrets) = self
+            .request(Method::GET, url, Content::Nothing, &Names::default())
+            .await?;
         self.connection
             .exchange(request, &Sending::harmless(), 0, &secrets)
             .await
@@ -265,21 +196,17 @@ impl ApiAdapter {
     }
 }
 
-/// The document that went out, to be kept.
-fn sent(metadata: Vec<u8>) -> Evidence {
-    Evidence {
-        name: Metadata::FILE_NAME.into(),
-        media_type: "application/json".into(),
-        body: metadata,
-    }
-}
-
 #[async_trait]
 impl Adapter for ApiAdapter {
     async fn deliver(&self, handover: &Handover, package: &Package) -> Result<Receipt, Fault> {
-        match handover.kind {
+        let send = async || match handover.kind {
             Kind::Insert | Kind::Update => self.hand_over(handover, package).await,
             Kind::Takedown => self.take_down(handover, package).await,
+        };
+        let began = Instant::now();
+        match send().await {
+            Err(fault) if self.is_for_want_of_a_token(&fault, began).await => send().await,
+            outcome => outcome,
         }
     }
 
@@ -309,7 +236,9 @@ impl Adapter for ApiAdapter {
             ));
         };
         let asked = format!("did not tell the state of its release {id:?}");
-        let answer = self.get(self.url(&specs.status, &[("id", id)])?).await?;
+        let answer = self
+            .get(self.url(&specs.status, &Names::new(handover, Some(id)))?)
+            .await?;
         if !answer.status.is_success() {
             let fault = answer.fault(&self.named, &asked, &specs.receipt.reason);
             return Err(match fault.code {
@@ -336,7 +265,7 @@ impl Adapter for ApiAdapter {
                 answer.words("")
             ))
         })?;
-        match Word::read(&said) {
+        match Words::of(&specs.states).read(&said) {
             Some(Word::Accepted) => Ok(Status::Accepted(Box::new(Receipt {
                 url: value_at(&json, &specs.receipt.url).or_else(|| receipt.url.clone()),
                 confirmed: format!("the partner says {said:?}"),
@@ -349,7 +278,7 @@ impl Adapter for ApiAdapter {
                     .unwrap_or_else(|| format!("the partner says {said:?} and gives no reason")),
                 evidence: vec![answer.evidence()],
             }),
-            Some(Word::Pending) => Ok(Status::Pending(said)),
+            Some(Word::Pending | Word::Incomplete) => Ok(Status::Pending(said)),
             None => Err(not_understood(format!(
                 "{said:?} is no state that is known here"
             ))),
@@ -357,38 +286,6 @@ impl Adapter for ApiAdapter {
     }
 
     async fn check(&self) -> Result<Vec<String>, Fault> {
-        let specs = &self.platform.format_specs.api;
-        let url = match &specs.lookup {
-            Some(template) => self.url(template, &[("key", "connection-check")])?,
-            None => self.url("/", &[])?,
-        };
-        let is_encrypted = url.scheme() == "https";
-        let answer = self.get(url).await?;
-        let fault = answer.fault(&self.named, "did not pass the check", &specs.receipt.reason);
-        match fault.code {
-            // Any other no is about the address that was asked, which need not exist.
-            Code::PartnerRefused => {}
-            _ if answer.status.is_success() => {}
-            _ => return Err(fault),
-        }
-        let mut found = vec![format!(
-            "{} answers: {}",
-            self.platform.endpoint, answer.status
-        )];
-        found.push(if is_encrypted {
-            "its certificate is valid".into()
-        } else {
-            "the connection is not encrypted: credentials and files can be read on the way".into()
-        });
-        let credentials = &self.platform.credentials;
-        found.push(
-            match (&credentials.bearer_token, &credentials.api_key) {
-                (None, None) => "there are no credentials, and it asked for none",
-                (Some(_), _) => "it did not refuse the bearer token",
-                (None, Some(_)) => "it did not refuse the API key",
-            }
-            .into(),
-        );
-        Ok(found)
+        self.check_connection().await
     }
 }

@@ -1,8 +1,10 @@
-//! The request that carries a package: the JSON document and the files as parts of one
-//! `multipart/form-data` body, streamed, with a length that is known beforehand.
+//! The bodies that carry a package: the JSON document and the files as parts of one
+//! `multipart/form-data` body, or a file by itself; streamed, with a length that is known
+//! beforehand.
 
 use std::{
     io,
+    ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,8 +19,9 @@ use reqwest::{
 };
 
 use crate::{
-    Code, Fault,
+    Code, Evidence, Fault,
     package::{AssetStore, PackagedFile},
+    settings::PartNames,
 };
 
 /// How far the sending of a request is: written by its body, read by whoever waits for the answer.
@@ -26,6 +29,8 @@ use crate::{
 pub(super) struct Sending {
     passed: AtomicU64,
     whole: AtomicBool,
+    /// Sending it once more changes nothing.
+    is_repeatable: bool,
     fault: Mutex<Option<Fault>>,
 }
 
@@ -33,6 +38,15 @@ impl Sending {
     /// Of a request whose repetition is harmless even if it arrived (GET).
     pub(super) fn harmless() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// Of a request with a body whose repetition is harmless even if it arrived: a file that is put
+    /// where it is already.
+    pub(super) fn repeatable() -> Self {
+        Self {
+            is_repeatable: true,
+            ..Self::default()
+        }
     }
 
     /// Of a request without a body, which may have arrived as soon as there is a connection.
@@ -58,6 +72,11 @@ impl Sending {
         self.whole.load(Ordering::Acquire)
     }
 
+    /// Whether the partner may have got everything, and must not get it again unasked.
+    pub(super) fn leaves_doubt(&self) -> bool {
+        self.is_whole() && !self.is_repeatable
+    }
+
     /// Why the body ended early, if it was our side that ended it.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.fault
@@ -73,28 +92,36 @@ impl Sending {
     }
 }
 
-/// The body: `metadata` first, then every file under the name `file`.
+/// The body: the document first, then every file.
 pub(super) fn form<'a>(
-    metadata: &[u8],
+    document: &Evidence,
+    names: &PartNames,
     files: impl Iterator<Item = &'a PackagedFile>,
     assets: &AssetStore,
     sending: &Arc<Sending>,
 ) -> Result<Form, Fault> {
     let part = typed(
-        Part::bytes(metadata.to_vec()).file_name("metadata.json"),
-        "application/json",
+        Part::bytes(document.body.clone()).file_name(document.name.clone()),
+        &document.media_type,
     )?;
-    let mut form = Form::new().part("metadata", part);
+    let mut form = Form::new().part(names.document.clone(), part);
     let mut files = files.peekable();
     if files.peek().is_none() {
         sending.whole.store(true, Ordering::Release);
     }
     while let Some(file) = files.next() {
         let is_last = files.peek().is_none();
-        let bytes = streamed(file.clone(), assets.clone(), Arc::clone(sending), is_last);
+        let piece = 0..file.size;
+        let bytes = streamed(
+            file.clone(),
+            piece,
+            assets.clone(),
+            Arc::clone(sending),
+            is_last,
+        );
         let part = Part::stream_with_length(Body::wrap_stream(bytes), file.size)
             .file_name(file.name.clone());
-        form = form.part("file", typed(part, file.media_type)?);
+        form = form.part(names.file.clone(), typed(part, file.media_type)?);
     }
     Ok(form)
 }
@@ -108,16 +135,29 @@ fn typed(part: Part, media_type: &str) -> Result<Part, Fault> {
     })
 }
 
-/// A file's bytes. It is opened when its turn comes; what ends it early is kept in `sending`.
+/// A piece of a file as the body of a request.
+pub(super) fn body(
+    file: &PackagedFile,
+    piece: Range<u64>,
+    assets: &AssetStore,
+    sending: &Arc<Sending>,
+) -> Body {
+    let sending = Arc::clone(sending);
+    Body::wrap_stream(streamed(file.clone(), piece, assets.clone(), sending, true))
+}
+
+/// The bytes of a piece of a file. It is opened when its turn comes; what ends it early is kept in
+/// `sending`.
 fn streamed(
     file: PackagedFile,
+    piece: Range<u64>,
     assets: AssetStore,
     sending: Arc<Sending>,
     is_last: bool,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let passing = Arc::clone(&sending);
     let ended = Arc::clone(&sending);
-    stream::once(async move { assets.stream(&file, 0).await })
+    stream::once(async move { assets.stream_range(&file, piece).await })
         .try_flatten()
         .inspect_ok(move |chunk| passing.advance(chunk.len()))
         .map_err(move |fault| sending.end_with(fault))

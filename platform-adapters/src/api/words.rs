@@ -1,4 +1,6 @@
-//! The words that partners use for a release's state.
+//! The words that partners use for a release's state: the usual ones, and those of the settings.
+
+use crate::settings::StateWords;
 
 /// What a word means for a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -6,20 +8,46 @@ pub(super) enum Word {
     Accepted,
     Rejected,
     Pending,
+    /// Begun, and files are missing.
+    Incomplete,
 }
 
-impl Word {
-    /// What a partner's word means; nothing for a word that is not in the list, which is never
-    /// taken for success.
-    pub(super) fn read(word: &str) -> Option<Self> {
-        let word = word.trim().to_ascii_lowercase().replace(['-', ' '], "_");
-        match word.as_str() {
-            "accepted" | "live" | "delivered" | "published" | "available" => Some(Self::Accepted),
-            "rejected" | "failed" | "refused" | "error" => Some(Self::Rejected),
-            "received" | "processing" | "pending" | "queued" | "in_progress" | "in_review"
-            | "ingesting" | "scheduled" => Some(Self::Pending),
-            _ => None,
-        }
+/// A partner's words.
+pub(super) struct Words<'a>(&'a StateWords);
+
+impl<'a> Words<'a> {
+    pub(super) fn of(own: &'a StateWords) -> Self {
+        Self(own)
+    }
+
+    /// What a partner's word means; nothing for a word that is not known, which is never taken for
+    /// success.
+    pub(super) fn read(&self, word: &str) -> Option<Word> {
+        let own = [
+            (&self.0.accepted, Word::Accepted),
+            (&self.0.rejected, Word::Rejected),
+            (&self.0.pending, Word::Pending),
+            (&self.0.incomplete, Word::Incomplete),
+        ];
+        let word = plain(word);
+        own.into_iter()
+            .find(|(words, _)| words.iter().any(|known| plain(known) == word))
+            .map(|(_, meaning)| meaning)
+            .or_else(|| usual(&word))
+    }
+}
+
+fn plain(word: &str) -> String {
+    word.trim().to_lowercase().replace(['-', ' '], "_")
+}
+
+fn usual(word: &str) -> Option<Word> {
+    match word {
+        "accepted" | "live" | "delivered" | "published" | "available" => Some(Word::Accepted),
+        "rejected" | "failed" | "refused" | "error" => Some(Word::Rejected),
+        "received" | "processing" | "pending" | "queued" | "in_progress" | "in_review"
+        | "ingesting" | "scheduled" => Some(Word::Pending),
+        _ => None,
     }
 }
 
@@ -29,11 +57,20 @@ mod tests {
 
     #[test]
     fn known_words_in_any_case_and_no_others() {
-        assert_eq!(Word::read("LIVE"), Some(Word::Accepted));
-        assert_eq!(Word::read("in review"), Some(Word::Pending));
-        assert_eq!(Word::read("Failed"), Some(Word::Rejected));
+        let own = StateWords {
+            accepted: vec!["Auf Sendung".into()],
+            // What is usually a no may be a yes here.
+            rejected: vec!["live".into()],
+            ..StateWords::default()
+        };
+        let usual = StateWords::default();
+        assert_eq!(Words::of(&usual).read("LIVE"), Some(Word::Accepted));
+        assert_eq!(Words::of(&own).read("LIVE"), Some(Word::Rejected));
+        assert_eq!(Words::of(&own).read("auf-sendung"), Some(Word::Accepted));
+        assert_eq!(Words::of(&usual).read("in review"), Some(Word::Pending));
+        assert_eq!(Words::of(&usual).read("Failed"), Some(Word::Rejected));
         for unknown in ["", "ok", "not accepted", "accepted?", "true"] {
-            assert_eq!(Word::read(unknown), None, "{unknown:?}");
+            assert_eq!(Words::of(&usual).read(unknown), None, "{unknown:?}");
         }
     }
 }

@@ -107,6 +107,7 @@ mod tests {
             kind: Kind::Insert,
             revision: 1,
             transmission: 1,
+            partner_release_id: None,
             started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
         };
         let folder = Folder::new(&handover, "0036000291452");

@@ -1,5 +1,7 @@
 //! What a cover is, read from its headers and its end. The picture itself is not decoded.
 
+mod tiff;
+
 use bytes::Buf;
 
 use super::{
@@ -16,6 +18,9 @@ const JPEG_END: &[u8] = &[0xFF, 0xD9];
 const PNG_START: &[u8] = b"\x89PNG\r\n\x1a\n";
 const PNG_END: &[u8] = b"\0\0\0\0IEND\xAE\x42\x60\x82";
 
+/// EXIF is one segment of a JPEG.
+const EXIF_LIMIT_BYTES: u64 = 1 << 16;
+
 const EXPORT_AGAIN: &str = "Export the cover again as JPEG or PNG and replace the file.";
 const COPY_AGAIN: &str = "Copy the file into the asset store again, or export it again.";
 
@@ -24,8 +29,31 @@ pub(super) struct Cover {
     pub(super) format: ImageFormat,
     pub(super) width_px: u32,
     pub(super) height_px: u32,
-    coloured: bool,
+    colour: Colour,
+    /// How viewers are told to turn it: 1 as it is, 2 to 8 turned or mirrored (EXIF).
+    orientation: u32,
     whole: bool,
+}
+
+/// How a picture's colours are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Colour {
+    Rgb,
+    Grey,
+    Cmyk,
+    Other,
+}
+
+impl Colour {
+    /// The word in `requirements.artwork.colours`.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Grey => "grey",
+            Self::Cmyk => "cmyk",
+            Self::Other => "of another kind",
+        }
+    }
 }
 
 /// Reads a cover's properties; the format is told by content, never by name.
@@ -35,12 +63,16 @@ pub(super) async fn probe(file: &mut Reader<'_>) -> Result<Cover, ProbeError> {
         jpeg(file).await
     } else if head.starts_with(PNG_START) {
         png(file).await
+    } else if matches!(
+        &head[..],
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..]
+    ) {
+        tiff::probe(file).await
     } else {
         let what = match &head[..] {
             [b'G', b'I', b'F', b'8', ..] => "a GIF picture",
-            [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => "a TIFF picture",
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => "a WebP picture",
-            _ => "neither JPEG nor PNG",
+            _ => "neither JPEG nor PNG nor TIFF",
         };
         Err(Objection::new(format!("is {what}"), EXPORT_AGAIN).into())
     }
@@ -50,6 +82,7 @@ pub(super) async fn probe(file: &mut Reader<'_>) -> Result<Cover, ProbeError> {
 async fn jpeg(file: &mut Reader<'_>) -> Result<Cover, ProbeError> {
     let mut at = 2;
     let mut frame = None;
+    let mut orientation = 1;
     for _ in 0..SEGMENTS_LIMIT {
         let mut header = file.read(at, 9).await?;
         if header.len() < 9 {
@@ -73,12 +106,25 @@ async fn jpeg(file: &mut Reader<'_>) -> Result<Cover, ProbeError> {
                 let components = file.read(at + 9, 1).await?.first().copied();
                 frame = Some((width_px, height_px, components));
             }
+            (0xE1, _) => {
+                let exif = file.read(at + 4, length.min(EXIF_LIMIT_BYTES)).await?;
+                orientation = exif
+                    .strip_prefix(b"Exif\0\0")
+                    .and_then(tiff::orientation)
+                    .unwrap_or(orientation);
+            }
             (0xDA, Some((width_px, height_px, components))) => {
                 return Ok(Cover {
                     format: ImageFormat::Jpeg,
                     width_px,
                     height_px,
-                    coloured: components == Some(3),
+                    colour: match components {
+                        Some(1) => Colour::Grey,
+                        Some(3) => Colour::Rgb,
+                        Some(4) => Colour::Cmyk,
+                        _ => Colour::Other,
+                    },
+                    orientation,
                     whole: jpeg_ends(file, at + 2 + length).await?,
                 });
             }
@@ -122,7 +168,12 @@ async fn png(file: &mut Reader<'_>) -> Result<Cover, ProbeError> {
         width_px,
         height_px,
         // Bit 1 says colour: RGB, palette, RGB with alpha.
-        coloured: colour_type & 2 != 0,
+        colour: if colour_type & 2 == 0 {
+            Colour::Grey
+        } else {
+            Colour::Rgb
+        },
+        orientation: 1,
         whole: end == PNG_END,
     })
 }
@@ -134,6 +185,7 @@ pub(super) fn objections(cover: &Cover, required: &ArtworkRequirements) -> Vec<O
     let words: &[&str] = match cover.format {
         ImageFormat::Jpeg => &["jpeg", "jpg"],
         ImageFormat::Png => &["png"],
+        ImageFormat::Tiff => &["tiff", "tif"],
     };
     let taken = |format: &String| words.iter().any(|word| format.eq_ignore_ascii_case(word));
     if !required.formats.iter().any(taken) {
@@ -161,10 +213,34 @@ pub(super) fn objections(cover: &Cover, required: &ArtworkRequirements) -> Vec<O
             "Export the cover larger from the original; do not scale it up.",
         ));
     }
-    if !cover.coloured {
+    if width.max(height) > required.max_px {
         objections.push(Objection::new(
-            "is not an RGB picture (it is grey or CMYK)",
+            format!(
+                "is {width} × {height} pixels, at most {max} × {max} are taken",
+                max = required.max_px
+            ),
+            "Export the cover smaller.",
+        ));
+    }
+    let colour = cover.colour.word();
+    if !required
+        .colours
+        .iter()
+        .any(|taken| taken.eq_ignore_ascii_case(colour))
+    {
+        let taken = required.colours.join(", ");
+        objections.push(Objection::new(
+            format!("has colours that are {colour}, the platform takes {taken} only"),
             "Export the cover in RGB.",
+        ));
+    }
+    if cover.orientation > 1 {
+        objections.push(Objection::new(
+            format!(
+                "carries an orientation tag ({}): who does not heed it shows it turned or mirrored",
+                cover.orientation
+            ),
+            "Turn the picture itself and export it without the tag.",
         ));
     }
     if !cover.whole {

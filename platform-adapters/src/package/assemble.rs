@@ -1,23 +1,26 @@
-//! From a release of the catalogue to a package: everything is checked first and said at once, then
-//! the files are hashed.
+//! From a release of the catalogue to a package: everything is checked, and what is wrong is said at
+//! once. Files are read whole on the way, for their hash sums and for what only listening tells,
+//! unless that is known already.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
+use tokio::sync::Semaphore;
 
 use super::{
     artwork::{self, Cover},
     assets::NotFound,
-    audio,
+    audio::{self, Content},
     findings::{Findings, Objection, ProbeError},
-    hash, metadata_checks,
+    inspect::{self, Inspection},
+    metadata_checks,
     numbering::{self, Placed},
     reader::Reader,
 };
 use crate::{
     Fault, Kind,
     package::{
-        AssetStore, AudioCodec, AudioProperties, ImageFormat, Package, PackagedArtwork,
-        PackagedAudio, PackagedFile, PackagedTrack,
+        AssetStore, AudioProperties, Package, PackagedArtwork, PackagedAudio, PackagedFile,
+        PackagedTrack,
     },
     release::{Isrc, Release, Upc},
     settings::Platform,
@@ -26,12 +29,13 @@ use crate::{
 /// Files looked at at the same time: their headers are small, and a distant store answers slowly.
 const PROBES_AT_ONCE: usize = 8;
 
-/// Files hashed at the same time, so that one release takes neither all cores nor much memory.
-const HASHES_AT_ONCE: usize = 2;
+/// Files read whole at the same time, so that one release takes neither all cores nor much memory.
+const READ_AT_ONCE: usize = 2;
 
 /// A file that passed its checks.
 struct Checked<T> {
     meta: ObjectMeta,
+    found: Inspection,
     properties: T,
 }
 
@@ -74,7 +78,7 @@ pub async fn assemble(
         return Err(Fault::package_invalid(findings.0));
     };
     let (audio, artwork) = match media {
-        Some(media) => media.package(&upc, &placed, assets).await?,
+        Some(media) => media.package(&upc, &placed),
         None => (placed.iter().map(|_| None).collect(), None),
     };
     let tracks = placed
@@ -111,9 +115,10 @@ impl Media {
         assets: &AssetStore,
         findings: &mut Findings,
     ) -> Result<Self, Fault> {
+        let readers = Semaphore::new(READ_AT_ONCE);
         let probes = placed
             .iter()
-            .map(|placed| check_audio(placed, platform, assets))
+            .map(|placed| check_audio(placed, platform, assets, &readers))
             .collect::<Vec<_>>();
         let probed: Vec<_> = stream::iter(probes)
             .buffered(PROBES_AT_ONCE)
@@ -129,72 +134,64 @@ impl Media {
         Ok(Self { audio, artwork })
     }
 
-    /// Names the files and hashes them.
-    async fn package(
+    /// Names the files.
+    fn package(
         self,
         upc: &Upc,
         placed: &[Placed<'_>],
-        assets: &AssetStore,
-    ) -> Result<(Vec<Option<PackagedAudio>>, Option<PackagedArtwork>), Fault> {
+    ) -> (Vec<Option<PackagedAudio>>, Option<PackagedArtwork>) {
         let audio = self.audio.into_iter().zip(placed).map(|(checked, placed)| {
-            let (extension, media_type) = match checked.properties.codec {
-                AudioCodec::Pcm => ("wav", "audio/wav"),
-                AudioCodec::Flac => ("flac", "audio/flac"),
-            };
+            let (extension, media_type) = checked.properties.codec.file_type();
             let name = format!(
                 "{upc}_{:02}_{:03}.{extension}",
                 placed.track.disc, placed.number
             );
-            async move {
-                let file = packaged(name, media_type, checked.meta, assets).await?;
-                Ok::<_, Fault>(Some(PackagedAudio {
-                    file,
-                    properties: checked.properties,
-                }))
-            }
+            Some(PackagedAudio {
+                file: packaged(name, media_type, checked.meta, checked.found),
+                properties: checked.properties,
+            })
         });
-        let audio = stream::iter(audio.collect::<Vec<_>>())
-            .buffered(HASHES_AT_ONCE)
-            .try_collect()
-            .await?;
-        let Some(Checked { meta, properties }) = self.artwork else {
-            return Ok((audio, None));
+        let audio = audio.collect();
+        let Some(Checked {
+            meta,
+            found,
+            properties,
+        }) = self.artwork
+        else {
+            return (audio, None);
         };
-        let (extension, media_type) = match properties.format {
-            ImageFormat::Jpeg => ("jpg", "image/jpeg"),
-            ImageFormat::Png => ("png", "image/png"),
-        };
+        let (extension, media_type) = properties.format.file_type();
         let artwork = PackagedArtwork {
-            file: packaged(format!("{upc}.{extension}"), media_type, meta, assets).await?,
+            file: packaged(format!("{upc}.{extension}"), media_type, meta, found),
             format: properties.format,
             width_px: properties.width_px,
             height_px: properties.height_px,
         };
-        Ok((audio, Some(artwork)))
+        (audio, Some(artwork))
     }
 }
 
-async fn packaged(
+fn packaged(
     name: String,
     media_type: &'static str,
     meta: ObjectMeta,
-    assets: &AssetStore,
-) -> Result<PackagedFile, Fault> {
-    let sums = hash::of_asset(assets, &meta).await?;
-    Ok(PackagedFile {
+    found: Inspection,
+) -> PackagedFile {
+    PackagedFile {
         name,
         path: meta.location,
         size: meta.size,
-        sha256: sums.sha256,
-        md5: sums.md5,
+        sha256: found.sha256,
+        md5: found.md5,
         media_type,
-    })
+    }
 }
 
 async fn check_audio(
     placed: &Placed<'_>,
     platform: &Platform,
     assets: &AssetStore,
+    readers: &Semaphore,
 ) -> Result<(Option<Checked<AudioProperties>>, Findings), Fault> {
     let field = format!("{} audio_file", placed.name);
     let mut findings = Findings::default();
@@ -215,10 +212,22 @@ async fn check_audio(
     match found.await {
         Ok((meta, probed)) => {
             let accepted = &platform.format_specs.audio;
-            let more = audio::objections(&probed.properties, accepted, placed.track.duration_s);
-            findings.add_objections(&field, path, probed.objections.into_iter().chain(more));
-            let properties = probed.properties;
-            Ok((Some(Checked { meta, properties }), findings))
+            let required = &platform.requirements.audio;
+            let seconds = placed.track.duration_s;
+            let more = audio::objections(&probed.properties, accepted, required, seconds);
+            let found = {
+                // Closed by nobody.
+                let _turn = readers.acquire().await.ok();
+                inspect::inspect(assets, &meta, probed.content).await?
+            };
+            let objections = probed.objections.into_iter().chain(more);
+            findings.add_objections(&field, path, objections.chain(audio::flawed(&found.flaws)));
+            let checked = Checked {
+                meta,
+                found,
+                properties: probed.properties,
+            };
+            Ok((Some(checked), findings))
         }
         Err(ProbeError::Unusable(objection)) => {
             findings.add_objections(&field, path, [objection]);
@@ -265,7 +274,13 @@ async fn check_artwork(
         Ok((meta, properties)) => {
             let objections = artwork::objections(&properties, required);
             findings.add_objections("artwork", path, objections);
-            Ok((Some(Checked { meta, properties }), findings))
+            let found = inspect::inspect(assets, &meta, Content::Opaque).await?;
+            let checked = Checked {
+                meta,
+                found,
+                properties,
+            };
+            Ok((Some(checked), findings))
         }
         Err(ProbeError::Unusable(objection)) => {
             findings.add_objections("artwork", path, [objection]);

@@ -1,12 +1,7 @@
-//! Hash sums of stored files, all in one pass and away from the threads that serve everything else.
+//! Hash sums, all in one pass.
 
-use futures_util::TryStreamExt;
 use md5::Md5;
-use object_store::ObjectMeta;
 use sha2::{Digest, Sha256};
-
-use super::assets::blocking;
-use crate::{Fault, package::AssetStore};
 
 /// Hash sums in lower-case hex.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,39 +10,25 @@ pub(super) struct HashSums {
     pub(super) md5: String,
 }
 
+/// Hash sums in the making.
 #[derive(Default)]
-struct Hashers {
+pub(super) struct Hashers {
     sha256: Sha256,
     md5: Md5,
 }
 
 impl Hashers {
-    fn update(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         self.md5.update(bytes);
     }
 
-    fn finish(self) -> HashSums {
+    pub(super) fn finish(self) -> HashSums {
         HashSums {
             sha256: hex::encode(self.sha256.finalize()),
             md5: hex::encode(self.md5.finalize()),
         }
     }
-}
-
-/// The hash sums of the version of a file that was seen.
-pub(super) async fn of_asset(assets: &AssetStore, seen: &ObjectMeta) -> Result<HashSums, Fault> {
-    let mut bytes = assets.whole(seen).await?;
-    let mut hashers = Hashers::default();
-    while let Some(chunk) = bytes.try_next().await? {
-        // A chunk at a time, so that giving up an attempt also ends its hashing.
-        hashers = blocking(move || {
-            hashers.update(&chunk);
-            hashers
-        })
-        .await?;
-    }
-    Ok(hashers.finish())
 }
 
 /// The hash sums of a document in memory.

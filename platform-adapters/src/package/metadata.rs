@@ -94,7 +94,8 @@ pub struct AudioMetadata {
     pub codec: AudioCodec,
     /// Hertz.
     pub sample_rate_hz: u32,
-    /// 16 or 24.
+    /// 16 or 24; absent where the coding has none.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub bits_per_sample: u8,
     /// 1 mono, 2 stereo.
     pub channels: u8,
@@ -114,6 +115,11 @@ pub struct ArtworkMetadata {
     pub width_px: u32,
     /// Pixels.
     pub height_px: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(bits: &u8) -> bool {
+    *bits == 0
 }
 
 impl Metadata {

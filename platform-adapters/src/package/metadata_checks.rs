@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{findings::Findings, numbering::Placed, territories};
 use crate::{
-    release::{Credits, Isrc, Release, RightsLine, Territories, Track, Upc},
+    release::{Credits, Isrc, Iswc, Release, RightsLine, Territories, Track, Upc},
     settings::Platform,
 };
 
@@ -139,7 +139,13 @@ fn track_texts(name: &str, track: &Track, findings: &mut Findings) {
         findings,
     );
     optional(&format!("{name} genre"), track.genre.as_deref(), findings);
-    optional(&format!("{name} iswc"), track.iswc.as_deref(), findings);
+    if let Some(Err(error)) = present(track.iswc.as_deref()).map(str::parse::<Iswc>) {
+        findings.add(
+            format!("{name} iswc"),
+            format!("{error}"),
+            "Correct iswc in tracks.metadata, or delete it.",
+        );
+    }
     rights(&format!("{name} p_line"), track.p_line.as_ref(), findings);
     credits(&format!("{name} "), &track.credits, findings);
 }

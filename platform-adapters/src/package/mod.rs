@@ -7,11 +7,13 @@ mod assets;
 mod audio;
 mod findings;
 mod hash;
+mod inspect;
 mod manifest;
 mod metadata;
 mod metadata_checks;
 mod numbering;
 mod reader;
+mod remote;
 mod territories;
 
 use std::time::Duration;
@@ -21,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 pub use assemble::assemble;
 pub use assets::AssetStore;
+pub use inspect::{Flaw, Inspection, KeptInspections};
 pub use manifest::{FileEntry, HandoverEntry, Manifest};
 pub use metadata::{ArtworkMetadata, AudioMetadata, Metadata, ReleaseMetadata, TrackMetadata};
 
@@ -71,7 +74,7 @@ pub struct PackagedAudio {
 pub struct PackagedArtwork {
     /// The image file.
     pub file: PackagedFile,
-    /// `JPEG` or `PNG`, by content.
+    /// `JPEG`, `PNG` or `TIFF`, by content.
     pub format: ImageFormat,
     /// Pixels.
     pub width_px: u32,
@@ -104,7 +107,7 @@ pub struct AudioProperties {
     pub codec: AudioCodec,
     /// Hertz.
     pub sample_rate_hz: u32,
-    /// 16 or 24 as a rule.
+    /// 16 or 24 as a rule; 0 where the coding has none (MP3, AAC).
     pub bits_per_sample: u8,
     /// 1 mono, 2 stereo.
     pub channels: u8,
@@ -120,6 +123,43 @@ pub enum AudioCodec {
     Pcm,
     /// Free Lossless Audio Codec.
     Flac,
+    /// Uncompressed samples in an AIFF file.
+    Aiff,
+    /// MPEG audio, layer III.
+    Mp3,
+    /// Advanced Audio Coding in an MP4 file.
+    Aac,
+}
+
+impl AudioCodec {
+    /// The word in `format_specs.audio`, and the ending of a file's name, but for AAC's `m4a`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pcm => "wav",
+            Self::Flac => "flac",
+            Self::Aiff => "aiff",
+            Self::Mp3 => "mp3",
+            Self::Aac => "aac",
+        }
+    }
+
+    /// Whether something of the original is lost in it.
+    #[must_use]
+    pub fn is_lossy(self) -> bool {
+        matches!(self, Self::Mp3 | Self::Aac)
+    }
+
+    /// The ending of a file's name and the media type.
+    pub(crate) fn file_type(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Pcm => ("wav", "audio/wav"),
+            Self::Flac => ("flac", "audio/flac"),
+            Self::Aiff => ("aiff", "audio/aiff"),
+            Self::Mp3 => ("mp3", "audio/mpeg"),
+            Self::Aac => ("m4a", "audio/mp4"),
+        }
+    }
 }
 
 /// Formats of artwork that a package can carry.
@@ -129,6 +169,18 @@ pub enum AudioCodec {
 pub enum ImageFormat {
     Jpeg,
     Png,
+    Tiff,
+}
+
+impl ImageFormat {
+    /// The ending of a file's name and the media type.
+    pub(crate) fn file_type(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Jpeg => ("jpg", "image/jpeg"),
+            Self::Png => ("png", "image/png"),
+            Self::Tiff => ("tif", "image/tiff"),
+        }
+    }
 }
 
 impl Package {

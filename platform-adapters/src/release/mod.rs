@@ -6,7 +6,7 @@ mod identifiers;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-pub use identifiers::{Dpid, Isrc, Upc};
+pub use identifiers::{Dpid, Grid, Isni, Isrc, Iswc, Upc};
 
 /// A release with its tracks, as the catalogue has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

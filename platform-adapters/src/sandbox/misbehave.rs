@@ -189,6 +189,26 @@ impl Course {
         Ok(Self { plan, done, kept })
     }
 
+    /// What would be done wrong with a new hand-over now. It remains to be done.
+    pub(super) fn peek(&self) -> Option<Misbehaviour> {
+        let so_far = if self.plan.for_each_handover {
+            0
+        } else {
+            self.done.values().sum()
+        };
+        self.at(so_far).cloned()
+    }
+
+    /// What the plan has after so many.
+    fn at(&self, so_far: u32) -> Option<&Misbehaviour> {
+        let mut passed = 0;
+        let step = self.plan.steps.iter().find(|(times, _)| {
+            passed += times;
+            so_far < passed
+        });
+        step.map(|(_, what)| what)
+    }
+
     /// What to do wrong with a request for this hand-over.
     pub(super) fn next(&mut self, key: &str) -> io::Result<Option<Misbehaviour>> {
         let so_far = if self.plan.for_each_handover {
@@ -196,16 +216,12 @@ impl Course {
         } else {
             self.done.values().sum()
         };
-        let mut passed = 0;
-        for (times, what) in &self.plan.steps {
-            passed += times;
-            if so_far < passed {
-                writeln!(self.kept, "{key}")?;
-                *self.done.entry(key.to_owned()).or_default() += 1;
-                return Ok(Some(what.clone()));
-            }
-        }
-        Ok(None)
+        let Some(what) = self.at(so_far).cloned() else {
+            return Ok(None);
+        };
+        writeln!(self.kept, "{key}")?;
+        *self.done.entry(key.to_owned()).or_default() += 1;
+        Ok(Some(what))
     }
 }
 

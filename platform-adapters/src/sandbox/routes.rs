@@ -22,15 +22,40 @@ use super::{
     misbehave::Misbehaviour,
     reception::{self, Reception, Refusal},
 };
+use crate::api::CHECK_KEY;
 
 type Shared = State<Arc<Partner>>;
 
 /// `GET /`: for a check of the connection.
-pub(super) async fn welcome(State(partner): Shared, headers: HeaderMap) -> Response {
+pub(super) async fn welcome(
+    State(partner): Shared,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(answer) = as_a_delivery_would_see(&partner, &cutter).await {
+        return answer;
+    }
     if let Err(refusal) = authorise(&partner, &headers) {
         return refusal.into_response();
     }
     Json(json!({"partner": partner.name})).into_response()
+}
+
+/// A check of the connection sees what the next delivery would see, as far as a question can. The
+/// misbehaviour remains to be done.
+async fn as_a_delivery_would_see(partner: &Partner, cutter: &Cutter) -> Option<Response> {
+    let misbehaviour = partner.course().peek()?;
+    match misbehaviour {
+        Misbehaviour::CutAfter { .. } | Misbehaviour::CutBeforeAnswer => cutter.cut(),
+        Misbehaviour::Slow { by } => {
+            tokio::time::sleep(by).await;
+            return None;
+        }
+        // A matter of what is handed over.
+        Misbehaviour::Refuse { .. } | Misbehaviour::RejectLater { .. } => return None,
+        _ => {}
+    }
+    Some(wrong_answer(&misbehaviour))
 }
 
 /// `POST /releases`: a hand-over.
@@ -250,8 +275,14 @@ pub(super) struct ByKey {
 pub(super) async fn look_up(
     State(partner): Shared,
     Query(by): Query<ByKey>,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
     headers: HeaderMap,
 ) -> Response {
+    if by.idempotency_key == CHECK_KEY
+        && let Some(answer) = as_a_delivery_would_see(&partner, &cutter).await
+    {
+        return answer;
+    }
     if let Err(refusal) = authorise(&partner, &headers) {
         return refusal.into_response();
     }

@@ -5,12 +5,13 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use chrono::{DateTime, Days, LocalResult, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// How hard the partner may be used (`format_specs.limits`), over all daemons together. What is not
 /// set is as the configuration says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Limits {
     /// Deliveries at the same time.
@@ -39,14 +40,15 @@ impl Limits {
 
 /// The hours at which a partner takes deliveries: within any of the windows; always where there is
 /// none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Windows(pub Vec<Window>);
 
 /// A range of local time, each day, from its first moment up to and without its last. It goes past
 /// midnight where it ends before it begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Words", into = "Words")]
+#[schemars(with = "Words")]
 pub struct Window {
     from: NaiveTime,
     to: NaiveTime,
@@ -54,7 +56,8 @@ pub struct Window {
 }
 
 /// A window as it is written.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Window")]
 struct Words {
     /// `22:00`.
     from: String,

@@ -1,17 +1,26 @@
 //! A platform's settings: its row in `distribution_platforms`, read and checked. What is wrong in a
 //! row is a fault that names the platform, the column and the path in it.
 
+mod api;
 mod credentials;
 mod limits;
 mod sftp;
 mod template;
 
 use chrono::Duration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
-pub use credentials::{Credentials, SecretReference, SecretSource};
+pub use api::{
+    ApiSpecs, BodyKind, FileSpecs, PartNames, Ranges, ReceiptPointers, RequestLine,
+    SignatureEncoding, StateWords, TimeoutSpecs, WebhookSpecs,
+};
+pub use credentials::{
+    ClientAuthentication, Credentials, HashAlgorithm, Hmac, OAuth2, OneOrMore, SecretReference,
+    SecretSource, TimestampForm,
+};
 pub use limits::{Limits, Window, Windows};
 pub use sftp::{AlgorithmKind, LayoutSpecs, OldAlgorithm, SftpSpecs};
 pub use template::Template;
@@ -103,35 +112,53 @@ impl Method {
 }
 
 /// What a platform asks of a release (`requirements`). Keys it does not know are left alone.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Requirements {
-    /// A UPC or EAN must be there. It is needed by every method of ours in any case.
-    pub upc: bool,
-    /// Every track must have an ISRC. It is needed by every method of ours in any case.
-    pub isrc: bool,
     /// What the front cover must be.
     pub artwork: ArtworkRequirements,
+    /// What each track's audio must be.
+    pub audio: AudioRequirements,
 }
 
-impl Default for Requirements {
+/// What each track's audio must be (`requirements.audio`); the codings that are taken stand in
+/// `format_specs.audio`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AudioRequirements {
+    /// The lowest sample rate taken, in hertz.
+    pub min_rate_hz: u32,
+    /// The highest sample rate taken, in hertz.
+    pub max_rate_hz: u32,
+    /// Bits per sample that are taken; MP3 and AAC have none.
+    pub bits: Vec<u8>,
+    /// Numbers of channels that are taken: 1 mono, 2 stereo.
+    pub channels: Vec<u8>,
+}
+
+impl Default for AudioRequirements {
     fn default() -> Self {
         Self {
-            upc: true,
-            isrc: true,
-            artwork: ArtworkRequirements::default(),
+            min_rate_hz: 44_100,
+            max_rate_hz: 192_000,
+            bits: vec![16, 24],
+            channels: vec![1, 2],
         }
     }
 }
 
 /// What the front cover must be (`requirements.artwork`).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ArtworkRequirements {
     /// The shortest side allowed, in pixels.
     pub min_px: u32,
-    /// Formats taken, in lower case: `jpeg`, `png`.
+    /// The longest side allowed, in pixels.
+    pub max_px: u32,
+    /// Formats taken, in lower case: `jpeg`, `png`, `tiff`.
     pub formats: Vec<String>,
+    /// Colours taken: `rgb`, `grey`, `cmyk`.
+    pub colours: Vec<String>,
     /// The largest file taken, in bytes.
     pub max_bytes: u64,
 }
@@ -140,17 +167,19 @@ impl Default for ArtworkRequirements {
     fn default() -> Self {
         Self {
             min_px: 3000,
+            max_px: 20_000,
             formats: vec!["jpeg".into(), "png".into()],
+            colours: vec!["rgb".into()],
             max_bytes: 20_000_000,
         }
     }
 }
 
 /// How a platform takes deliveries (`format_specs`). Keys it does not know are left alone.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FormatSpecs {
-    /// Audio codings taken: `flac`, `wav`.
+    /// Audio codings taken: `flac`, `wav`, `aiff`, `mp3`, `aac`.
     pub audio: Vec<String>,
     /// What turns `sent` into `accepted`.
     pub confirmation: Option<Confirmation>,
@@ -184,7 +213,7 @@ impl Default for FormatSpecs {
 }
 
 /// What turns `sent` into `accepted` (`format_specs.confirmation`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Confirmation {
     /// The partner's answer, or the verified completion marker, is enough.
@@ -196,7 +225,7 @@ pub enum Confirmation {
 }
 
 /// Clocks of a platform's deliveries (`format_specs.retry`); what is absent is the configuration's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RetrySpecs {
     /// Seconds: the longest wait after the first fault.
@@ -210,67 +239,8 @@ pub struct RetrySpecs {
     pub notify_after_s: Option<u64>,
 }
 
-/// Paths and field names of an HTTP partner (`format_specs.api`).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-pub struct ApiSpecs {
-    /// Where a release is posted, below `api_endpoint`.
-    pub create: String,
-    /// Where its state is asked, below `api_endpoint`; `{id}` is the partner's id of the release.
-    pub status: String,
-    /// Where a hand-over is found by its idempotency key, below `api_endpoint`; `{key}` is the key.
-    /// `None`: the partner offers no such thing, and what it has cannot be looked up.
-    pub lookup: Option<String>,
-    /// The partner honours `Idempotency-Key`: the same request sent again is taken once. Without
-    /// it, and without `lookup`, a hand-over whose outcome is unknown waits for an operator.
-    pub idempotent: bool,
-    /// What is deleted to take a release down, below `api_endpoint`; `{upc}` is its bar code.
-    /// `None`: the partner takes no takedowns over its API.
-    pub takedown: Option<String>,
-    /// JSON pointers into the partner's answer.
-    pub receipt: ReceiptPointers,
-}
-
-impl Default for ApiSpecs {
-    fn default() -> Self {
-        Self {
-            create: "/releases".into(),
-            status: "/releases/{id}".into(),
-            lookup: None,
-            idempotent: true,
-            takedown: None,
-            receipt: ReceiptPointers::default(),
-        }
-    }
-}
-
-/// JSON pointers (RFC 6901) into the partner's answer (`format_specs.api.receipt`).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-pub struct ReceiptPointers {
-    /// The partner's id of the release.
-    pub id: String,
-    /// Where the release can be seen.
-    pub url: String,
-    /// The state, in the answer of the status endpoint.
-    pub status: String,
-    /// The reason of a refusal.
-    pub reason: String,
-}
-
-impl Default for ReceiptPointers {
-    fn default() -> Self {
-        Self {
-            id: "/id".into(),
-            url: "/url".into(),
-            status: "/status".into(),
-            reason: "/reason".into(),
-        }
-    }
-}
-
 /// Version, profile and parties of a DDEX partner (`format_specs.ddex`).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct DdexSpecs {
     /// `4.3`.
     #[serde(default = "default_ern")]
@@ -283,12 +253,14 @@ pub struct DdexSpecs {
     pub choreography: String,
     /// Our DPID.
     #[serde(deserialize_with = "dpid")]
+    #[schemars(with = "String")]
     pub sender_dpid: Dpid,
     /// Our name, as the partner knows it.
     #[serde(default = "default_sender")]
     pub sender_name: String,
     /// The partner's DPID.
     #[serde(deserialize_with = "dpid")]
+    #[schemars(with = "String")]
     pub recipient_dpid: Dpid,
     /// The partner's name; the platform's name where it is absent.
     #[serde(default)]
@@ -403,6 +375,24 @@ impl Platform {
             confirmation => Ok(confirmation),
         }
     }
+}
+
+/// The JSON Schema of `api_credentials`.
+#[must_use]
+pub fn schema_of_credentials() -> Value {
+    schemars::schema_for!(Credentials).to_value()
+}
+
+/// The JSON Schema of `requirements`.
+#[must_use]
+pub fn schema_of_requirements() -> Value {
+    schemars::schema_for!(Requirements).to_value()
+}
+
+/// The JSON Schema of `format_specs`.
+#[must_use]
+pub fn schema_of_format_specs() -> Value {
+    schemars::schema_for!(FormatSpecs).to_value()
 }
 
 fn endpoint(method: Method, text: Option<&str>) -> Result<Url, String> {

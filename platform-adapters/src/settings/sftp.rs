@@ -3,13 +3,14 @@
 
 use std::num::NonZeroU16;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::Template;
 
 /// How a partner's SFTP server is used (`format_specs.sftp`), for `sftp` and `ddex` alike. Keys it
 /// does not know are left alone.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SftpSpecs {
     /// Connections at once from one daemon. `None`: as many as `format_specs.limits.concurrency`
@@ -67,7 +68,8 @@ impl AlgorithmKind {
 
 /// An algorithm that is not used unless a platform's settings name it: broken, weak, or left behind
 /// by what came after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
 pub struct OldAlgorithm {
     kind: AlgorithmKind,
     name: &'static str,
@@ -124,8 +126,9 @@ impl<'de> Deserialize<'de> for OldAlgorithm {
 }
 
 /// The names of a hand-over by the method `sftp` (`format_specs.sftp.layout`).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "LayoutWords")]
+#[schemars(with = "LayoutWords")]
 pub struct LayoutSpecs {
     /// The hand-over's folder, below the endpoint's directory.
     pub folder: Template,
@@ -158,8 +161,9 @@ impl Default for LayoutSpecs {
 }
 
 /// The names as they are written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(rename = "LayoutSpecs")]
 struct LayoutWords {
     folder: String,
     resources: String,

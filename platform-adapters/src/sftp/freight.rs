@@ -16,7 +16,7 @@ use futures_util::{
 
 use super::{
     feed::{self, Feed},
-    pool::{Lease, Patience, Pool},
+    pool::{Lease, Patience, Pool, is_loss},
     remote::Transferred,
     session::Session,
     transfer,
@@ -49,6 +49,8 @@ pub(super) struct Freight<'a> {
 #[derive(Default)]
 struct State<'a> {
     waiting: VecDeque<&'a PackagedFile>,
+    /// Those that wait and those that are being sent.
+    unfinished: usize,
     /// What lay in the folder at the beginning; `None` where that cannot be looked at.
     listed: Option<HashMap<String, u64>>,
     done: Transferred,
@@ -85,6 +87,7 @@ impl<'a> Freight<'a> {
         {
             let mut state = self.state();
             state.listed = listed;
+            state.unfinished = self.files.len();
             state.waiting = others.into();
         }
         for file in large {
@@ -121,8 +124,11 @@ impl<'a> Freight<'a> {
                 }
             }));
         }
-        while carriers.try_next().await?.is_some() {}
-        Ok(())
+        // A spare connection that is still being made is not waited for when all is done.
+        while self.state().unfinished > 0 && carriers.try_next().await?.is_some() {}
+        drop(carriers);
+        // What a spare connection could not bring there.
+        self.carry_all(lease, false).await
     }
 
     /// Sends file after file. A spare connection is given back when another delivery waits for one.
@@ -133,8 +139,15 @@ impl<'a> Freight<'a> {
             };
             let listed = self.listed(file);
             let upload = Upload::new(self.folder, file);
-            let is_sent = self.put(lease, &upload, file, listed).await?;
-            self.record(&upload, is_sent);
+            match self.put(lease, &upload, file, listed).await {
+                Ok(is_sent) => self.record(&upload, is_sent),
+                // The partner may let in fewer than the settings say.
+                Err(fault) if is_spare && is_loss(&fault) => {
+                    self.state().waiting.push_back(file);
+                    break;
+                }
+                Err(fault) => return Err(fault),
+            }
         }
         Ok(())
     }
@@ -204,7 +217,7 @@ impl<'a> Freight<'a> {
         lease
             .run_persistently(move |session| beginning.begin_ranges(session))
             .await?;
-        let ranges = Mutex::new(ranges(file.size).collect::<VecDeque<_>>());
+        let ranges = Ranges::new(file.size);
         // The ranges pass in no order: that the file is what was packaged is seen apart from them.
         let sent = try_join(
             self.carry_ranges(lease, &upload, file, &ranges),
@@ -230,7 +243,7 @@ impl<'a> Freight<'a> {
         lease: &mut Lease,
         upload: &Upload,
         file: &PackagedFile,
-        ranges: &Mutex<VecDeque<Range<u64>>>,
+        ranges: &Ranges,
     ) -> Result<(), Fault> {
         let mut carriers = FuturesUnordered::new();
         carriers.push(Either::Left(
@@ -247,7 +260,7 @@ impl<'a> Freight<'a> {
                 }
             }));
         }
-        while carriers.try_next().await?.is_some() {}
+        while !ranges.are_done() && carriers.try_next().await?.is_some() {}
         Ok(())
     }
 
@@ -256,13 +269,9 @@ impl<'a> Freight<'a> {
         lease: &mut Lease,
         upload: &Upload,
         file: &PackagedFile,
-        ranges: &Mutex<VecDeque<Range<u64>>>,
+        ranges: &Ranges,
     ) -> Result<(), Fault> {
-        let next = || {
-            let mut ranges = ranges.lock().unwrap_or_else(PoisonError::into_inner);
-            ranges.pop_front()
-        };
-        while let Some(range) = next() {
+        while let Some(range) = ranges.next() {
             let mut patience = Patience::default();
             loop {
                 let sent = match lease.mend().await {
@@ -280,6 +289,7 @@ impl<'a> Freight<'a> {
                     Err(fault) => patience.bear(fault).await?,
                 }
             }
+            ranges.finish_one();
         }
         Ok(())
     }
@@ -332,7 +342,9 @@ impl<'a> Freight<'a> {
     }
 
     fn record(&self, upload: &Upload, is_sent: bool) {
-        let done = &mut self.state().done;
+        let mut state = self.state();
+        state.unfinished = state.unfinished.saturating_sub(1);
+        let done = &mut state.done;
         if is_sent {
             done.sent += 1;
             done.sent_bytes += upload.sent();
@@ -361,10 +373,35 @@ fn prepare(session: &Session, folder: &str) -> Result<Option<HashMap<String, u64
     }
 }
 
-/// The ranges that a file of this size is split into.
-fn ranges(size: u64) -> impl Iterator<Item = Range<u64>> {
-    let starts = std::iter::successors(Some(0), move |start| {
-        Some(start + RANGE_BYTES).filter(|start| *start < size)
-    });
-    starts.map(move |start| start..(start + RANGE_BYTES).min(size))
+/// The ranges that a file is split into: those that wait, and how many are not sent.
+struct Ranges(Mutex<(VecDeque<Range<u64>>, usize)>);
+
+impl Ranges {
+    fn new(size: u64) -> Self {
+        let starts = std::iter::successors(Some(0), |start| {
+            Some(start + RANGE_BYTES).filter(|start| *start < size)
+        });
+        let all: VecDeque<_> = starts
+            .map(|start| start..(start + RANGE_BYTES).min(size))
+            .collect();
+        let count = all.len();
+        Self(Mutex::new((all, count)))
+    }
+
+    fn next(&self) -> Option<Range<u64>> {
+        self.lock().0.pop_front()
+    }
+
+    fn finish_one(&self) {
+        let unfinished = &mut self.lock().1;
+        *unfinished = unfinished.saturating_sub(1);
+    }
+
+    fn are_done(&self) -> bool {
+        self.lock().1 == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (VecDeque<Range<u64>>, usize)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -305,6 +305,14 @@ impl Lease {
     }
 }
 
+/// The connection is gone, or could not be made.
+pub(super) fn is_loss(fault: &Fault) -> bool {
+    matches!(
+        fault.code,
+        Code::ConnectionLost | Code::ConnectionFailed | Code::TimedOut
+    )
+}
+
 /// How often a lost connection is borne.
 #[derive(Default)]
 pub(super) struct Patience {
@@ -320,12 +328,8 @@ impl Patience {
     /// Pauses after a lost connection, and answers with every other fault, and with the one too
     /// many.
     pub(super) async fn bear(&mut self, fault: Fault) -> Result<(), Fault> {
-        let is_loss = matches!(
-            fault.code,
-            Code::ConnectionLost | Code::ConnectionFailed | Code::TimedOut
-        );
         match RECONNECT_PAUSES.get(self.losses) {
-            Some(pause) if is_loss => {
+            Some(pause) if is_loss(&fault) => {
                 self.losses += 1;
                 time::sleep(*pause).await;
                 Ok(())

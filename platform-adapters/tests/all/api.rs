@@ -97,6 +97,7 @@ pub(crate) fn handover(kind: Kind) -> Handover {
         kind,
         revision: 1,
         transmission: 1,
+        partner_release_id: None,
         started_at: Utc.timestamp_opt(1_764_000_000, 0).unwrap(),
     }
 }
@@ -508,4 +509,63 @@ async fn the_check_says_what_it_found() {
     assert!(found[0].contains("404 Not Found"), "{found:?}");
     assert!(found[1].contains("not encrypted"), "{found:?}");
     assert_eq!(found[2], "it did not refuse the bearer token");
+}
+
+/// An operator who checks a platform learns what a delivery would meet, and what to do about it.
+#[tokio::test]
+async fn a_check_says_what_the_next_delivery_would_meet() {
+    let wait = || Some("120".to_owned());
+    let cases = [
+        (
+            Misbehaviour::Unavailable { retry_after: None },
+            Code::PartnerError,
+            "503 Service Unavailable: we are being maintained",
+        ),
+        (
+            Misbehaviour::TooManyRequests {
+                retry_after: wait(),
+            },
+            Code::Throttled,
+            "429 Too Many Requests: you are too fast",
+        ),
+        (
+            Misbehaviour::RefuseCredentials,
+            Code::CredentialsRefused,
+            "401 Unauthorized: the token has been withdrawn",
+        ),
+        (Misbehaviour::Garbage, Code::PartnerError, "it is not JSON"),
+        (
+            Misbehaviour::CutAfter { bytes: 10 },
+            Code::ConnectionLost,
+            "connection to platform 3",
+        ),
+        (
+            Misbehaviour::CutBeforeAnswer,
+            Code::ConnectionLost,
+            "connection to platform 3",
+        ),
+    ];
+    for (misbehaviour, code, words) in cases {
+        let scene = Scene::new(once(misbehaviour.clone())).await;
+        for _ in 0..2 {
+            let fault = scene.adapter().check().await.unwrap_err();
+            assert_eq!(fault.code, code, "{misbehaviour:?}: {fault}");
+            assert!(fault.message.contains(words), "{misbehaviour:?}: {fault}");
+            assert!(fault.message.contains("Nordlys"), "{fault}");
+            assert!(fault.remedy().ends_with('.'), "{}", fault.remedy());
+        }
+        assert_eq!(scene.taken(), 0);
+    }
+    // What concerns a release is no fault of the connection.
+    for misbehaviour in [
+        Misbehaviour::Refuse {
+            reason: "no".into(),
+        },
+        Misbehaviour::RejectLater {
+            reason: "no".into(),
+        },
+    ] {
+        let scene = Scene::new(once(misbehaviour)).await;
+        scene.adapter().check().await.unwrap();
+    }
 }

@@ -258,6 +258,65 @@ async fn an_answer_without_end_is_cut_off() {
     assert!(fault.evidence[0].body.len() <= 1 << 20);
 }
 
+/// Headers without end, a body without end, and a small body that would be a large one.
+#[tokio::test]
+async fn answers_that_would_fill_the_memory_are_refused() {
+    let sender = Sender::new().await;
+    let mut headers = String::from("HTTP/1.1 200 OK\r\n");
+    for number in 0..200_000 {
+        headers.push_str(&format!("x-{number}: {}\r\n", "y".repeat(20)));
+    }
+    let fault = sender.deliver(server(headers).await).await.unwrap_err();
+    assert_eq!(fault.code, Code::OutcomeUnknown, "{fault}");
+    let before = resident_kb();
+    let chunk = format!("100000\r\n{}\r\n", "x".repeat(1 << 20)).repeat(64);
+    let endless = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunk}");
+    let fault = sender.deliver(server(endless).await).await.unwrap_err();
+    assert!(fault.message.contains("longer than"), "{fault}");
+    // 10 MiB of zeros, as gzip writes them: it is neither asked for nor unpacked.
+    let bomb: Vec<u8> = [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], &[0xED; 10_000]].concat();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        bomb.len()
+    );
+    let answer = [head.into_bytes(), bomb].concat();
+    let fault = sender.deliver(server(answer).await).await.unwrap_err();
+    assert!(fault.message.contains("compressed (gzip)"), "{fault}");
+    assert!(resident_kb() < before + (64 << 10) + other_tests_kb());
+}
+
+/// A partner that sends us round in circles, or to where nobody may look.
+#[tokio::test]
+async fn redirects_are_not_followed_whatever_is_asked() {
+    let sender = Sender::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let trap = listener.local_addr().unwrap();
+    for place in [
+        format!("http://{trap}/"),
+        "/v1/releases".into(),
+        "http://169.254.169.254/".into(),
+    ] {
+        for status in [
+            "301 Moved Permanently",
+            "307 Temporary Redirect",
+            "308 Permanent Redirect",
+        ] {
+            let answer = http(status, &format!("location: {place}\r\n"), "");
+            let address = server(answer).await;
+            let fault = sender.deliver(address).await.unwrap_err();
+            assert_eq!(fault.code, Code::SettingsInvalid, "{status}: {fault}");
+            assert!(fault.message.contains(&place), "{fault}");
+            let adapter = adapter(&format!("http://{address}"), TOKEN, &sender.fixture.assets);
+            assert_eq!(
+                adapter.check().await.unwrap_err().code,
+                Code::SettingsInvalid
+            );
+        }
+    }
+    let followed = tokio::time::timeout(std::time::Duration::from_millis(200), listener.accept());
+    assert!(followed.await.is_err(), "somebody followed");
+}
+
 #[tokio::test]
 async fn a_private_address_needs_leave() {
     let sender = Sender::new().await;

@@ -186,8 +186,13 @@ fn plain_header(wav: Vec<u8>) -> Vec<u8> {
 /// A tone in FLAC.
 pub(crate) fn flac(rate_hz: u32, bits: u16, channels: u16, seconds: f64) -> Vec<u8> {
     let samples = tone(rate_hz, bits, channels, seconds);
+    flac_of(&samples, rate_hz, bits, channels)
+}
+
+/// These samples in FLAC.
+pub(crate) fn flac_of(samples: &[i32], rate_hz: u32, bits: u16, channels: u16) -> Vec<u8> {
     let source = flacenc::source::MemSource::from_samples(
-        &samples,
+        samples,
         channels.into(),
         bits.into(),
         rate_hz.try_into().unwrap(),

@@ -8,11 +8,15 @@
 )]
 
 mod api;
+mod api_kinds;
 mod api_network;
+mod api_partner;
+mod api_webhook;
 mod ddex;
 mod fixtures;
 mod package;
 mod sandbox;
 mod sandbox_sftp;
+mod schemas;
 mod sftp;
 mod sshd;

@@ -1,7 +1,5 @@
 //! What the worker stands on: database, schema, assets, DDEX's schemas.
 
-use std::path::Path;
-
 use jobs::schema;
 use platform_adapters::{ConnectOptions, Fault, ddex, package::AssetStore};
 use sqlx::PgPool;
@@ -19,11 +17,11 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) fn examine(config: &Config, findings: &mut Vec<Finding>) -> Self {
+    pub(super) async fn examine(config: &Config, findings: &mut Vec<Finding>) -> Self {
         let root = &config.assets.root;
-        let assets = match assets(root) {
+        let assets = match assets(root).await {
             Ok(store) => {
-                let message = format!("{} can be read", root.display());
+                let message = format!("{root} can be read");
                 findings.push(Finding::ok("assets", message));
                 Some(store)
             }
@@ -31,8 +29,8 @@ impl Environment {
                 findings.push(Finding::fail(
                     "assets",
                     fault.message,
-                    "Set assets.root to the directory that releases.artwork and tracks.audio_file \
-                     are paths in, and let the worker's user read it.",
+                    "Set assets.root to the directory or store that releases.artwork and \
+                     tracks.audio_file are paths in, and let the worker's user read it.",
                 ));
                 None
             }
@@ -51,22 +49,17 @@ impl Environment {
         });
         Self {
             assets,
-            options: ConnectOptions { ddex_schemas },
+            options: ConnectOptions {
+                ddex_schemas,
+                keyring: Some(config.secrets.keyring()),
+            },
         }
     }
 }
 
-fn assets(root: &Path) -> Result<AssetStore, Fault> {
-    let store = AssetStore::local(root)?;
-    std::fs::read_dir(root).map_err(|error| {
-        Fault::new(
-            platform_adapters::Code::AssetsUnavailable,
-            format!(
-                "the asset directory {} cannot be read: {error}",
-                root.display()
-            ),
-        )
-    })?;
+async fn assets(root: &str) -> Result<AssetStore, Fault> {
+    let store = AssetStore::open(root)?;
+    store.check().await?;
     Ok(store)
 }
 

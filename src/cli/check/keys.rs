@@ -1,8 +1,9 @@
 //! Which keys of a platform's JSON columns are read, as the settings themselves say.
 
 use platform_adapters::settings::{
-    ApiSpecs, ArtworkRequirements, Credentials, DdexSpecs, FormatSpecs, LayoutSpecs, Limits,
-    PlatformRow, ReceiptPointers, Requirements, RetrySpecs, SftpSpecs,
+    ApiSpecs, ArtworkRequirements, AudioRequirements, Credentials, DdexSpecs, FileSpecs,
+    FormatSpecs, Hmac, LayoutSpecs, Limits, OAuth2, PartNames, PlatformRow, ReceiptPointers,
+    Requirements, RetrySpecs, SftpSpecs, StateWords, TimeoutSpecs, WebhookSpecs,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -12,16 +13,24 @@ use serde::{
 use serde_json::Value;
 
 /// Every object of the JSON columns, by its path, with its keys.
-pub(super) fn known() -> [(&'static str, &'static [&'static str]); 11] {
+pub(super) fn known() -> [(&'static str, &'static [&'static str]); 19] {
     [
         ("api_credentials", fields::<Credentials>()),
+        ("api_credentials.oauth2", fields::<OAuth2>()),
+        ("api_credentials.hmac", fields::<Hmac>()),
         ("requirements", fields::<Requirements>()),
         ("requirements.artwork", fields::<ArtworkRequirements>()),
+        ("requirements.audio", fields::<AudioRequirements>()),
         ("format_specs", fields::<FormatSpecs>()),
         ("format_specs.limits", fields::<Limits>()),
         ("format_specs.retry", fields::<RetrySpecs>()),
         ("format_specs.api", fields::<ApiSpecs>()),
+        ("format_specs.api.parts", fields::<PartNames>()),
+        ("format_specs.api.files", fields::<FileSpecs>()),
         ("format_specs.api.receipt", fields::<ReceiptPointers>()),
+        ("format_specs.api.states", fields::<StateWords>()),
+        ("format_specs.api.timeouts", fields::<TimeoutSpecs>()),
+        ("format_specs.api.webhook", fields::<WebhookSpecs>()),
         ("format_specs.ddex", fields::<DdexSpecs>()),
         ("format_specs.sftp", fields::<SftpSpecs>()),
         ("format_specs.sftp.layout", fields::<LayoutSpecs>()),
@@ -41,11 +50,18 @@ pub(super) fn unknown(row: &PlatformRow) -> Vec<String> {
         let object = steps.fold(column, |value, step| value?.get(step));
         let keys = object.and_then(Value::as_object).into_iter().flatten();
         unknown.extend(
-            keys.filter(|(key, _)| !known.contains(&key.as_str()))
-                .map(|(key, _)| format!("{path}.{key}")),
+            keys.filter(|(key, value)| {
+                !known.contains(&key.as_str()) && !is_always_so(path, key, value)
+            })
+            .map(|(key, _)| format!("{path}.{key}")),
         );
     }
     unknown
+}
+
+/// What a platform may ask for and always gets: no release goes out without them.
+fn is_always_so(path: &str, key: &str, value: &Value) -> bool {
+    path == "requirements" && matches!(key, "upc" | "isrc") && *value == Value::Bool(true)
 }
 
 /// The names of a structure's fields, as it asks its deserializer for them.

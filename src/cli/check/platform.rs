@@ -6,7 +6,7 @@ use platform_adapters::{
     Adapter, connect,
     package::AssetStore,
     release::ReleaseType,
-    settings::{Credentials, Method, Platform, PlatformRow, SecretReference, SecretSource},
+    settings::{Method, Platform, PlatformRow, SecretReference, SecretSource},
 };
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -50,13 +50,16 @@ fn settings(
             "Look for a slip of the pen: config/platforms/README.md has all keys.",
         ));
     }
-    let platform = match Platform::from_row(row) {
+    let mut platform = match Platform::from_row(row) {
         Ok(platform) => platform,
         Err(fault) => {
             findings.push(Finding::fault(subject, &fault));
             return None;
         }
     };
+    if let Some(keyring) = &environment.options.keyring {
+        platform.credentials.unlock_with(keyring);
+    }
     words(row, &platform, subject, findings);
     credentials(&platform, subject, findings);
     if platform.method == Method::Ddex && environment.options.ddex_schemas.is_none() {
@@ -122,13 +125,13 @@ fn words(row: &PlatformRow, platform: &Platform, subject: &str, findings: &mut V
 
 fn credentials(platform: &Platform, subject: &str, findings: &mut Vec<Finding>) {
     let credentials = &platform.credentials;
-    let held = secrets(credentials);
     match platform.method {
-        Method::Api if credentials.bearer_token.is_none() && credentials.api_key.is_none() => {
+        Method::Api if credentials.is_anonymous() => {
             findings.push(Finding::warn(
                 subject,
-                "api_credentials has neither bearer_token nor api_key: the partner cannot know us",
-                "Put the token that the partner gave into one of them.",
+                "api_credentials has none of bearer_token, api_key, password, oauth2 and hmac: the \
+                 partner cannot know us",
+                "Put what the partner gave into one of them.",
             ));
         }
         Method::Sftp | Method::Ddex if credentials.host_key.is_none() => {
@@ -145,14 +148,17 @@ fn credentials(platform: &Platform, subject: &str, findings: &mut Vec<Finding>) 
         }
         _ => {}
     }
-    for (name, source) in held {
+    for (name, source) in credentials.secrets() {
         let column = format!("api_credentials.{name}");
         if source.is_plain() {
             findings.push(Finding::warn(
                 subject,
                 format!("{column} stands in the database in plain, for all who can read it"),
-                "Put it into a file that only the worker's user reads, and {\"file\": \"/path\"} or \
-                 {\"credential\": \"name\"} in its place.",
+                format!(
+                    "Seal it: `tunemantra-worker platforms seal {}`. Or put it into a file that \
+                     only the worker's user reads, and {{\"file\": \"/path\"}} in its place.",
+                    platform.id
+                ),
             ));
         } else if let (SecretSource::Reference(reference), Err(fault)) =
             (source, source.reveal(&column))
@@ -167,7 +173,7 @@ pub(super) fn unreadable(reference: &SecretReference, subject: &str, message: &s
     let from_service = match reference {
         SecretReference::Credential(_) => std::env::var_os("CREDENTIALS_DIRECTORY").is_none(),
         SecretReference::Env(_) => true,
-        SecretReference::File(_) => false,
+        SecretReference::File(_) | SecretReference::Sealed(_) => false,
     };
     if from_service {
         Finding::warn(
@@ -182,17 +188,4 @@ pub(super) fn unreadable(reference: &SecretReference, subject: &str, message: &s
             "Put the secret there, readable for the worker's user, or mend the reference.",
         )
     }
-}
-
-fn secrets(credentials: &Credentials) -> Vec<(&'static str, &SecretSource)> {
-    [
-        ("password", &credentials.password),
-        ("private_key", &credentials.private_key),
-        ("passphrase", &credentials.passphrase),
-        ("bearer_token", &credentials.bearer_token),
-        ("api_key", &credentials.api_key),
-    ]
-    .into_iter()
-    .filter_map(|(name, source)| Some((name, source.as_ref()?)))
-    .collect()
 }

@@ -5,6 +5,7 @@ use std::fs;
 use platform_adapters::{
     ConnectOptions, connect,
     package::AssetStore,
+    secrets::Keyring,
     settings::{Platform, PlatformRow, Secretive},
 };
 use serde_json::{Value, json};
@@ -111,14 +112,17 @@ fn every_example_is_a_platform_that_can_be_delivered_to() {
         connect(platform, store, &ConnectOptions::default()).unwrap();
         examples += 1;
     }
-    assert_eq!(examples, 4);
+    assert_eq!(examples, 6);
 }
 
 /// All that is said of a platform without connecting to it.
 fn findings(value: &Value) -> Vec<Finding> {
     let environment = Environment {
         assets: None,
-        options: ConnectOptions::default(),
+        options: ConnectOptions {
+            keyring: Some(Keyring::at("/nonexistent/worker.key".into())),
+            ..ConnectOptions::default()
+        },
     };
     let mut findings = Vec::new();
     platform::examine(&row(value), &environment, &mut findings);
@@ -152,7 +156,7 @@ fn what_is_amiss_is_said_and_no_secret_with_it() {
         (
             json!({"api_credentials": {}}),
             Level::Warn,
-            "neither bearer_token nor api_key",
+            "has none of bearer_token",
         ),
         (
             json!({"api_credentials": {"api_key": {"file": "/nonexistent/key"}}}),
@@ -163,6 +167,11 @@ fn what_is_amiss_is_said_and_no_secret_with_it() {
             json!({"api_credentials": {"api_key": {"env": "NOT_SET_ANYWHERE"}}}),
             Level::Warn,
             "NOT_SET_ANYWHERE",
+        ),
+        (
+            json!({"api_credentials": {"api_key": {"sealed": "age:AAAA"}}}),
+            Level::Fail,
+            "worker's key",
         ),
         (
             json!({"processing_time": "soon"}),

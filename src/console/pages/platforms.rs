@@ -142,7 +142,7 @@ async fn check(app: &App, id: i32) -> Result<Note, Failure> {
         .await?
         .ok_or_else(|| missing(id))?;
     drop(conn);
-    Ok(match connection::check(&row, &app.assets_root).await {
+    Ok(match connection::check(&row, &app.means).await {
         Ok(in_order) => Note::good(format!("All is well: {}", in_order.join("; "))),
         Err(fault) => Note::bad(format!(
             "{}: {}. {}",

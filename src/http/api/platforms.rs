@@ -150,7 +150,7 @@ pub(super) async fn check(
         .ok_or_else(|| missing(id))?;
     // The partner may take its time.
     drop(conn);
-    let checked = match connection::check(&row, &app.assets_root).await {
+    let checked = match connection::check(&row, &app.means).await {
         Ok(in_order) => Checked {
             ok: true,
             in_order,

@@ -22,7 +22,11 @@ use test_support::{TestDatabase, catalogue};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{config::Http, http};
+use crate::{
+    config::{Assets, Config, Http},
+    connection::Means,
+    http,
+};
 
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
@@ -91,7 +95,12 @@ impl World {
                 Arc::new(move || system() + *ahead.lock().unwrap())
             },
             config,
-            assets_root: assets.path().to_owned(),
+            means: Means::of(&Config {
+                assets: Assets {
+                    root: assets.path().to_str().unwrap().to_owned(),
+                },
+                ..Config::default()
+            }),
             cron: vec![retention::entry(Schedule::new("40 3 * * *").unwrap())],
             stopping: CancellationToken::new(),
         });

@@ -2,7 +2,12 @@
 //!
 //! The server is the one that `DATABASE_URL` names; its role must be allowed to create databases.
 //! `./scripts/test` and `./scripts/with-postgres` start a throw-away server and name it there.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 pub mod catalogue;
 

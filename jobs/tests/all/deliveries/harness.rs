@@ -51,6 +51,8 @@ pub(crate) struct Partner {
     pub(crate) locate: Mutex<VecDeque<Located>>,
     pub(crate) status: Mutex<VecDeque<Result<Status, Fault>>>,
     pub(crate) asked: Mutex<Vec<Asked>>,
+    /// Its id of the release, as it was last told with a delivery.
+    pub(crate) told_id: Mutex<Option<String>>,
     /// While set, it takes what is delivered and does not answer.
     pub(crate) stalls: AtomicBool,
 }
@@ -94,6 +96,10 @@ impl Adapter for Partner {
             upc: package.upc.to_string(),
             kind: handover.kind,
         });
+        self.told_id
+            .lock()
+            .unwrap()
+            .clone_from(&handover.partner_release_id);
         while self.stalls.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

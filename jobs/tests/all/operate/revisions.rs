@@ -13,6 +13,11 @@ use crate::deliveries::harness::{Asked, World, taken, until};
 /// A world where release 1 is live on a platform, with its daemon running.
 async fn live() -> (World, i32, i32) {
     let mut world = World::new().await;
+    let receipt = Receipt {
+        partner_release_id: Some("r-4711".into()),
+        ..taken()
+    };
+    world.partner.deliver.lock().unwrap().push_back(Ok(receipt));
     let release = world.release(1).await;
     let platform = catalogue::platform(world.pool(), "Nordlys").await;
     let schedule = catalogue::schedule(world.pool(), release, &[platform]).await;
@@ -72,6 +77,9 @@ async fn a_takedown_needs_no_row_of_the_release() {
         .collect();
     assert_eq!(world.partner.kinds(), [Kind::Insert, Kind::Takedown]);
     assert_eq!(upcs[0], upcs[1]);
+    // It is taken down under the id that the partner gave it.
+    let told = world.partner.told_id.lock().unwrap().clone();
+    assert_eq!(told.as_deref(), Some("r-4711"));
     assert_eq!(
         job(&world, newest(&world).await, "priority")
             .await

@@ -81,12 +81,12 @@ async fn what_is_no_report_is_refused_whole() {
         ),
         (
             "zeros without end, packed",
-            gzip(vec![0; 64 << 20]),
+            gzip(vec![0; 4 << 20]),
             "quote missing",
         ),
         (
             "lines without end, packed",
-            gzip([HEAD, &LINE.repeat(2 << 20)].concat()),
+            gzip([HEAD, &LINE.repeat(600_000)].concat()),
             "times as long",
         ),
         ("half a gzip", broken, "line"),

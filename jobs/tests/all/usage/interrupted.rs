@@ -12,7 +12,7 @@ fn report(lines: usize) -> String {
     for number in 0..lines {
         report += &format!(
             "2026-05-{:02},DEA01260000{},{number},0.01,EUR\n",
-            1 + number % 28,
+            1 + number % 14,
             1 + number % 7
         );
     }
@@ -95,7 +95,11 @@ async fn two_that_import_the_same_file_at_once_import_it_once() {
     let (one, other) = tokio::join!(import.run(&site), import.run(&site));
     let errors = [one, other].into_iter().filter_map(Result::err).count();
     assert!(errors >= 1);
-    let _ = import.run(&site).await;
+    // Each may have stopped at the other's progress.
+    match import.run(&site).await {
+        Ok(_) | Err(UsageError::Known { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
     assert_eq!(rows(&site).await.len(), 600);
 }
 

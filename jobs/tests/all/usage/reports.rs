@@ -64,15 +64,15 @@ async fn lines_become_usage_at_the_rate_of_their_day() {
         (rehearsed.lines, rehearsed.revenue)
     );
     let origins: Vec<String> = sqlx::query_scalar(
-        "select concat_ws(' ', line, amount, currency, rate, rate_date, rate_source)
-         from worker.usage_lines join analytics on analytics.id = analytics_id order by line",
+        "select concat_ws(' ', record, amount, currency, rate, rate_date, rate_source)
+         from worker.usage_lines join analytics on analytics.id = analytics_id order by record",
     )
     .fetch_all(site.pool())
     .await
     .unwrap();
     assert_eq!(
         origins,
-        ["2 1.00 EUR 1.25 2026-05-01 ECB", "3 2.5 USD", "4 0.004"]
+        ["1 1.00 EUR 1.25 2026-05-01 ECB", "2 2.5 USD", "3 0.004"]
     );
     let audit = audit::list(site.pool(), None, 9).await.unwrap();
     assert_eq!(audit[0].action, "usage.import");
@@ -137,7 +137,7 @@ async fn a_recording_that_two_tracks_have_is_told_by_its_release() {
         "date,isrc,upc,streams\n2026-05-04,DEA012600001,0842600000012,5\n2026-05-04,DEA012600001,,5\n",
     );
     Import::of(report.path()).run(&site).await.unwrap();
-    assert_eq!(rows(&site).await, ["3 1 2026-05-04 5 0 0 -"]);
+    assert_eq!(rows(&site).await, ["3 1 2026-05-04 5 0 0.0000 -"]);
     assert_eq!(
         reasons(&site).await,
         [(3, "ambiguous_recording".to_owned())]

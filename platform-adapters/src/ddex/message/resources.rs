@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     package::{PackagedArtwork, PackagedFile},
-    release::ReleaseType,
+    release::{Iswc, ReleaseType},
 };
 
 /// Where the files lie beside the message.
@@ -33,8 +33,8 @@ fn sound_recording(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Documen
     xml.text("ResourceReference", &recording.resource_reference());
     xml.text("Type", "MusicalWorkSoundRecording");
     xml.element("SoundRecordingEdition", |xml| edition(plan, recording, xml));
-    if let Some(iswc) = track.iswc.as_deref().and_then(iswc) {
-        xml.element("WorkId", |xml| xml.text("ISWC", &iswc));
+    if let Some(Ok(iswc)) = track.iswc.as_deref().map(str::parse::<Iswc>) {
+        xml.element("WorkId", |xml| xml.text("ISWC", iswc.as_str()));
     }
     titles::write(&track.title, track.subtitle.as_deref(), xml);
     if let Some(version) = version(plan, recording) {
@@ -89,7 +89,9 @@ fn edition(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
                 &[("UnitOfMeasure", "kHz")],
                 &thousandths(u64::from(properties.sample_rate_hz)),
             );
-            xml.text("BitsPerSample", &properties.bits_per_sample.to_string());
+            if properties.bits_per_sample > 0 {
+                xml.text("BitsPerSample", &properties.bits_per_sample.to_string());
+            }
             file(&audio.file, xml);
         });
     });
@@ -187,17 +189,6 @@ fn first_publication(plan: &Plan<'_>, recording: &Recording<'_>) -> Option<Strin
     }
 }
 
-/// The code of a work without its punctuation; `None` where it is not one.
-fn iswc(text: &str) -> Option<String> {
-    let code: String = text
-        .chars()
-        .filter(|c| !matches!(c, '-' | '.' | ' '))
-        .collect::<String>()
-        .to_ascii_uppercase();
-    let digits = code.strip_prefix('T')?;
-    (digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit())).then_some(code)
-}
-
 /// A thousandth part as a decimal number without needless zeros: 44100 as `44.1`.
 fn thousandths(count: u64) -> String {
     let text = format!("{}.{:03}", count / 1000, count % 1000);
@@ -214,12 +205,5 @@ mod tests {
         assert_eq!(thousandths(48_000), "48");
         assert_eq!(thousandths(1), "0.001");
         assert_eq!(thousandths(0), "0");
-    }
-
-    #[test]
-    fn only_a_work_code_is_written_as_one() {
-        assert_eq!(iswc("T-034.524.680-1").as_deref(), Some("T0345246801"));
-        assert_eq!(iswc("T-34"), None);
-        assert_eq!(iswc("pending"), None);
     }
 }

@@ -249,8 +249,10 @@ pub(super) const MODELS: &[Model] = &[
 /// `AudioCodecType`.
 pub(super) fn audio_codec(codec: AudioCodec) -> &'static str {
     match codec {
-        AudioCodec::Pcm => "PCM",
+        AudioCodec::Pcm | AudioCodec::Aiff => "PCM",
         AudioCodec::Flac => "FLAC",
+        AudioCodec::Mp3 => "MP3",
+        AudioCodec::Aac => "AAC",
     }
 }
 
@@ -258,7 +260,9 @@ pub(super) fn audio_codec(codec: AudioCodec) -> &'static str {
 pub(super) fn container(codec: AudioCodec) -> Option<&'static str> {
     match codec {
         AudioCodec::Pcm => Some("WAV"),
-        AudioCodec::Flac => None,
+        AudioCodec::Aiff => Some("AIFF"),
+        AudioCodec::Aac => Some("MP4"),
+        AudioCodec::Flac | AudioCodec::Mp3 => None,
     }
 }
 
@@ -267,6 +271,7 @@ pub(super) fn image_codec(format: ImageFormat) -> &'static str {
     match format {
         ImageFormat::Jpeg => "JPEG",
         ImageFormat::Png => "PNG",
+        ImageFormat::Tiff => "TIFF",
     }
 }
 

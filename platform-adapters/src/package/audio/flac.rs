@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{EXPORT_AGAIN, Probed, duration};
+use super::{Content, EXPORT_AGAIN, Probed, duration};
 use crate::package::{
     AudioCodec, AudioProperties,
     assets::blocking,
@@ -88,6 +88,12 @@ pub(super) async fn probe(file: &mut Reader<'_>) -> Result<Probed, ProbeError> {
             bits_per_sample: info.bits_per_sample,
             channels: info.channels,
             duration: duration(info.samples, info.sample_rate_hz),
+        },
+        // Where the end is missing there is no need to listen for what else is.
+        content: if objections.is_empty() {
+            Content::Flac
+        } else {
+            Content::Opaque
         },
         objections,
     })

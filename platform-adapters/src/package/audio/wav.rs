@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{EXPORT_AGAIN, Probed, duration};
+use super::{Content, EXPORT_AGAIN, Probed, duration};
 use crate::package::{
     AudioCodec, AudioProperties,
     findings::{Objection, ProbeError},
@@ -143,6 +143,10 @@ fn describe(format: &Format, start: u64, length: u64, size: u64) -> Result<Probe
             bits_per_sample: u8::try_from(format.bits_per_sample).unwrap_or(u8::MAX),
             channels: u8::try_from(format.channels).unwrap_or(u8::MAX),
             duration: duration(length / block, format.sample_rate_hz),
+        },
+        content: Content::Samples {
+            from: start,
+            length,
         },
         objections,
     })

@@ -45,6 +45,7 @@ pub(super) fn handover(kind: Kind) -> Handover {
         kind,
         revision: 1,
         transmission: 1,
+        partner_release_id: None,
         started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
     }
 }

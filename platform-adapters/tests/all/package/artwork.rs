@@ -76,20 +76,110 @@ async fn without_colour() {
         grey.write_to(&mut bytes, format).unwrap();
         assert_eq!(
             said_of(bytes.get_ref()).await,
-            ["is not an RGB picture (it is grey or CMYK)"]
+            ["has colours that are grey, the platform takes rgb only"]
         );
     }
+}
+
+/// Four channels, as a printer wants them.
+#[tokio::test]
+async fn cmyk() {
+    let mut jpeg = jpeg_3000().to_vec();
+    let frame = jpeg
+        .windows(2)
+        .position(|window| window == [0xFF, 0xC0])
+        .unwrap();
+    jpeg[frame + 9] = 4;
+    assert_eq!(
+        said_of(&jpeg).await,
+        ["has colours that are cmyk, the platform takes rgb only"]
+    );
+}
+
+#[tokio::test]
+async fn a_picture_that_is_to_be_turned() {
+    let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0".to_vec();
+    exif.extend_from_slice(b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0");
+    let mut jpeg = jpeg_3000()[..2].to_vec();
+    jpeg.extend_from_slice(&[0xFF, 0xE1]);
+    jpeg.extend_from_slice(&u16::try_from(exif.len() + 2).unwrap().to_be_bytes());
+    jpeg.extend_from_slice(&exif);
+    jpeg.extend_from_slice(&jpeg_3000()[2..]);
+    assert_eq!(
+        said_of(&jpeg).await,
+        ["carries an orientation tag (6): who does not heed it shows it turned or mirrored"]
+    );
+}
+
+/// A TIFF of one strip, uncompressed.
+fn tiff(width: u32, height: u32, photometric: u16) -> Vec<u8> {
+    let strip = width * height * 3;
+    let entries = [
+        (256, 4, width),
+        (257, 4, height),
+        (262, 3, u32::from(photometric)),
+        (273, 4, 8),
+        (277, 3, 3),
+        (278, 4, height),
+        (279, 4, strip),
+    ];
+    let mut bytes = b"II*\0".to_vec();
+    bytes.extend((8 + strip).to_le_bytes());
+    bytes.resize(8 + strip as usize, 7);
+    bytes.extend(u16::try_from(entries.len()).unwrap().to_le_bytes());
+    for (tag, kind, value) in entries {
+        bytes.extend(u16::to_le_bytes(tag));
+        bytes.extend(u16::to_le_bytes(kind));
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.extend(value.to_le_bytes());
+    }
+    bytes.extend(0_u32.to_le_bytes());
+    bytes
+}
+
+#[tokio::test]
+async fn tiff_where_the_platform_takes_it() {
+    assert_eq!(
+        said_of(&tiff(150, 150, 2)).await,
+        [
+            "is tiff, the platform takes jpeg, png only",
+            "is 150 × 150 pixels, at least 3000 × 3000 are needed"
+        ]
+    );
+    let fixture = Fixture::new();
+    let mut platform = fixtures::platform();
+    platform.requirements.artwork.formats = vec!["tiff".into()];
+    platform.requirements.artwork.min_px = 100;
+    platform.requirements.artwork.max_px = 200;
+    let said = async |bytes: &[u8]| {
+        let release = with_cover(&fixture, bytes);
+        words(findings_for(&fixture, &release, &platform).await)
+    };
+    let good = tiff(150, 150, 2);
+    assert_eq!(said(&good).await, [""; 0]);
+    let wrong = said(&tiff(300, 300, 5)).await.join("; ");
+    assert!(wrong.contains("at most 200 × 200"), "{wrong}");
+    assert!(wrong.contains("cmyk"), "{wrong}");
+    // The strip of this one is said to be longer than the file.
+    let mut cut = good.clone();
+    let counts = cut.len() - 4 - 4;
+    cut[counts + 1] = 0xFF;
+    let wrong = said(&cut).await.join("; ");
+    assert!(wrong.contains("is truncated: the end"), "{wrong}");
 }
 
 #[tokio::test]
 async fn other_kinds_of_file() {
     assert_eq!(said_of(b"GIF89a\0\0\0\0\0\0").await, ["is a GIF picture"]);
-    assert_eq!(said_of(b"II*\0\x08\0\0\0").await, ["is a TIFF picture"]);
+    assert_eq!(said_of(b"II*\0\x08\0\0\0").await, ["is truncated"]);
     assert_eq!(
         said_of(b"RIFF\0\0\0\0WEBPVP8 ").await,
         ["is a WebP picture"]
     );
-    assert_eq!(said_of(b"<svg>").await, ["is neither JPEG nor PNG"]);
+    assert_eq!(
+        said_of(b"<svg>").await,
+        ["is neither JPEG nor PNG nor TIFF"]
+    );
 }
 
 #[tokio::test]

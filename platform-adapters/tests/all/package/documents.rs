@@ -16,6 +16,7 @@ fn handover(kind: Kind) -> Handover {
         kind,
         revision: 2,
         transmission: 1,
+        partner_release_id: None,
         started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
     }
 }

@@ -4,6 +4,7 @@ mod artwork;
 mod audio;
 mod catalogue;
 mod documents;
+mod kept;
 mod paths;
 mod store;
 

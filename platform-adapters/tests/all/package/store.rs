@@ -10,14 +10,14 @@ use platform_adapters::{
 
 use crate::fixtures::{self, Fixture};
 
-/// A packaged WAV of several chunks, and its bytes.
+/// A packaged WAV of more chunks than are read ahead, and its bytes.
 async fn packaged() -> (Fixture, PackagedFile, Vec<u8>) {
     let fixture = Fixture::new();
     let mut release = fixture.release(ReleaseType::Single, 1);
-    let wav = fixtures::wav(96_000, 24, 2, 5.0);
+    let wav = fixtures::wav(96_000, 24, 2, 12.0);
     fixture.write("long.wav", &wav);
     release.tracks[0].audio_file = Some("long.wav".into());
-    release.tracks[0].duration_s = Some(5);
+    release.tracks[0].duration_s = Some(12);
     let package = fixture.package(&release).await;
     let file = package.files().next().unwrap().clone();
     (fixture, file, wav)

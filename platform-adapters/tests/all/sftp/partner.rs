@@ -48,6 +48,7 @@ pub(super) fn handover(transmission: u32) -> Handover {
         kind: Kind::Insert,
         revision: 1,
         transmission,
+        partner_release_id: None,
         started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
     }
 }

@@ -1,0 +1,300 @@
+//! A royalty run: its row, its states, what it comes to.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use super::{period::Period, settings::Settings, waterfall::Kind};
+
+/// Where a run is. `Running → Pending → Final → Paid`; `Void` only from the first two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum State {
+    /// It is computed, or waits to be.
+    Running,
+    /// It is computed, for somebody to look at.
+    Pending,
+    /// It is in the ledger; nothing of it changes any more.
+    Final,
+    /// And all of its payees are paid.
+    Paid,
+    /// Called off before it was final.
+    Void,
+}
+
+impl State {
+    /// As it stands in the column `state`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Pending => "pending",
+            Self::Final => "final",
+            Self::Paid => "paid",
+            Self::Void => "void",
+        }
+    }
+
+    /// Whether it is in the ledger.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Final | Self::Paid)
+    }
+}
+
+/// What a run comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// Tracks that are settled, once per month of usage.
+    pub tracks: u64,
+    /// Tracks that are not, once per month of usage.
+    pub set_aside: u64,
+    /// Payees with an entry, the house included.
+    pub payees: u64,
+    /// Rows of `royalty_calculations`.
+    pub calculations: u64,
+    /// Streams of settled tracks.
+    pub streams: i64,
+    /// Downloads of settled tracks.
+    pub downloads: i64,
+    /// Revenue of settled tracks.
+    pub revenue: Decimal,
+    /// Of that, from usage that came late to a month which was final.
+    pub late_revenue: Decimal,
+    /// Revenue of tracks set aside.
+    pub set_aside_revenue: Decimal,
+    /// The sum of entries of each kind.
+    pub kinds: BTreeMap<Kind, Decimal>,
+    /// To be paid with this run.
+    pub payable: Decimal,
+}
+
+/// How far a computation has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// `usage`, `shares`, `payees`, `calculations`.
+    pub phase: String,
+    /// Of `total`.
+    pub done: i64,
+    /// Months, tracks, payees or rows.
+    pub total: i64,
+    /// When it was told last.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// Its id.
+    pub id: Uuid,
+    /// The month that is settled.
+    pub period: Period,
+    /// 1, or more for a correction.
+    pub revision: i16,
+    /// Where it is.
+    pub state: State,
+    /// The accounting currency.
+    pub currency: String,
+    /// What it is computed by.
+    pub rules: Settings,
+    /// The job that computes it.
+    pub job: Option<Uuid>,
+    /// Why it could not be computed.
+    pub fault: Option<String>,
+    /// SHA-256 of what it read.
+    pub input_digest: Option<String>,
+    /// SHA-256 of what came of it.
+    pub output_digest: Option<String>,
+    /// The run that was made final last when this one read the balances.
+    #[serde(skip)]
+    pub(super) based_on: Option<Uuid>,
+    /// What it comes to, once computed.
+    pub totals: Option<Totals>,
+    /// While it is computed.
+    pub progress: Option<Progress>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it read its input.
+    pub input_at: Option<DateTime<Utc>>,
+    /// When it was computed.
+    pub computed_at: Option<DateTime<Utc>>,
+    /// When it was made final.
+    pub final_at: Option<DateTime<Utc>>,
+    /// When its last payee was paid.
+    pub paid_at: Option<DateTime<Utc>>,
+    /// When it was called off.
+    pub void_at: Option<DateTime<Utc>>,
+}
+
+impl Run {
+    /// Its name for people: `2026-10`, `2026-10 revision 2`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.revision {
+            1 => self.period.to_string(),
+            revision => format!("{} revision {revision}", self.period),
+        }
+    }
+
+    pub(super) fn is_revision(&self) -> bool {
+        self.revision > 1
+    }
+}
+
+/// Which runs to read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunFilter {
+    /// Only this one.
+    pub id: Option<Uuid>,
+    /// Only those of this period.
+    pub period: Option<Period>,
+    /// Only those in this state.
+    pub state: Option<State>,
+    /// At most so many; `None`: all.
+    pub limit: Option<i64>,
+}
+
+/// Runs, the newest period and revision first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(conn: &mut PgConnection, filter: &RunFilter) -> Result<Vec<Run>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select r.id, r.period, r.revision, r.state as "state: State", r.currency,
+               r.rules as "rules: Json<Settings>", r.job_id, r.fault, r.input_digest, r.output_digest,
+               r.based_on, r.totals as "totals: Json<Totals>",
+               r.created_at, r.input_at, r.computed_at, r.final_at, r.paid_at, r.void_at,
+               p.phase as "phase?", p.done as "done?", p.total as "total?", p.updated_at as "updated_at?"
+           from worker.royalty_runs r
+           left join worker.royalty_progress p on p.run_id = r.id and r.state = 'running'
+           where ($1::uuid is null or r.id = $1) and ($2::text is null or r.period = $2)
+             and ($3::text is null or r.state = $3)
+           order by r.period desc, r.revision desc, r.id desc limit $4"#,
+        filter.id,
+        filter.period.map(String::from),
+        filter.state.map(State::as_str),
+        filter.limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let progress = match (row.phase, row.done, row.total, row.updated_at) {
+                (Some(phase), Some(done), Some(total), Some(updated_at)) => Some(Progress {
+                    phase,
+                    done,
+                    total,
+                    updated_at,
+                }),
+                _ => None,
+            };
+            Ok(Run {
+                id: row.id,
+                period: row
+                    .period
+                    .parse()
+                    .map_err(|error: super::period::InvalidPeriod| {
+                        sqlx::Error::Decode(error.into())
+                    })?,
+                revision: row.revision,
+                state: row.state,
+                currency: row.currency,
+                rules: row.rules.0,
+                job: row.job_id,
+                fault: row.fault,
+                input_digest: row.input_digest,
+                output_digest: row.output_digest,
+                based_on: row.based_on,
+                totals: row.totals.map(|totals| totals.0),
+                progress,
+                created_at: row.created_at,
+                input_at: row.input_at,
+                computed_at: row.computed_at,
+                final_at: row.final_at,
+                paid_at: row.paid_at,
+                void_at: row.void_at,
+            })
+        })
+        .collect()
+}
+
+/// One run.
+///
+/// # Errors
+/// The database's.
+pub async fn get(conn: &mut PgConnection, id: Uuid) -> Result<Option<Run>, sqlx::Error> {
+    let filter = RunFilter {
+        id: Some(id),
+        ..RunFilter::default()
+    };
+    Ok(list(conn, &filter).await?.pop())
+}
+
+/// The newest run of a period that is not void.
+///
+/// # Errors
+/// The database's.
+pub async fn newest(conn: &mut PgConnection, period: Period) -> Result<Option<Run>, sqlx::Error> {
+    let filter = RunFilter {
+        period: Some(period),
+        ..RunFilter::default()
+    };
+    let runs = list(conn, &filter).await?;
+    Ok(runs.into_iter().find(|run| run.state != State::Void))
+}
+
+/// A track that a run does not settle, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the columns of worker.royalty_tracks")]
+pub struct SetAsideTrack {
+    pub track_id: i32,
+    pub title: String,
+    pub isrc: Option<String>,
+    pub release_title: Option<String>,
+    pub usage_month: Period,
+    pub revenue: Decimal,
+    pub code: String,
+    pub why: String,
+}
+
+/// The tracks that a run does not settle, the dearest first.
+///
+/// # Errors
+/// The database's.
+pub async fn set_aside(
+    conn: &mut PgConnection,
+    run: Uuid,
+    limit: i64,
+) -> Result<Vec<SetAsideTrack>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select usage_month, track_id, min(title) as "title!", min(isrc) as isrc,
+               min(release_title) as release_title, sum(revenue) as "revenue!",
+               min(set_aside) as "code!", min(set_aside_why) as "why!"
+           from worker.royalty_tracks where run_id = $1 and set_aside is not null
+           group by usage_month, track_id
+           order by sum(revenue) desc, usage_month, track_id limit $2"#,
+        run,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| SetAsideTrack {
+            track_id: row.track_id,
+            title: row.title,
+            isrc: row.isrc,
+            release_title: row.release_title,
+            usage_month: Period::of(row.usage_month),
+            revenue: row.revenue,
+            code: row.code,
+            why: row.why,
+        })
+        .collect())
+}
