@@ -212,6 +212,7 @@ fn platform(version: Version) -> Platform {
 
 fn handover() -> Handover {
     Handover {
+        partner_release_id: None,
         delivery: Uuid::from_u128(7),
         kind: Kind::Insert,
         revision: 1,

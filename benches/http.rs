@@ -120,6 +120,7 @@ fn send(address: &str, root: &str, api: &str) -> ExitCode {
             transmission: 1,
             partner_release_id: None,
             started_at: Utc::now(),
+            last_stated: None,
         };
         let began = Instant::now();
         adapter.deliver(&handover, &package).await.unwrap();
@@ -157,6 +158,8 @@ fn release() -> Release {
         p_line: None,
         c_line: None,
         genre: None,
+        sub_genre: None,
+        availability: Default::default(),
         language: "en".into(),
         is_explicit: false,
         release_date: NaiveDate::from_ymd_opt(2026, 5, 1).unwrap(),
@@ -177,6 +180,8 @@ fn release() -> Release {
             audio_file: Some("long.wav".into()),
             is_explicit: false,
             genre: None,
+            sub_genre: None,
+            availability: Default::default(),
             language: "en".into(),
             p_line: None,
             credits: Credits::default(),

@@ -47,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) catalog: Withholding,
     pub(crate) cron: Cron,
     pub(crate) retention: retention::Policy,
+    pub(crate) http: Http,
     pub(crate) notifications: notification::Settings,
     pub(crate) royalties: royalty::Settings,
     pub(crate) statistics: statistics::Settings,
@@ -215,6 +216,86 @@ impl Cron {
     }
 }
 
+/// `[http]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    pub(crate) listen: String,
+    pub(crate) public_url: String,
+    pub(crate) max_connections: usize,
+    pub(crate) max_requests: usize,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) read_timeout_s: u64,
+    pub(crate) request_timeout_s: u64,
+    pub(crate) database_connections: u32,
+    pub(crate) statement_timeout_s: u64,
+    pub(crate) session_hours: u32,
+    pub(crate) wrong_key_delay_ms: u64,
+    pub(crate) wrong_keys_per_minute: u32,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8270".into(),
+            public_url: String::new(),
+            max_connections: 256,
+            max_requests: 64,
+            max_body_bytes: 1_048_576,
+            read_timeout_s: 10,
+            request_timeout_s: 30,
+            database_connections: 4,
+            statement_timeout_s: 10,
+            session_hours: 12,
+            wrong_key_delay_ms: 250,
+            wrong_keys_per_minute: 30,
+        }
+    }
+}
+
+impl Http {
+    /// Values that cannot be.
+    fn validate(&self) -> anyhow::Result<()> {
+        let at_least_one = [
+            ("http.max_connections", self.max_connections),
+            ("http.max_requests", self.max_requests),
+            ("http.max_body_bytes", self.max_body_bytes),
+            (
+                "http.database_connections",
+                usize::try_from(self.database_connections)?,
+            ),
+            ("http.session_hours", usize::try_from(self.session_hours)?),
+            ("http.read_timeout_s", usize::try_from(self.read_timeout_s)?),
+            (
+                "http.request_timeout_s",
+                usize::try_from(self.request_timeout_s)?,
+            ),
+            (
+                "http.statement_timeout_s",
+                usize::try_from(self.statement_timeout_s)?,
+            ),
+            (
+                "http.wrong_keys_per_minute",
+                usize::try_from(self.wrong_keys_per_minute)?,
+            ),
+        ];
+        for (key, value) in at_least_one {
+            ensure!(value >= 1, "{key} must be at least 1");
+        }
+        let url = &self.public_url;
+        ensure!(
+            url.is_empty() || url.starts_with("https://") || url.starts_with("http://"),
+            "http.public_url must begin with https:// or http://"
+        );
+        Ok(())
+    }
+
+    /// Browsers come over TLS.
+    pub(crate) fn is_behind_tls(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+}
+
 /// `[ddex]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -323,6 +404,7 @@ impl Config {
             self.confirm.max_s >= self.confirm.first_s,
             "confirm.max_s must not be shorter than confirm.first_s"
         );
+        self.http.validate()?;
         self.royalties.validate().map_err(anyhow::Error::msg)?;
         self.notifications
             .validate()

@@ -1,11 +1,12 @@
 //! The daemon: what runs side by side, how it starts, and how it stops.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use jobs::{
     assets::InDatabase,
-    clock,
+    clock::{self, Clock},
+    daemons::{self, Identity},
     delivery::{self, Adapters, Confirm, Deliver, Services},
     notification::{self, Channels, Notify},
     queue::{self, Registry, cron},
@@ -17,8 +18,9 @@ use jobs::{
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::{config::Config, service};
+use crate::{config::Config, connection::Means, http, service};
 
 /// What the configuration names and the daemon needs, found.
 pub(crate) struct Provisions {
@@ -44,15 +46,32 @@ impl Provisions {
     }
 }
 
-/// Runs until `shutdown`, then drains.
+/// Runs until `shutdown`, then drains. HTTP is answered to the end of the drain.
 pub(crate) async fn run(
     config: &Config,
     provisions: Provisions,
     pool: PgPool,
+    http: Option<http::Listener>,
     vitals: Vitals,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let clock = clock::system();
+    let identity = identity();
+    let served = CancellationToken::new();
+    let server = tokio::spawn(serve(
+        config,
+        pool.clone(),
+        clock.clone(),
+        http,
+        &shutdown,
+        &served,
+    )?);
+    let signs = tokio::spawn(give_signs(
+        pool.clone(),
+        identity.clone(),
+        clock.clone(),
+        served.clone(),
+    ));
     let Provisions { assets, options } = provisions;
     let assets = assets.with_kept(Arc::new(InDatabase::new(pool.clone())));
     let make = {
@@ -109,7 +128,11 @@ pub(crate) async fn run(
         .await
         .context("the platforms' limits")?;
     drop(connection);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        daemon = identity.name,
+        "started"
+    );
     let service = tokio::spawn(service::keep(vitals.clone(), shutdown.clone()));
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
@@ -147,7 +170,10 @@ pub(crate) async fn run(
     let ended = queue::run(
         pool.clone(),
         registry,
-        config.queue.settings(),
+        queue::Settings {
+            name: Some(identity.name),
+            ..config.queue.settings()
+        },
         clock,
         vitals,
         shutdown.clone(),
@@ -159,9 +185,75 @@ pub(crate) async fn run(
     cron.await.context("the cron loop")?;
     changes.await.context("the look for changed releases")?;
     inboxes.await.context("the look for acknowledgements")?;
+    served.cancel();
+    server.await.context("the HTTP server")?;
+    signs.await.context("the signs of life")?;
     pool.close().await;
     ended.context("the queue")?;
     service.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// This daemon, unique per start.
+fn identity() -> Identity {
+    let process = std::process::id();
+    let host = nix::unistd::gethostname().map_or_else(
+        |_| "unknown".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    Identity {
+        name: format!("{process}-{}", Uuid::now_v7().simple()),
+        version: env!("CARGO_PKG_VERSION"),
+        host,
+        process,
+    }
+}
+
+/// The HTTP server, until `served`; nothing where there is none to be.
+fn serve(
+    config: &Config,
+    pool: PgPool,
+    clock: Clock,
+    listener: Option<http::Listener>,
+    stopping: &CancellationToken,
+    served: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
+    let given = http::Given {
+        pool: http::pool(&pool, &config.http),
+        clock,
+        config: config.http.clone(),
+        means: Means::of(config),
+        cron: config.cron.entries()?,
+        stopping: stopping.clone(),
+    };
+    let served = served.clone();
+    let address = listener.as_ref().map(http::Listener::address).transpose();
+    if let Some(address) = address.context("http.listen")? {
+        tracing::info!(%address, "http listens");
+    }
+    Ok(async move {
+        if let Some(listener) = listener {
+            let app = http::App::new(given);
+            listener.serve(http::router(&app), served).await;
+            app.pool.close().await;
+        }
+    })
+}
+
+/// Gives signs of life until `ended`. A database that is away is tried again.
+async fn give_signs(pool: PgPool, daemon: Identity, clock: Clock, ended: CancellationToken) {
+    let pause = Duration::from_secs(daemons::BEAT_S);
+    while !ended.is_cancelled() {
+        if let Err(error) = daemons::beat(&pool, &daemon, clock()).await {
+            tracing::debug!(%error, "no sign of life could be given");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = ended.cancelled() => {}
+        }
+    }
+    if let Err(error) = daemons::stopped(&pool, &daemon.name, clock()).await {
+        tracing::debug!(%error, "it could not be noted that the daemon stopped");
+    }
 }

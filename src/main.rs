@@ -2,9 +2,13 @@
 
 mod cli;
 mod config;
+mod connection;
+mod console;
 mod daemon;
 mod demo;
 mod embedded;
+mod http;
+mod metrics;
 mod partners;
 mod service;
 mod signals;

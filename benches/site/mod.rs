@@ -142,6 +142,8 @@ impl Site {
             .args(["run", "--config"])
             .arg(self.path("worker.toml"))
             .env("DATABASE_URL", self.database.url())
+            // Several daemons may run on this machine.
+            .env("TUNEMANTRA_HTTP_LISTEN", "127.0.0.1:0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -247,6 +249,14 @@ impl Daemon {
             assert!(started.elapsed() < PATIENCE, "the daemon does not start");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Waits until it answers over HTTP; where.
+    pub(crate) async fn address(&self) -> String {
+        self.is_up().await;
+        let log = fs::read_to_string(&self.log).unwrap();
+        let (_, rest) = log.split_once("http listens address=").unwrap();
+        format!("http://{}", rest.split_whitespace().next().unwrap())
     }
 
     /// Kills it without a warning.

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::database::storable;
@@ -108,7 +109,8 @@ pub async fn record(
 }
 
 /// A row of the audit.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
 #[expect(missing_docs, reason = "the columns of worker.audit")]
 pub struct Entry {
     pub id: Uuid,
@@ -132,16 +134,58 @@ pub async fn list(
     object: Option<(&str, &str)>,
     limit: i64,
 ) -> Result<Vec<Entry>, sqlx::Error> {
-    let (kind, id) = object.unzip();
+    let (object_kind, object_id) = object.map(|(kind, id)| (kind.into(), id.into())).unzip();
+    let filter = Filter {
+        object_kind,
+        object_id,
+        limit,
+        ..Filter::default()
+    };
+    search(pool, &filter).await
+}
+
+/// Which rows: all that fit every condition given, the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// `object_kind`.
+    pub object_kind: Option<String>,
+    /// `object_id`.
+    pub object_id: Option<String>,
+    /// `actor`.
+    pub actor: Option<String>,
+    /// `action`, or the part of it before its full stop: `delivery`.
+    pub action: Option<String>,
+    /// `request_id`.
+    pub request_id: Option<String>,
+    /// Only those before this one in the list's order.
+    pub after: Option<Uuid>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// The rows that fit.
+///
+/// # Errors
+/// The database's.
+pub async fn search(pool: &PgPool, filter: &Filter) -> Result<Vec<Entry>, sqlx::Error> {
+    let text = |value: &Option<String>| value.as_deref().map(|text| storable(text).into_owned());
     sqlx::query_as!(
         Entry,
         r#"select id, at, actor, action, object_kind, object_id, before, after, reason, request_id
            from worker.audit
-           where $1::text is null or (object_kind = $1 and object_id = $2)
-           order by id desc limit $3"#,
-        kind,
-        id,
-        limit,
+           where ($1::text is null or object_kind = $1) and ($2::text is null or object_id = $2)
+             and ($3::text is null or actor = $3)
+             and ($4::text is null or action = $4 or split_part(action, '.', 1) = $4)
+             and ($5::text is null or request_id = $5)
+             and ($6::uuid is null or id < $6)
+           order by id desc limit $7"#,
+        text(&filter.object_kind),
+        text(&filter.object_id),
+        text(&filter.actor),
+        text(&filter.action),
+        text(&filter.request_id),
+        filter.after,
+        filter.limit,
     )
     .fetch_all(pool)
     .await

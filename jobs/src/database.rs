@@ -57,3 +57,12 @@ pub(crate) fn storable(text: &str) -> Cow<'_, str> {
         Cow::Borrowed(text)
     }
 }
+
+/// Whether the database answers.
+///
+/// # Errors
+/// Why it does not.
+pub async fn answers(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!("select 1 as one").fetch_one(pool).await?;
+    Ok(())
+}

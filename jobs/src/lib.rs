@@ -2,14 +2,17 @@
 //! How to speak to a partner is `platform-adapters`; processes and the command line are the root
 //! package.
 
+pub mod access;
 pub mod assets;
 pub mod audit;
 pub mod catalog;
 pub mod clock;
+pub mod daemons;
 pub mod database;
 pub mod dead;
 pub mod delivery;
 pub mod notification;
+pub mod overview;
 pub mod queue;
 pub mod retention;
 pub mod royalty;

@@ -4,11 +4,15 @@ mod acknowledge;
 mod operate;
 mod revise;
 mod show;
+mod top;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use clap::Subcommand;
-use jobs::delivery::{self, Filter, Listed, Operation, State};
+use jobs::delivery::{self, Filter, Listed, Operation, Selection, State};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -43,9 +47,21 @@ enum Command {
         /// Only those of this release.
         #[arg(long, value_name = "ID")]
         release: Option<i32>,
+        /// Only those of releases with these words in the title or an artist's name.
+        #[arg(long, value_name = "WORDS")]
+        title: Option<String>,
         /// Only those of the release with this UPC.
         #[arg(long)]
         upc: Option<String>,
+        /// Only those of the release that has a track with this ISRC.
+        #[arg(long)]
+        isrc: Option<String>,
+        /// Only those of releases of this user.
+        #[arg(long, value_name = "ID")]
+        owner: Option<i32>,
+        /// Only those with this fault, such as host_key_changed.
+        #[arg(long, value_name = "CODE")]
+        fault: Option<String>,
         /// At most so many.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
@@ -69,6 +85,8 @@ enum Command {
         /// The document's name, as `show` lists it.
         name: String,
     },
+    /// Watch what waits for whom and how long, and what needs a person. Ctrl-C ends it.
+    Top(top::Arguments),
     #[command(flatten)]
     Change(Change),
 }
@@ -127,15 +145,27 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             state,
             platform,
             release,
+            title,
             upc,
+            isrc,
+            owner,
+            fault,
             limit,
             json: as_json,
         } => {
             let filter = Filter {
-                state: state.map(|state| state.as_str().to_owned()),
-                platform_id: platform,
-                release_id: release,
-                upc,
+                selection: Selection {
+                    states: state.into_iter().collect(),
+                    platform_id: platform,
+                    release_id: release,
+                    title,
+                    upc,
+                    isrc,
+                    owner_id: owner,
+                    fault_code: fault,
+                    ..Selection::default()
+                },
+                after: None,
                 limit: limit.into(),
             };
             let listed = delivery::list(&pool, &filter).await?;
@@ -166,6 +196,10 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 .into());
             };
             out.write_all(&body)?;
+        }
+        Command::Top(arguments) => {
+            let is_terminal = out.is_terminal();
+            top::run(&mut out, is_terminal, &pool, &arguments).await?;
         }
         Command::Change(change) => return make(&mut out, &pool, change).await,
     }

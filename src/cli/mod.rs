@@ -8,8 +8,10 @@ mod ddex;
 mod deliveries;
 mod demo;
 mod jobs;
+mod keys;
 mod migrate;
 mod notifications;
+mod openapi;
 mod pages;
 mod platforms;
 mod rates;
@@ -84,6 +86,8 @@ enum Command {
     Schedules(schedules::Arguments),
     Jobs(jobs::Arguments),
     Audit(audit::Arguments),
+    Keys(keys::Arguments),
+    Openapi(openapi::Arguments),
     Notifications(notifications::Arguments),
     Sandbox(sandbox::Arguments),
     Ddex(ddex::Arguments),
@@ -331,6 +335,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
+            Command::Keys(arguments) => keys::run(arguments, &config).await,
+            Command::Openapi(arguments) => openapi::run(&arguments),
             Command::Notifications(arguments) => notifications::run(arguments, &config).await,
             Command::Completions(arguments) => pages::completions(&arguments),
             Command::Man(arguments) => pages::man(&arguments),

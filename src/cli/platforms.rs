@@ -10,11 +10,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use jobs::{catalog, delivery};
-use platform_adapters::{
-    ConnectOptions, Fault, connect,
-    package::AssetStore,
-    settings::{self, Platform, Windows},
-};
+use platform_adapters::settings::{self, Windows};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -25,6 +21,7 @@ use crate::{
         table::{self, table, text},
     },
     config::Config,
+    connection::{self, Means},
 };
 
 /// Look after platforms: list them, show one, check one's settings and connection, hold one, let
@@ -210,7 +207,7 @@ async fn with_database(arguments: Arguments, config: &Config) -> anyhow::Result<
             let Some(row) = catalog::platform_row(&mut connection, id).await? else {
                 return Err(missing(id).into());
             };
-            let found = check(&row, config).await;
+            let found = connection::check(&row, &Means::of(config)).await;
             if as_json {
                 let fault = found.as_ref().err().map(|fault| {
                     json!({"code": fault.code.as_str(), "message": fault.message,
@@ -326,20 +323,6 @@ async fn known(conn: &mut PgConnection, id: i32) -> anyhow::Result<()> {
         ))
         .into()),
     }
-}
-
-async fn check(
-    row: &platform_adapters::settings::PlatformRow,
-    config: &Config,
-) -> Result<Vec<String>, Fault> {
-    let platform = Platform::from_row(row)?;
-    let assets = AssetStore::open(&config.assets.root)?;
-    let options = ConnectOptions {
-        keyring: Some(config.secrets.keyring()),
-        // DDEX's schemas matter to messages, not to the connection.
-        ..ConnectOptions::default()
-    };
-    connect(platform, assets, &options)?.check().await
 }
 
 fn missing(id: i32) -> Failure {

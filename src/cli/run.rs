@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     daemon::{self, Provisions},
     embedded::Embedded,
+    http,
 };
 
 /// Run the daemon: find due schedules, deliver, and follow each delivery until it is decided.
@@ -81,7 +82,10 @@ async fn run_on(
             .await
             .map_err(Failure::of_schema)?;
     }
-    daemon::run(config, provisions, pool, Vitals::default(), shutdown).await
+    let http = http::Listener::bind(&config.http)
+        .await
+        .map_err(Failure::unavailable)?;
+    daemon::run(config, provisions, pool, http, Vitals::default(), shutdown).await
 }
 
 /// SIGTERM and SIGINT drain; a second one ends at once.

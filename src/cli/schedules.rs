@@ -74,6 +74,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 status,
                 release_id: release,
                 limit: limit.into(),
+                ..ListFilter::default()
             };
             let listed = schedule::list(&pool, &filter).await?;
             if as_json {
@@ -86,11 +87,11 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             return Ok(ExitCode::SUCCESS);
         }
         Command::Cancel { id, reason } => {
-            let changed = schedule::cancel(&pool, id, &reason.by()?, now()).await?;
+            let changed = schedule::cancel(&pool, id, None, &reason.by()?, now()).await?;
             (id, changed, "is called off")
         }
         Command::RunNow { id, reason } => {
-            let changed = schedule::run_now(&pool, id, &reason.by()?, now()).await?;
+            let changed = schedule::run_now(&pool, id, None, &reason.by()?, now()).await?;
             (id, changed, "is due now")
         }
     };
@@ -106,7 +107,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             )?;
             Ok(ExitCode::from(EX_NO))
         }
-        Rescheduled::Missing => Err(Failure::missing(format!(
+        // Nobody says here what was seen.
+        Rescheduled::Stale | Rescheduled::Missing => Err(Failure::missing(format!(
             "there is no schedule {id}; `schedules list` shows them"
         ))
         .into()),

@@ -31,6 +31,10 @@ pub(crate) fn write(state: &State, database_url: &str) -> anyhow::Result<()> {
         [confirm]
         first_s = 1
         max_s = 4
+
+        [http]
+        // Whatever is free: another daemon may have the usual one.
+        listen = "127.0.0.1:0"
     };
     let assets = state.assets();
     let assets = assets

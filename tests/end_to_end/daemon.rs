@@ -205,6 +205,7 @@ async fn an_embedded_database_starts_and_stops_with_the_daemon() {
     let site = Site::new().await;
     let start = |log: &str| {
         let mut command = program();
+        command.env("TUNEMANTRA_HTTP_LISTEN", "127.0.0.1:0");
         command.args(["run", "--embedded", "--state-dir"]);
         command.arg(site.path("state"));
         command.env("TUNEMANTRA_ASSETS_ROOT", site.assets());

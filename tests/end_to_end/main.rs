@@ -13,6 +13,7 @@ mod acceptance;
 mod adopt;
 mod daemon;
 mod demo;
+mod http;
 mod killed;
 mod memory;
 mod notifications;

@@ -66,6 +66,10 @@ impl Site {
             first_s = 1
             max_s = 2
 
+            [http]
+            listen = "127.0.0.1:0"
+            wrong_key_delay_ms = 0
+
             [log]
             filter = "debug"
         };

@@ -3,9 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
+use utoipa::ToSchema;
+
+use crate::delivery;
 
 /// A platform with its queue.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Platform)]
 pub struct PlatformQueue {
     /// `distribution_platforms.id`.
     pub id: i32,
@@ -32,8 +36,18 @@ pub struct PlatformQueue {
     pub held: i64,
 }
 
+impl PlatformQueue {
+    /// Names what an operator decides upon when a platform is paused or resumed; see
+    /// [`delivery::platform_version`].
+    #[must_use]
+    pub fn version(&self) -> String {
+        delivery::version_of_platform(self.paused_at)
+    }
+}
+
 /// The limits of a platform's queue as they are in force, and its circuit.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = PlatformStanding)]
 pub struct Standing {
     /// Deliveries at once, where the platform sets a limit.
     pub concurrency: Option<i32>,

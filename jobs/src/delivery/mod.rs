@@ -7,6 +7,7 @@ mod adapters;
 mod attempt;
 mod conclude;
 mod confirm;
+mod feed;
 mod inbox;
 mod job;
 mod limits;
@@ -22,6 +23,7 @@ mod read;
 mod record;
 mod resend;
 mod row;
+mod selection;
 mod state;
 mod unknown;
 mod updates;
@@ -35,12 +37,14 @@ pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge, acknowledge_by_
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
+pub use feed::{Changed, changed_since};
 pub use inbox::{InboxSettings, look_everywhere, watch_inboxes};
 pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};
+pub(crate) use operate::version_of_platform;
 pub use operate::{
-    OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Selection, Tally, count, operate,
-    operate_all, operate_each, pause_platform, probe_platform, restore_territory, resume_platform,
-    take_down, take_down_territory, update,
+    OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Stale, Tally, count, operate,
+    operate_all, operate_each, operate_if, pause_platform, platform_version, probe_platform,
+    restore_territory, resume_platform, take_down, take_down_territory, update,
 };
 pub use policy::RetryPolicy;
 pub use preview::{PreviewOf, preview};
@@ -48,7 +52,11 @@ pub use priority::{
     PRIORITY_BACKFILL, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET, PRIORITY_TAKEDOWN,
     PRIORITY_UPDATE, priority,
 };
-pub use read::{Attempt, Document, File, Filter, InDoubt, Listed, Story, evidence, list, story};
+pub use read::{
+    Attempt, Document, File, Filter, InDoubt, Kept, Listed, Story, count_matching, evidence,
+    evidence_by_id, list, story,
+};
+pub use selection::Selection;
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
 pub use updates::{UpdateSettings, start_changed, watch_changes};
 

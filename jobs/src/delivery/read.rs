@@ -5,27 +5,28 @@ use platform_adapters::Handover;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::row::kind;
+use super::{
+    row::kind,
+    selection::{Conditions, Selection},
+};
 
-/// Which deliveries are listed: all that fit every condition given, the newest first.
+/// Which deliveries are listed, the newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// `worker.deliveries.state`.
-    pub state: Option<String>,
-    /// `worker.deliveries.platform_id`.
-    pub platform_id: Option<i32>,
-    /// `worker.deliveries.release_id`.
-    pub release_id: Option<i32>,
-    /// The release's UPC.
-    pub upc: Option<String>,
+    /// The conditions.
+    pub selection: Selection,
+    /// Only those before this one in the list's order, which is the end of the page before.
+    pub after: Option<Uuid>,
     /// At most so many.
     pub limit: i64,
 }
 
 /// A delivery as lists show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 pub struct Listed {
     /// `worker.deliveries.id`.
     pub id: Uuid,
@@ -45,6 +46,8 @@ pub struct Listed {
     pub kind: String,
     /// Version of the release at this platform.
     pub revision: i32,
+    /// Rises when it is handed over once more.
+    pub transmission: i32,
     /// Where it stands.
     pub state: String,
     /// Attempts that counted.
@@ -65,33 +68,92 @@ pub struct Listed {
     pub updated_at: DateTime<Utc>,
 }
 
+impl Listed {
+    /// Names what stands here: another after whatever an operator decides upon has changed.
+    #[must_use]
+    pub fn version(&self) -> String {
+        version(&self.state, self.transmission, self.updated_at)
+    }
+}
+
+pub(super) fn version(state: &str, transmission: i32, updated_at: DateTime<Utc>) -> String {
+    format!("{state}-{transmission}-{}", updated_at.timestamp_micros())
+}
+
 /// Lists deliveries.
 ///
 /// # Errors
 /// The database's.
 pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Listed>, sqlx::Error> {
+    let selection = &filter.selection;
+    let these = selection.conditions(pool, &selection.states).await?;
     sqlx::query_as!(
         Listed,
-        r#"select id, release_id, release_title as release, upc, platform_id,
-               platform_name as platform, method, kind, revision, state, attempts, next_attempt_at,
-               receipt, fault_code, fault_message, fault_remedy, created_at, updated_at
-           from worker.deliveries
-           where ($1::text is null or state = $1) and ($2::integer is null or platform_id = $2)
-             and ($3::integer is null or release_id = $3) and ($4::text is null or upc = $4)
+        r#"select id as "id!", release_id as "release_id!", release_title as "release!", upc,
+               platform_id as "platform_id!", platform_name as "platform!", method as "method!",
+               kind as "kind!", revision as "revision!", transmission as "transmission!",
+               state as "state!", attempts as "attempts!", next_attempt_at, receipt, fault_code,
+               fault_message, fault_remedy, created_at as "created_at!", updated_at as "updated_at!"
+           from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           where $10::uuid is null or id < $10
            order by id desc
-           limit $5"#,
-        filter.state,
-        filter.platform_id,
-        filter.release_id,
-        filter.upc,
+           limit $11"#,
+        these.one_state,
+        these.any_state.as_deref() as _,
+        selection.platform_id,
+        selection.release_id,
+        these.releases.as_deref(),
+        these.upcs.as_deref(),
+        these.fault_code,
+        selection.created_from,
+        selection.created_before,
+        filter.after,
         filter.limit,
     )
     .fetch_all(pool)
     .await
 }
 
+/// How many deliveries fit, counted up to `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn count_matching(
+    pool: &PgPool,
+    selection: &Selection,
+    limit: i64,
+) -> Result<i64, sqlx::Error> {
+    let these = selection.conditions(pool, &selection.states).await?;
+    count_among(pool, &these, Some(limit)).await
+}
+
+pub(super) async fn count_among(
+    pool: &PgPool,
+    these: &Conditions<'_>,
+    limit: Option<i64>,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (
+               select from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9)
+               limit $10) fitting"#,
+        these.one_state,
+        these.any_state.as_deref() as _,
+        these.selection.platform_id,
+        these.selection.release_id,
+        these.releases.as_deref(),
+        these.upcs.as_deref(),
+        these.fault_code,
+        these.selection.created_from,
+        these.selection.created_before,
+        limit,
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// The whole story of a delivery.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = DeliveryStory)]
 pub struct Story {
     /// The delivery itself.
     #[serde(flatten)]
@@ -107,7 +169,7 @@ pub struct Story {
 }
 
 /// A hand-over of which it is not known whether it arrived: what a person needs to find out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct InDoubt {
     /// Since when it is not known (UTC).
     pub since: DateTime<Utc>,
@@ -128,7 +190,8 @@ pub struct InDoubt {
 }
 
 /// A file as handed over.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = DeliveryFile)]
 #[expect(missing_docs, reason = "the columns of worker.delivery_files")]
 pub struct File {
     pub transmission: i32,
@@ -140,7 +203,8 @@ pub struct File {
 }
 
 /// One try of one of the delivery's jobs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = DeliveryAttempt)]
 #[expect(missing_docs, reason = "the columns of worker.attempts")]
 pub struct Attempt {
     pub number: i16,
@@ -153,7 +217,8 @@ pub struct Attempt {
 }
 
 /// A document kept as evidence, without its body.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = EvidenceDocument)]
 #[expect(missing_docs, reason = "the columns of worker.evidence")]
 pub struct Document {
     pub id: Uuid,
@@ -173,8 +238,8 @@ pub async fn story(pool: &PgPool, id: Uuid) -> Result<Option<Story>, sqlx::Error
     let delivery = sqlx::query_as!(
         Listed,
         r#"select id, release_id, release_title as release, upc, platform_id,
-               platform_name as platform, method, kind, revision, state, attempts, next_attempt_at,
-               receipt, fault_code, fault_message, fault_remedy, created_at, updated_at
+               platform_name as platform, method, kind, revision, transmission, state, attempts,
+               next_attempt_at, receipt, fault_code, fault_message, fault_remedy, created_at, updated_at
            from worker.deliveries where id = $1"#,
         id
     )
@@ -263,6 +328,36 @@ pub async fn evidence(
            order by id desc limit 1"#,
         delivery,
         name,
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// A document as it was kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its name, as the partner or we gave it.
+    pub name: String,
+    /// Its media type, as it was given.
+    pub media_type: String,
+    /// The document.
+    pub body: Vec<u8>,
+}
+
+/// One document of a delivery, by its id.
+///
+/// # Errors
+/// The database's.
+pub async fn evidence_by_id(
+    pool: &PgPool,
+    delivery: Uuid,
+    id: Uuid,
+) -> Result<Option<Kept>, sqlx::Error> {
+    sqlx::query_as!(
+        Kept,
+        "select name, media_type, body from worker.evidence where id = $1 and delivery_id = $2",
+        id,
+        delivery,
     )
     .fetch_optional(pool)
     .await

@@ -4,9 +4,12 @@
 use std::{fmt, time::Duration};
 
 use platform_adapters::{FaultClass, Kind};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where a delivery stands (`worker.deliveries.state`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     /// Waits for its first attempt, or to be taken up again by an operator's word.
     Queued,

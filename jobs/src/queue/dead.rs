@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::read::ListedJob;
 use crate::audit::{self, By, Change};
 
 /// Which dead jobs: all that fit every condition given.
@@ -32,6 +33,22 @@ pub struct DeadJob {
     pub fault_code: Option<String>,
     pub fault_message: Option<String>,
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl From<ListedJob> for DeadJob {
+    fn from(job: ListedJob) -> Self {
+        Self {
+            id: job.id,
+            queue: job.queue,
+            kind: job.kind,
+            arguments: job.arguments,
+            attempt: job.attempt,
+            crashes: job.crashes,
+            fault_code: job.fault_code,
+            fault_message: job.fault_message,
+            finished_at: job.finished_at,
+        }
+    }
 }
 
 /// Lists dead jobs that nobody has followed up: where a later job has the same unique key, the work

@@ -20,6 +20,7 @@ mod listen;
 mod operate;
 mod outcome;
 mod pace;
+mod read;
 mod registry;
 mod rescue;
 mod run;
@@ -34,6 +35,9 @@ pub use job::{Done, Job, JobFault, Lease, NewJob, Outcome};
 pub use limits::{Limits, Rates};
 pub use operate::{cancel_running, limit, release_held};
 pub use pace::{Pace, pace_after};
+pub use read::{
+    AttemptsOf, JobFilter, ListedAttempt, ListedJob, ListedQueue, attempts, job, jobs, queues,
+};
 pub use registry::Registry;
 pub use rescue::CRASHED;
 pub use run::run;

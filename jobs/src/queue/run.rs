@@ -97,6 +97,10 @@ pub async fn run(
         return Ok(());
     }
     let connect = pool.connect_options();
+    let worker = settings
+        .name
+        .clone()
+        .unwrap_or_else(|| format!("{}-{}", std::process::id(), Uuid::now_v7().simple()));
     let daemon = Arc::new(Daemon {
         // A broken connection costs one failed statement, which is tried again; a ping before each
         // statement costs half a millisecond of every claim.
@@ -109,7 +113,7 @@ pub async fn run(
         settings,
         clock,
         random: rand::random::<f64>,
-        worker: format!("{}-{}", std::process::id(), Uuid::now_v7().simple()),
+        worker,
         leases: Leases::default(),
         vitals,
         crews,

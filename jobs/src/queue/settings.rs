@@ -7,6 +7,8 @@ use super::backoff::Backoff;
 /// The limits of one daemon's queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// The name of this daemon, unique per start: leases carry it. `None`: one is made up.
+    pub name: Option<String>,
     /// Jobs at once, of kinds that are not fetched ahead (deliveries, runs). They mostly wait for
     /// partners, so more than the cores.
     pub slots: usize,
@@ -51,6 +53,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            name: None,
             slots: 16,
             small_slots: 24,
             prefetch: 500,

@@ -9,5 +9,8 @@ mod poll;
 pub(crate) use decide::{Failure, decide};
 pub(crate) use fan_out::RECORDS_LOCK;
 pub use fan_out::{FannedOut, fan_out_due};
-pub use operate::{ListFilter, Listed, Rescheduled, cancel, list, run_now};
+pub use operate::{
+    ListFilter, Listed, NewSchedule, NotScheduled, Rescheduled, cancel, count_by_day, create, list,
+    one, run_now,
+};
 pub use poll::{PollSettings, poll};

@@ -19,6 +19,10 @@ fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
+fn by(reason: &str) -> By {
+    By::new("test", reason).unwrap()
+}
+
 fn entries(expression: &str) -> Vec<Entry> {
     vec![retention::entry(Schedule::new(expression).unwrap())]
 }

@@ -85,11 +85,12 @@ pub(super) async fn run(
 fn selection(arguments: &Arguments) -> Result<Selection, Failure> {
     let selection = Selection {
         platform_id: arguments.platform,
-        state: arguments.state,
+        states: arguments.state.into_iter().collect(),
         release_id: arguments.release,
         upc: arguments.upc.clone(),
         fault_code: arguments.fault.clone(),
         created_before: arguments.older_than.map(|age| now() - age),
+        ..Selection::default()
     };
     if selection.is_everything() {
         return Err(Failure::usage(anyhow::anyhow!(
@@ -109,7 +110,7 @@ fn announce(
     if arguments.json {
         json(out, &serde_json::json!({"would_change": count}))?;
     } else {
-        let action = operation.action().trim_start_matches("delivery.");
+        let action = operation.as_str();
         writeln!(
             out,
             "{count} deliveries fit and can take {action}; nothing is changed yet. With --yes it is \

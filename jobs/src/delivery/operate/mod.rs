@@ -9,10 +9,13 @@ mod selection;
 mod territory;
 
 pub(super) use one::begin_anew;
-pub use one::{Operated, Operation, operate};
+pub use one::{Operated, Operation, Stale, operate, operate_if};
 pub(super) use one::{apply, retransmit};
-pub use platform::{Paused, Resumed, pause_platform, probe_platform, resume_platform};
+pub(crate) use platform::version as version_of_platform;
+pub use platform::{
+    Paused, Resumed, pause_platform, platform_version, probe_platform, resume_platform,
+};
 pub(super) use revise::update_on;
 pub use revise::{OnPlatform, Outcome, take_down, update};
-pub use selection::{Selection, Tally, count, operate_all, operate_each};
+pub use selection::{Tally, count, operate_all, operate_each};
 pub use territory::{restore_territory, take_down_territory};

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use platform_adapters::Evidence;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
@@ -12,13 +13,15 @@ use crate::{
     delivery::{
         Event, PRIORITY_EXPEDITED, State, job,
         outcome::{self, Happened, OutcomeError, keep_evidence},
+        read::version,
         row::{self, Delivery},
     },
     queue,
 };
 
 /// What an operator can do to a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// No attempts until it is released.
     Hold,
@@ -36,6 +39,28 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Hold,
+        Self::Release,
+        Self::Cancel,
+        Self::Retry,
+        Self::Redeliver,
+        Self::Expedite,
+    ];
+
+    /// The operation that a word names.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == word)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.action().trim_start_matches("delivery.")
+    }
+
     /// The action's name in the audit.
     #[must_use]
     pub fn action(self) -> &'static str {
@@ -102,6 +127,43 @@ pub async fn operate(
     let operated = operate_in(&mut tx, id, operation, by, now).await?;
     tx.commit().await?;
     Ok(operated)
+}
+
+/// The delivery is not as whoever asks has seen it; nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale;
+
+/// Does something to a delivery if it still is in this [version](crate::delivery::Listed::version).
+///
+/// # Errors
+/// The database's; then nothing has changed.
+pub async fn operate_if(
+    pool: &PgPool,
+    id: Uuid,
+    seen: &str,
+    operation: Operation,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<Result<Option<Operated>, Stale>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    // In the order in which everybody locks them.
+    job::lock(&mut tx, id).await?;
+    let found = sqlx::query!(
+        "select state, transmission, updated_at from worker.deliveries where id = $1 for update",
+        id
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    match found {
+        None => return Ok(Ok(None)),
+        Some(row) if version(&row.state, row.transmission, row.updated_at) != seen => {
+            return Ok(Err(Stale));
+        }
+        Some(_) => {}
+    }
+    let operated = operate_in(&mut tx, id, operation, by, now).await?;
+    tx.commit().await?;
+    Ok(Ok(operated))
 }
 
 /// [`operate`] in the caller's transaction.

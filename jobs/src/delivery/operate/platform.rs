@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 
 use super::one;
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// What [`pause_platform`] came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Paused {
     /// The platform's queue had been paused before.
     pub was_paused: bool,
@@ -26,12 +27,39 @@ pub struct Paused {
 }
 
 /// What [`resume_platform`] set going again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Resumed {
     /// The platform's queue had been paused.
     pub was_paused: bool,
     /// Deliveries that were held and are queued again.
     pub released: u64,
+}
+
+/// Names what an operator decides upon when a platform is paused or resumed, locked for the rest of
+/// the transaction: another after either.
+///
+/// # Errors
+/// The database's.
+pub async fn platform_version(
+    conn: &mut PgConnection,
+    platform_id: i32,
+) -> Result<String, sqlx::Error> {
+    let paused_at = sqlx::query_scalar!(
+        "select paused_at from worker.queues where name = $1 for update",
+        deliver_queue(platform_id),
+    )
+    .fetch_optional(conn)
+    .await?
+    .flatten();
+    Ok(version(paused_at))
+}
+
+/// See [`platform_version`].
+pub(crate) fn version(paused_at: Option<DateTime<Utc>>) -> String {
+    match paused_at {
+        Some(at) => format!("paused-{}", at.timestamp_micros()),
+        None => "going".to_owned(),
+    }
 }
 
 /// Holds a platform: from the commit on no attempt begins; those under way finish.

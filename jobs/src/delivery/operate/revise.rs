@@ -5,6 +5,7 @@ use platform_adapters::Kind;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::one::{Operated, Operation, operate_in};
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// What a takedown or an update came to on one platform.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OnPlatform {
     /// `distribution_platforms.id`.
     pub platform_id: i32,
@@ -27,7 +28,8 @@ pub struct OnPlatform {
 }
 
 /// What follows on one platform.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = OutcomeOnPlatform)]
 #[serde(tag = "outcome", content = "delivery", rename_all = "snake_case")]
 pub enum Outcome {
     /// A new delivery.

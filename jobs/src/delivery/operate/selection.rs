@@ -6,32 +6,10 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::one::{Operated, Operation, operate};
-use crate::{audit::By, delivery::State};
-
-/// Which deliveries: all that fit every condition given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
-    /// `worker.deliveries.platform_id`.
-    pub platform_id: Option<i32>,
-    /// Where they stand.
-    pub state: Option<State>,
-    /// `worker.deliveries.release_id`.
-    pub release_id: Option<i32>,
-    /// The release's UPC.
-    pub upc: Option<String>,
-    /// The last fault's code.
-    pub fault_code: Option<String>,
-    /// Made before this time.
-    pub created_before: Option<DateTime<Utc>>,
-}
-
-impl Selection {
-    /// No condition at all is given: it would mean everything there is.
-    #[must_use]
-    pub fn is_everything(&self) -> bool {
-        *self == Self::default()
-    }
-}
+use crate::{
+    audit::By,
+    delivery::{Selection, State, read},
+};
 
 /// What an operation on a selection came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -53,21 +31,12 @@ pub async fn count(
     selection: &Selection,
     operation: Operation,
 ) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "count!" from worker.deliveries
-           where state = any($1) and ($2::integer is null or platform_id = $2)
-             and ($3::integer is null or release_id = $3) and ($4::text is null or upc = $4)
-             and ($5::text is null or fault_code = $5)
-             and ($6::timestamptz is null or created_at < $6)"#,
-        &states(selection, operation) as _,
-        selection.platform_id,
-        selection.release_id,
-        selection.upc,
-        selection.fault_code,
-        selection.created_before,
-    )
-    .fetch_one(pool)
-    .await
+    let states = states(selection, operation);
+    if states.is_empty() {
+        return Ok(0);
+    }
+    let these = selection.conditions(pool, &states).await?;
+    read::count_among(pool, &these, None).await
 }
 
 /// Does something to the deliveries of a selection, the oldest first, at most `limit` of them.
@@ -82,18 +51,22 @@ pub async fn operate_all(
     by: &By,
     now: DateTime<Utc>,
 ) -> Result<Tally, sqlx::Error> {
+    let states = states(selection, operation);
+    if states.is_empty() {
+        return Ok(Tally::default());
+    }
+    let these = selection.conditions(pool, &states).await?;
     let ids = sqlx::query_scalar!(
-        r#"select id from worker.deliveries
-           where state = any($1) and ($2::integer is null or platform_id = $2)
-             and ($3::integer is null or release_id = $3) and ($4::text is null or upc = $4)
-             and ($5::text is null or fault_code = $5)
-             and ($6::timestamptz is null or created_at < $6)
-           order by id limit $7"#,
-        &states(selection, operation) as _,
+        r#"select id as "id!" from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           order by id limit $10"#,
+        these.one_state,
+        these.any_state.as_deref() as _,
         selection.platform_id,
         selection.release_id,
-        selection.upc,
-        selection.fault_code,
+        these.releases.as_deref(),
+        these.upcs.as_deref(),
+        these.fault_code,
+        selection.created_from,
         selection.created_before,
         limit,
     )
@@ -126,11 +99,12 @@ pub async fn operate_each(
 }
 
 /// The states that are both asked for and open to the operation.
-fn states(selection: &Selection, operation: Operation) -> Vec<&'static str> {
+fn states(selection: &Selection, operation: Operation) -> Vec<State> {
+    let is_asked = |state: &State| selection.states.is_empty() || selection.states.contains(state);
     operation
         .states()
         .iter()
-        .filter(|state| selection.state.is_none_or(|asked| asked == **state))
-        .map(|state| state.as_str())
+        .copied()
+        .filter(is_asked)
         .collect()
 }

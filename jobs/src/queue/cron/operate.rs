@@ -6,13 +6,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Entry, enqueue_run, register};
 use crate::audit::{self, By, Change};
 
 /// An entry and how it stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = CronEntry)]
 pub struct Listed {
     /// The entry's name.
     pub name: &'static str,
@@ -29,7 +31,8 @@ pub struct Listed {
 }
 
 /// The newest run of an entry.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = CronRun)]
 pub struct LastRun {
     /// The tick it was for; of a run by hand, when.
     pub tick: DateTime<Utc>,
@@ -48,7 +51,8 @@ pub struct LastRun {
 }
 
 /// What came of a run by hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CronRunByHand)]
 pub struct RunByHand {
     /// The job; none when that of an earlier run is not finished.
     pub job: Option<Uuid>,

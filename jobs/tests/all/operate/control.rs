@@ -38,7 +38,7 @@ async fn a_selection_is_counted_and_bounded() {
         .unwrap();
     assert_eq!((tally.changed, tally.refused.len()), (2, 0));
     let held = Selection {
-        state: Some(State::Held),
+        states: vec![State::Held],
         ..Selection::default()
     };
     assert_eq!(count(held.clone(), Operation::Cancel).await, 2);

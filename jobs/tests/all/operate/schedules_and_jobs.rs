@@ -28,24 +28,32 @@ async fn a_schedule_is_called_off_or_run_now_until_it_is_taken_up() {
         .unwrap();
     let now = Utc::now();
     assert_eq!(
-        schedule::cancel(pool, off, &by(), now).await.unwrap(),
+        schedule::cancel(pool, off, None, &by(), now).await.unwrap(),
         Rescheduled::Done
     );
     assert_eq!(
-        schedule::run_now(pool, off, &by(), now).await.unwrap(),
+        schedule::run_now(pool, off, None, &by(), now)
+            .await
+            .unwrap(),
         Rescheduled::TakenUp("canceled".into())
     );
     assert_eq!(
-        schedule::run_now(pool, early, &by(), now).await.unwrap(),
+        schedule::run_now(pool, early, None, &by(), now)
+            .await
+            .unwrap(),
         Rescheduled::Done
     );
     assert_eq!(
-        schedule::cancel(pool, 4711, &by(), now).await.unwrap(),
+        schedule::cancel(pool, 4711, None, &by(), now)
+            .await
+            .unwrap(),
         Rescheduled::Missing
     );
     fan_out(&world).await;
     assert_eq!(
-        schedule::cancel(pool, early, &by(), now).await.unwrap(),
+        schedule::cancel(pool, early, None, &by(), now)
+            .await
+            .unwrap(),
         Rescheduled::TakenUp("processing".into())
     );
     let filter = schedule::ListFilter {

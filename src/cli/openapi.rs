@@ -1,0 +1,15 @@
+//! `openapi`: the description of the API.
+
+use std::process::ExitCode;
+
+use crate::{cli::table::json, http};
+
+/// Print the description of the HTTP API, OpenAPI 3.1 as JSON. A daemon answers the same at
+/// /api/v1/openapi.json.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {}
+
+pub(super) fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
+    json(&mut std::io::stdout().lock(), &http::document())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,139 @@
+//! One delivery: how it stands, what to do, and all that happened to it.
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use chrono::{DateTime, Utc};
+use jobs::{
+    access::Scope,
+    audit::{self, Entry},
+    delivery::{self, Attempt, Document, Operation, Story},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    console::{
+        failure::Failure,
+        frame::{Frame, render},
+        markers::{ago, bytes, meaning, span, time, tone, verb},
+        visitor::Visitor,
+    },
+    http::{App, Path, Problem},
+};
+
+/// The most rows of the audit beside a delivery.
+const AUDITED: i64 = 200;
+
+#[derive(Template)]
+#[template(path = "delivery.html")]
+struct Page<'a> {
+    frame: Frame,
+    story: &'a Story,
+    tone: &'static str,
+    updated: String,
+    version: String,
+    operations: Vec<Operation>,
+    moments: Vec<Moment<'a>>,
+    receipt: Vec<(String, String)>,
+    release_path: String,
+}
+
+/// Something that happened.
+struct Moment<'a> {
+    at: DateTime<Utc>,
+    tone: &'static str,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Made,
+    Attempt(&'a Attempt, String),
+    Kept(&'a Document),
+    Operated(&'a Entry),
+}
+
+pub(in crate::console) async fn page(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<Uuid>,
+) -> Result<Response, Failure> {
+    visitor.needs(&app, Scope::Read).await?;
+    let story = delivery::story(&app.pool, id)
+        .await?
+        .ok_or_else(|| Problem::missing(format!("there is no delivery {id}")))?;
+    let object = id.to_string();
+    let audited = audit::list(&app.pool, Some(("delivery", &object)), AUDITED).await?;
+    let one = &story.delivery;
+    let state = delivery::State::from_word(&one.state);
+    let page = Page {
+        frame: Frame::new(
+            &visitor,
+            "deliveries",
+            format!("{} to {}", one.release, one.platform),
+        ),
+        tone: tone(&one.state),
+        updated: ago(&one.updated_at, &(app.clock)()),
+        version: one.version(),
+        operations: Operation::ALL
+            .into_iter()
+            .filter(|operation| state.is_some_and(|state| operation.states().contains(&state)))
+            .collect(),
+        moments: moments(&story, &audited),
+        receipt: receipt(one.receipt.as_ref()),
+        release_path: format!("/console/deliveries?release={}", one.release_id),
+        story: &story,
+    };
+    Ok(render(&page))
+}
+
+/// All that happened, the latest first.
+fn moments<'a>(story: &'a Story, audited: &'a [Entry]) -> Vec<Moment<'a>> {
+    let made = Moment {
+        at: story.delivery.created_at,
+        tone: "calm",
+        what: What::Made,
+    };
+    let attempts = story.attempts_made.iter().map(|attempt| Moment {
+        at: attempt.started_at,
+        tone: attempt.outcome.as_deref().map_or("busy", tone),
+        what: What::Attempt(
+            attempt,
+            attempt.ended_at.map_or_else(
+                || "under way".to_owned(),
+                |end| span(end - attempt.started_at),
+            ),
+        ),
+    });
+    let kept = story.evidence.iter().map(|document| Moment {
+        at: document.created_at,
+        tone: "calm",
+        what: What::Kept(document),
+    });
+    let operated = audited.iter().map(|entry| Moment {
+        at: entry.at,
+        tone: "person",
+        what: What::Operated(entry),
+    });
+    let mut moments: Vec<Moment<'_>> = std::iter::once(made)
+        .chain(attempts)
+        .chain(kept)
+        .chain(operated)
+        .collect();
+    moments.sort_by_key(|moment| std::cmp::Reverse(moment.at));
+    moments
+}
+
+/// What the partner gave back, a line for each thing it said.
+fn receipt(receipt: Option<&Value>) -> Vec<(String, String)> {
+    let members = receipt.and_then(Value::as_object).into_iter().flatten();
+    members
+        .filter(|(_, value)| !value.is_null() && **value != Value::String(String::new()))
+        .map(|(name, value)| {
+            let value = match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            (name.replace('_', " "), value)
+        })
+        .collect()
+}

@@ -1,0 +1,14 @@
+//! The pages, a file each.
+
+pub(super) mod audit;
+pub(super) mod cron;
+pub(super) mod deliveries;
+pub(super) mod delivery;
+pub(super) mod evidence;
+pub(super) mod jobs;
+pub(super) mod keys;
+pub(super) mod operations;
+pub(super) mod overview;
+pub(super) mod platforms;
+pub(super) mod schedules;
+pub(super) mod workers;

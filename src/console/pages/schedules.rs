@@ -1,0 +1,172 @@
+//! Schedules: a calendar of the weeks around now, and the list.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use chrono::{DateTime, Datelike as _, Days, NaiveDate, Utc};
+use jobs::{
+    access::Scope,
+    schedule::{self, ListFilter, Listed, Rescheduled},
+};
+
+use crate::{
+    console::{
+        failure::Failure,
+        fields::Fields,
+        flash::Note,
+        frame::{Frame, back, render},
+        markers::{time, tone},
+        visitor::Visitor,
+    },
+    http::{App, Kind, Path, Problem},
+};
+
+/// Schedules on a page.
+const SHOWN: i64 = 100;
+/// Days of the calendar.
+const DAYS: u64 = 28;
+
+#[derive(Template)]
+#[template(path = "schedules.html")]
+struct Page {
+    frame: Frame,
+    status: String,
+    day: String,
+    weeks: Vec<Vec<Day>>,
+    rows: Vec<Row>,
+    is_cut: bool,
+}
+
+struct Day {
+    date: NaiveDate,
+    count: i64,
+    is_today: bool,
+}
+
+struct Row {
+    one: Listed,
+    due: DateTime<Utc>,
+    tone: &'static str,
+    is_open: bool,
+    failed: Vec<String>,
+    version: String,
+}
+
+pub(in crate::console) async fn page(
+    State(app): State<App>,
+    visitor: Visitor,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    visitor.needs(&app, Scope::Read).await?;
+    let fields = Fields::of(query.unwrap_or_default().as_bytes());
+    let status = fields
+        .filled("status")
+        .map(|status| status.replace('\0', "\u{fffd}"));
+    let day: Option<NaiveDate> = fields.filled("day").and_then(|day| day.parse().ok());
+    let filter = ListFilter {
+        status: status.clone(),
+        due_from: day.and_then(|day| day.and_hms_opt(0, 0, 0)),
+        due_before: day
+            .and_then(|day| day.checked_add_days(Days::new(1)))
+            .and_then(|day| day.and_hms_opt(0, 0, 0)),
+        limit: SHOWN + 1,
+        ..ListFilter::default()
+    };
+    let mut listed = schedule::list(&app.pool, &filter).await?;
+    let shown = usize::try_from(SHOWN).unwrap_or_default();
+    let is_cut = listed.len() > shown;
+    listed.truncate(shown);
+    let today = (app.clock)().date_naive();
+    let page = Page {
+        frame: Frame::new(&visitor, "schedules", "Schedules"),
+        status: status.unwrap_or_default(),
+        day: day.map_or_else(String::new, |day| day.to_string()),
+        weeks: weeks(&app, today).await?,
+        rows: listed.into_iter().map(row).collect(),
+        is_cut,
+    };
+    Ok(render(&page))
+}
+
+/// Four weeks, from the Monday of the week before this one.
+async fn weeks(app: &App, today: NaiveDate) -> Result<Vec<Vec<Day>>, Failure> {
+    let back = u64::from(today.weekday().num_days_from_monday()) + 7;
+    let first = today.checked_sub_days(Days::new(back)).unwrap_or(today);
+    let counted = schedule::count_by_day(&app.pool, first, DAYS).await?;
+    let counts: BTreeMap<NaiveDate, i64> = counted.into_iter().collect();
+    let days: Vec<NaiveDate> = first
+        .iter_days()
+        .take(usize::try_from(DAYS).unwrap_or_default())
+        .collect();
+    let weeks = days.chunks(7).map(|week| {
+        let day = |date: &NaiveDate| Day {
+            date: *date,
+            count: counts.get(date).copied().unwrap_or_default(),
+            is_today: *date == today,
+        };
+        week.iter().map(day).collect()
+    });
+    Ok(weeks.collect())
+}
+
+fn row(one: Listed) -> Row {
+    let failed = one
+        .failed_platforms
+        .as_ref()
+        .and_then(|failed| failed.as_object());
+    let failed = failed.into_iter().flatten().map(|(platform, failure)| {
+        let message = failure.get("message").and_then(|message| message.as_str());
+        format!("platform {platform}: {}", message.unwrap_or("failed"))
+    });
+    Row {
+        tone: tone(&one.status),
+        is_open: matches!(one.status.as_str(), "pending" | "scheduled"),
+        failed: failed.collect(),
+        version: one.version(),
+        due: one.scheduled_date.and_utc(),
+        one,
+    }
+}
+
+pub(in crate::console) async fn operate(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path((id, operation)): Path<(i32, String)>,
+    fields: Fields,
+) -> Result<Response, Failure> {
+    visitor.needs(&app, Scope::Operate).await?;
+    let by = visitor.by(&fields)?;
+    let now = (app.clock)();
+    let seen = Some(fields.text("version"));
+    let (done, word) = match operation.as_str() {
+        "cancel" => (
+            schedule::cancel(&app.pool, id, seen, &by, now).await?,
+            "called off",
+        ),
+        "run-now" => (
+            schedule::run_now(&app.pool, id, seen, &by, now).await?,
+            "due now",
+        ),
+        other => {
+            let detail = format!("{other:?} cannot be done to a schedule");
+            return Err(Problem::new(Kind::NotFound, detail).into());
+        }
+    };
+    let note = match done {
+        Rescheduled::Done => Note::good(format!("Schedule {id} is {word}.")),
+        Rescheduled::TakenUp(status) => Note::bad(format!(
+            "Schedule {id} is {status}: it has been taken up or is over. Nothing was changed."
+        )),
+        Rescheduled::Stale => {
+            Note::bad("It has changed since you opened the page. Look at it again.")
+        }
+        Rescheduled::Missing => {
+            return Err(Problem::missing(format!("there is no schedule {id}")).into());
+        }
+    };
+    Ok(back("/console/schedules", &note))
+}

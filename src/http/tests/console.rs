@@ -1,0 +1,476 @@
+//! The console's pages: who is let in, what a form needs, and that nothing anybody wrote becomes
+//! markup or a header.
+
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
+use chrono::TimeDelta;
+use jobs::access::Scope;
+use serde_json::json;
+
+use super::harness::{Answer, World, by};
+use crate::config::Http;
+
+/// What would run, or break out, if anything were not escaped.
+const HOSTILE: &str =
+    "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\r\nSet-Cookie: a=b";
+
+struct Visit<'a> {
+    world: &'a World,
+    cookie: String,
+    csrf: String,
+}
+
+impl World {
+    async fn visit(&self, scopes: &[Scope]) -> Visit<'_> {
+        let (_, key) = self.key(scopes).await;
+        let answer = self
+            .form(
+                "/console/login",
+                &[("key", &key), ("next", "/console/audit")],
+                "",
+            )
+            .await;
+        let answer = answer.expect(303);
+        assert_eq!(answer.header(header::LOCATION), "/console/audit");
+        let set = answer.headers.get_all(header::SET_COOKIE);
+        let set = set.iter().map(|value| value.to_str().unwrap());
+        let cookie = set
+            .into_iter()
+            .find(|cookie| cookie.contains("session="))
+            .unwrap();
+        for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+            assert!(cookie.contains(part), "{cookie}");
+        }
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let mut visit = Visit {
+            world: self,
+            cookie,
+            csrf: String::new(),
+        };
+        let page = visit.get("/console/audit").await.expect(200);
+        let (_, rest) = page.body.split_once("name=\"csrf\" value=\"").unwrap();
+        visit.csrf = rest.split('"').next().unwrap().to_owned();
+        visit
+    }
+
+    async fn form(&self, path: &str, fields: &[(&str, &str)], cookie: &str) -> Answer {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::COOKIE, cookie)
+            .body(Body::from(body));
+        self.send(request.unwrap()).await
+    }
+}
+
+impl Visit<'_> {
+    async fn get(&self, path: &str) -> Answer {
+        let request = Request::get(path).header(header::COOKIE, &self.cookie);
+        self.world.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let fields = [fields, &[("csrf", self.csrf.as_str())]].concat();
+        self.world.form(path, &fields, &self.cookie).await
+    }
+}
+
+const PAGES: [&str; 10] = [
+    "/console/",
+    "/console/deliveries",
+    "/console/platforms",
+    "/console/platforms/1",
+    "/console/schedules",
+    "/console/jobs",
+    "/console/cron",
+    "/console/workers",
+    "/console/audit",
+    "/console/keys",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sees_a_page_without_logging_in() {
+    let world = World::new().await;
+    for page in PAGES {
+        let answer = world.get("", page).await.expect(303);
+        assert!(
+            answer
+                .header(header::LOCATION)
+                .starts_with("/console/login?next="),
+            "{answer:?}"
+        );
+        assert_eq!(answer.body, "");
+    }
+    let login = world
+        .get("", "/console/login?next=https://evil.example")
+        .await
+        .expect(200);
+    assert!(!login.body.contains("evil"), "{}", login.body);
+    let wrong = world
+        .form("/console/login", &[("key", "tmw_guess")], "")
+        .await
+        .expect(401);
+    assert!(wrong.body.contains("not accepted"), "{}", wrong.body);
+    assert!(
+        !wrong
+            .headers
+            .get_all(header::SET_COOKIE)
+            .iter()
+            .any(|one| one.to_str().unwrap().contains("session"))
+    );
+    assert_eq!(
+        world.audited("access.refused").await[0].1,
+        "POST /console/login"
+    );
+    let (_, unread) = world.key(&[Scope::Operate]).await;
+    world
+        .form("/console/login", &[("key", &unread)], "")
+        .await
+        .expect(401);
+    let assets = world
+        .get("", "/console/assets/x/console.css")
+        .await
+        .expect(200);
+    assert!(assets.header(header::CACHE_CONTROL).contains("immutable"));
+    world
+        .get("", "/console/assets/x/..%2Fmod.rs")
+        .await
+        .expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_its_key_its_time_and_the_log_out() {
+    let world = World::new().await;
+    let visit = world.visit(&Scope::ALL).await;
+    assert_eq!(world.audited("console.log_in").await.len(), 1);
+    for page in PAGES.into_iter().filter(|page| !page.ends_with("/1")) {
+        visit.get(page).await.expect(200);
+    }
+    let key: i32 = sqlx::query_scalar("select key_id from worker.console_sessions")
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    let token: String = sqlx::query_scalar("select token from worker.console_sessions")
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    assert!(
+        !visit.cookie.contains(&token),
+        "the cookie's value stands in the database"
+    );
+    visit.send("/console/logout", &[]).await.expect(303);
+    visit.get("/console/audit").await.expect(303);
+    let second = world.visit(&Scope::ALL).await;
+    world.pass(TimeDelta::hours(13));
+    second.get("/console/audit").await.expect(303);
+    let third = world.visit(&Scope::ALL).await;
+    let mut conn = world.pool().acquire().await.unwrap();
+    jobs::access::revoke(&mut conn, key, &by(), world.now())
+        .await
+        .unwrap();
+    third.get("/console/audit").await.expect(200);
+    sqlx::query("update users set status = 'suspended'")
+        .execute(world.pool())
+        .await
+        .unwrap();
+    third.get("/console/audit").await.expect(303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_needs_its_token_and_its_origin() {
+    let world = World::new().await;
+    let platform = world.platform("Nordlys").await;
+    let visit = world.visit(&Scope::ALL).await;
+    let other = world.visit(&Scope::ALL).await;
+    let path = format!("/console/platforms/{platform}/pause");
+    let why = ("reason", "they move house");
+    for token in ["", "x", other.csrf.as_str()] {
+        let fields = [why, ("csrf", token)];
+        world.form(&path, &fields, &visit.cookie).await.expect(403);
+    }
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ] {
+        let request = Request::post(&path)
+            .header(header::COOKIE, &visit.cookie)
+            .header(header::HOST, "worker.example")
+            .header(name, value)
+            .body(Body::from(format!("reason=x&csrf={}", visit.csrf)));
+        world.send(request.unwrap()).await.expect(403);
+        let login = Request::post("/console/login")
+            .header(name, value)
+            .header(header::HOST, "worker.example");
+        world
+            .send(login.body(Body::from("key=x")).unwrap())
+            .await
+            .expect(403);
+    }
+    assert_eq!(world.audited("platform.pause").await.len(), 0);
+    visit.send(&path, &[("reason", " ")]).await.expect(422);
+    let done = visit.send(&path, &[why]).await.expect(303);
+    assert_eq!(
+        done.header(header::LOCATION),
+        format!("/console/platforms/{platform}")
+    );
+    assert_eq!(
+        world.audited("platform.pause").await[0].2,
+        "they move house"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_only_read_changes_nothing() {
+    let world = World::new().await;
+    let platform = world.platform("Nordlys").await;
+    world.deliveries(1..2, &[platform]).await;
+    let id: String = sqlx::query_scalar("select id::text from worker.deliveries")
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    let visit = world.visit(&[Scope::Read]).await;
+    for path in [
+        format!("/console/deliveries/{id}/hold"),
+        "/console/deliveries/operations".into(),
+        "/console/deliveries/matching".into(),
+        format!("/console/platforms/{platform}/pause"),
+        format!("/console/platforms/{platform}/check"),
+        "/console/schedules/1/cancel".into(),
+        format!("/console/jobs/{id}/retry"),
+        "/console/cron/retention/run".into(),
+        "/console/keys".into(),
+        "/console/keys/1/revoke".into(),
+    ] {
+        let before = world.audited("access.refused").await.len();
+        visit
+            .send(&path, &[("reason", "x"), ("operation", "hold")])
+            .await
+            .expect(403);
+        assert_eq!(
+            world.audited("access.refused").await.len(),
+            before + 1,
+            "{path}"
+        );
+    }
+    visit.get("/console/keys").await.expect(403);
+    let page = visit
+        .get(&format!("/console/deliveries/{id}"))
+        .await
+        .expect(200);
+    assert!(
+        !page.body.contains("name=\"reason\""),
+        "a form that leads nowhere"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_anybody_wrote_becomes_markup_or_a_header() {
+    let world = World::new().await;
+    let platform = world.platform("Nordlys").await;
+    world.deliveries(1..2, &[platform]).await;
+    let (delivery, document) = fill_with_hostility(&world).await;
+    let visit = world.visit(&Scope::ALL).await;
+    let paused = [("reason", HOSTILE)];
+    visit
+        .send(&format!("/console/platforms/{platform}/pause"), &paused)
+        .await
+        .expect(303);
+    let quoted = url::form_urlencoded::byte_serialize(HOSTILE.as_bytes()).collect::<String>();
+    let mut pages: Vec<String> = PAGES
+        .into_iter()
+        .map(|page| page.replace("/1", &format!("/{platform}")))
+        .collect();
+    pages.extend([
+        format!("/console/deliveries/{delivery}"),
+        format!("/console/deliveries/{delivery}/evidence/{document}"),
+        format!("/console/deliveries?q={quoted}&state={quoted}&fault={quoted}&platform={quoted}"),
+        format!("/console/deliveries/matching?operation=hold&q={quoted}"),
+        format!("/console/audit?actor={quoted}&action={quoted}&id={quoted}&kind={quoted}"),
+        format!("/console/schedules?status={quoted}&day={quoted}"),
+        format!("/console/jobs?state={quoted}"),
+        format!("/console/deliveries/{delivery}?{quoted}"),
+        format!("/console/{quoted}"),
+    ]);
+    let mut seen = 0;
+    for page in pages {
+        let answer = visit.get(&page).await;
+        assert!(matches!(answer.status, 200 | 404), "{page}: {answer:?}");
+        let policy = answer.header(header::CONTENT_SECURITY_POLICY);
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"),
+            "{page}"
+        );
+        for raw in [
+            "<script>alert",
+            "<img src=x",
+            "onerror=alert(2)>",
+            "'><",
+            ">49<",
+        ] {
+            assert!(
+                !answer.body.contains(raw),
+                "{raw} in {page}: {}",
+                answer.body
+            );
+        }
+        assert!(
+            !answer.body.contains("style="),
+            "a style that the policy refuses in {page}"
+        );
+        for cookie in answer.headers.get_all(header::SET_COOKIE) {
+            assert!(cookie.to_str().unwrap().starts_with("tmw_"), "{cookie:?}");
+        }
+        seen += answer.body.matches("&#60;script&#62;alert(1)").count();
+    }
+    assert!(seen > 15, "the pages show what they were given: {seen}");
+    let login = world
+        .get("", &format!("/console/login?next={quoted}"))
+        .await
+        .expect(200);
+    assert!(!login.body.contains("<script>"), "{}", login.body);
+}
+
+/// Hostile words wherever somebody outside may write.
+async fn fill_with_hostility(world: &World) -> (String, String) {
+    for statement in [
+        "update releases set title = left($1, 255), artist_names = left($1, 255)",
+        "update distribution_platforms set name = left($1, 100), delivery_method = left($1, 50)",
+        "update worker.deliveries set release_title = $1, platform_name = $1, upc = $1, method = $1,
+             state = 'held', fault_code = $1, fault_message = $1, fault_remedy = $1,
+             receipt = jsonb_build_object('confirmed', $1::text, $1, $1::text)",
+        "update worker.jobs set fault_code = $1, fault_message = $1, state = 'dead', finished_at = now()",
+        "insert into worker.attempts (id, job_id, delivery_id, number, started_at, ended_at, outcome,
+             fault_code, fault_message, worker)
+         select worker.uuid_v7(), j.id, d.id, 1, now(), now(), 'retry', $1, $1, $1
+         from worker.jobs j, worker.deliveries d",
+        "insert into worker.delivery_files (delivery_id, transmission, position, name, path, size, sha256, md5)
+         select id, 1, 1, $1, $1, 1, $1, $1 from worker.deliveries",
+        "insert into worker.evidence (delivery_id, transmission, attempt, name, media_type, body)
+         select id, 1, 1, $1, 'application/xml' || $1, convert_to($1, 'UTF8') from worker.deliveries",
+        "update scheduled_distributions set failed_platforms =
+             jsonb_build_object($1, jsonb_build_object('message', $1::text))",
+        "insert into worker.audit (at, actor, action, object_kind, object_id, before, after, reason)
+         select now(), $1, $1, 'delivery', id::text, to_jsonb($1::text), to_jsonb($1::text), $1
+         from worker.deliveries",
+        "insert into worker.daemons (name, version, host, process, started_at, seen_at)
+         values ($1, $1, $1, 1, now(), now())",
+        "update users set username = left($1, 50)",
+    ] {
+        sqlx::query(statement).bind(HOSTILE).execute(world.pool()).await.unwrap();
+    }
+    sqlx::query_as("select delivery_id::text, id::text from worker.evidence")
+        .fetch_one(world.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_do_what_the_commands_do() {
+    let world = World::new().await;
+    let platform = world.platform("Nordlys").await;
+    world.deliveries(1..4, &[platform]).await;
+    let visit = world.visit(&Scope::ALL).await;
+    let ids: Vec<String> = sqlx::query_scalar("select id::text from worker.deliveries order by id")
+        .fetch_all(world.pool())
+        .await
+        .unwrap();
+    let path = format!("/console/deliveries/{}", ids[0]);
+    let page = visit.get(&path).await.expect(200);
+    let (_, rest) = page.body.split_once("name=\"version\" value=\"").unwrap();
+    let version = rest.split('"').next().unwrap().to_owned();
+    let fields = [("reason", "wrong cover"), ("version", version.as_str())];
+    visit
+        .send(&format!("{path}/hold"), &fields)
+        .await
+        .expect(303);
+    // Once more, from a page that is old by now.
+    visit
+        .send(&format!("{path}/release"), &fields)
+        .await
+        .expect(303);
+    assert_eq!(world.audited("delivery.release").await.len(), 0);
+    let marked = [
+        ("operation", "hold"),
+        ("delivery", ids[1].as_str()),
+        ("delivery", ids[2].as_str()),
+        ("reason", "both"),
+    ];
+    visit
+        .send("/console/deliveries/operations", &marked)
+        .await
+        .expect(303);
+    assert_eq!(world.audited("delivery.hold").await.len(), 3);
+    let confirm = format!("/console/deliveries/matching?platform={platform}&operation=release");
+    let counted = visit.get(&confirm).await.expect(200);
+    assert!(
+        counted.body.contains("3 deliveries fit"),
+        "{}",
+        counted.body
+    );
+    let number = platform.to_string();
+    let all = |expected: &'static str| {
+        [
+            ("operation", "release"),
+            ("platform", number.as_str()),
+            ("expected", expected),
+            ("reason", "all"),
+        ]
+    };
+    visit
+        .send("/console/deliveries/matching", &all("2"))
+        .await
+        .expect(303);
+    assert_eq!(world.audited("delivery.release").await.len(), 0);
+    visit
+        .send("/console/deliveries/matching", &all("3"))
+        .await
+        .expect(303);
+    assert_eq!(world.audited("delivery.release").await.len(), 3);
+    let made = [
+        ("name", "night"),
+        ("scope", "worker:read"),
+        ("scope", "worker:operate"),
+        ("reason", "new"),
+    ];
+    let made = visit.send("/console/keys", &made).await.expect(200);
+    let (_, rest) = made.body.split_once("class=\"secret\">").unwrap();
+    let key = rest.split('<').next().unwrap();
+    world.get(key, "/api/v1/platforms").await.expect(200);
+    world
+        .post(
+            key,
+            "/api/v1/deliveries/operations",
+            json!({"operation": "hold", "deliveries": [ids[0]], "reason": "x"}),
+        )
+        .await
+        .expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_the_cookie_is_bound_to_its_host() {
+    let world = World::with(Http {
+        public_url: "https://worker.label.example".into(),
+        ..Http::default()
+    })
+    .await;
+    let (_, key) = world.key(&[Scope::Read]).await;
+    let answer = world
+        .form("/console/login", &[("key", &key)], "")
+        .await
+        .expect(303);
+    let cookie = answer.header(header::SET_COOKIE);
+    assert!(
+        cookie.starts_with("__Host-tmw_session=") && cookie.ends_with("; Secure"),
+        "{cookie}"
+    );
+    assert_eq!(
+        answer.header(header::STRICT_TRANSPORT_SECURITY),
+        "max-age=31536000"
+    );
+}

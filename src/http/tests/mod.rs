@@ -1,0 +1,9 @@
+//! The server's routes against a real PostgreSQL (`DATABASE_URL`, from `scripts/with-postgres`),
+//! without a socket: what the daemon does with them is tested end to end.
+
+mod changes;
+mod console;
+mod description;
+mod doors;
+mod harness;
+mod lists;

@@ -1,0 +1,156 @@
+// Walks through the console as an operator does, in headless Chromium: logs in, finds a delivery by
+// ISRC, reads why it failed, holds its platform, lets it go on, retries, watches it turn accepted
+// without a reload, and sees it in the audit. On every page axe looks for what keeps people out.
+//
+//   node walk.mjs BASE KEY [DIRECTORY FOR SCREENSHOTS]
+//
+// Prints a line for each step; the exit code is 0 only if all is well.
+import { readFile, mkdir } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { execFileSync } from "node:child_process";
+import puppeteer from "puppeteer-core";
+
+const [base, key, shots] = process.argv.slice(2);
+if (!base || !key) {
+  console.error("usage: walk.mjs BASE KEY [DIRECTORY]");
+  process.exit(64);
+}
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+if (shots) await mkdir(shots, { recursive: true });
+const browser = await puppeteer.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu"],
+});
+const widths = [[360, 780], [1280, 900], [3840, 2160]];
+const faults = [];
+const fail = (sentence) => { faults.push(sentence); console.log(`FAIL ${sentence}`); };
+const pass = (sentence) => console.log(`ok   ${sentence}`);
+
+const page = await browser.newPage();
+page.on("console", (message) => {
+  if (message.type() === "error" && !message.text().includes("401")) fail(`console: ${message.text()}`);
+});
+page.on("pageerror", (error) => fail(`script: ${error.message}`));
+
+async function inspect(name) {
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMediaFeatures([
+      { name: "prefers-color-scheme", value: scheme }, { name: "prefers-reduced-motion", value: "reduce" },
+    ]);
+    for (const [width, height] of widths) {
+      await page.setViewport({ width, height });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (wide > 1) fail(`${name}: ${wide} pixels wider than a screen of ${width}`);
+      if (shots) await page.screenshot({ path: `${shots}/${name}-${width}-${scheme}.png` });
+      if (width === 3840) continue;
+      // axe as a script of the tester's, past the page's policy, which stays in force for the page.
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run());
+      for (const one of violations) {
+        const nodes = one.nodes.slice(0, 3).map((node) => node.html.slice(0, 140)).join(" | ");
+        fail(`${name} ${width} ${scheme}: ${one.impact} ${one.id}: ${one.help}: ${nodes}`);
+      }
+    }
+  }
+  await page.setViewport({ width: 1280, height: 900 });
+  pass(`${name} inspected`);
+}
+
+const open = (path) => page.goto(base + path, { waitUntil: "domcontentloaded" });
+const text = () => page.$eval("main", (main) => main.innerText);
+
+await open("/console/deliveries");
+if (!page.url().includes("/console/login")) fail("whoever is not logged in sees deliveries");
+await inspect("login");
+await page.type("#key", "tmw_wrong");
+await Promise.all([page.waitForNavigation(), page.click("button")]);
+if (!(await text()).includes("not accepted")) fail("a wrong key is not refused in words");
+await page.type("#key", key);
+await Promise.all([page.waitForNavigation(), page.click("button")]);
+if (!page.url().endsWith("/console/deliveries")) fail(`after the login: ${page.url()}`);
+pass("logged in");
+
+for (const [name, path] of [
+  ["overview", "/console/"], ["deliveries", "/console/deliveries"], ["platforms", "/console/platforms"],
+  ["platform", "/console/platforms/1"], ["schedules", "/console/schedules"], ["jobs", "/console/jobs?state=completed"],
+  ["cron", "/console/cron"], ["workers", "/console/workers"], ["audit", "/console/audit"], ["keys", "/console/keys"],
+  ["missing", "/console/deliveries/00000000-0000-7000-8000-000000000000"],
+]) {
+  // The server's 404 is told of on the console, as it should be.
+  if (name === "missing") page.removeAllListeners("console");
+  await open(path);
+  await inspect(name);
+}
+await open("/console/deliveries");
+const first = await page.$eval("a.main-link", (link) => link.getAttribute("href"));
+await open(first);
+await inspect("delivery");
+const document_ = await page.$eval("#evidence ~ * a, .documents a", (link) => link.getAttribute("href")).catch(() => null);
+if (document_) {
+  await open(document_);
+  await inspect("document");
+}
+
+await open("/console/deliveries");
+await page.keyboard.press("j");
+if (!(await page.$("tr.chosen"))) fail("j chooses no row");
+await page.keyboard.press("/");
+if ((await page.evaluate(() => document.activeElement.id)) !== "q") fail("/ does not lead to the search");
+await page.keyboard.type("zzzz nothing is called so");
+await page.waitForSelector("#results .empty", { timeout: 5000 }).catch(() => fail("the list does not follow what is typed"));
+pass("keys and search");
+// The story: a partner that is down, a delivery that waits for it, and an operator.
+const story = process.env.STORY && JSON.parse(process.env.STORY);
+if (story) {
+  const act = async (name, reason) => {
+    const forms = await page.$$("details.act");
+    for (const form of forms) {
+      const summary = await form.$eval("summary", (one) => one.innerText.trim());
+      if (summary.startsWith(name)) {
+        await form.$eval("summary", (one) => one.click());
+        await (await form.$("input[name=reason]")).type(reason);
+        await Promise.all([page.waitForNavigation(), form.$eval("button", (one) => one.click())]);
+        return;
+      }
+    }
+    fail(`there is no way to ${name}`);
+  };
+  await open("/console/");
+  await page.type("#search", story.isrc);
+  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+  const links = await page.$$eval("a.main-link", (all) => all.map((one) => one.getAttribute("href")));
+  if (links.length === 0) fail("nothing is found by the ISRC");
+  await open(links[0]);
+  const shown = await text();
+  if (!shown.includes(story.fault)) fail(`the fault is not shown: ${shown.slice(0, 400)}`);
+  if (!shown.includes("What to do")) fail("there is no remedy");
+  pass("found by ISRC, with the fault in words");
+  await open(`/console/platforms/${story.platform}`);
+  await act("Pause", "the partner is down");
+  if (!(await text()).includes("the partner is down")) fail("the pause does not show its reason");
+  await act("Resume", "the partner is back");
+  pass("platform paused and resumed");
+  await open(links[0]);
+  execFileSync("sh", ["-c", story.mend]);
+  await act("Retry now", "it is back");
+  const marked = await page.evaluate(() => (window.untouched = true));
+  await page.waitForFunction(
+    () => document.querySelector(".badge.large").innerText === "accepted", { timeout: 60000 },
+  ).catch(() => fail("it did not turn accepted on the open page"));
+  if (!marked || !(await page.evaluate(() => window.untouched))) fail("the page was loaded anew");
+  pass("watched it turn accepted");
+  const timeline = await text();
+  if (!timeline.includes("it is back")) fail("the timeline lacks the operator's reason");
+  await open("/console/audit");
+  const audit = await text();
+  for (const word of ["platform.pause", "platform.resume", "delivery.retry", "the partner is down"]) {
+    if (!audit.includes(word)) fail(`the audit lacks ${word}`);
+  }
+  pass("it stands in the audit");
+}
+await browser.close();
+if (faults.length > 0) {
+  console.log(`${faults.length} faults`);
+  process.exit(1);
+}
+console.log("all is well");
