@@ -185,7 +185,7 @@ async fn preview(
 ) -> anyhow::Result<ExitCode> {
     let url = &config.database.url.0;
     let pool = super::connect(url, "tunemantra-worker ddex", super::COMMAND_CONNECTIONS).await?;
-    let assets = AssetStore::local(&config.assets.root).map_err(Failure::configuration)?;
+    let assets = AssetStore::open(&config.assets.root).map_err(Failure::configuration)?;
     let mut conn = pool.acquire().await?;
     let mut err = io::stderr();
     let built = delivery::preview(&mut conn, &assets, &config.catalog, of, now()).await;

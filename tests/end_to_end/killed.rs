@@ -28,7 +28,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 
 /// A daemon, or when there is to be one again.
 enum Place {
-    Running(Running),
+    Running(Box<Running>),
     Empty(Instant),
 }
 
@@ -41,7 +41,7 @@ struct Troupe<'a> {
 
 impl<'a> Troupe<'a> {
     fn start(site: &'a Site, daemons: u64, seed: u64) -> Self {
-        let places = (0..daemons).map(|_| Place::Running(site.daemon("daemons.log")));
+        let places = (0..daemons).map(|_| Place::Running(Box::new(site.daemon("daemons.log"))));
         Self {
             site,
             random: StdRng::seed_from_u64(seed),
@@ -79,7 +79,7 @@ impl<'a> Troupe<'a> {
     fn fill(&mut self, now: Instant) {
         for place in &mut self.places {
             if matches!(place, Place::Empty(until) if *until <= now) {
-                *place = Place::Running(self.site.daemon("daemons.log"));
+                *place = Place::Running(Box::new(self.site.daemon("daemons.log")));
             }
         }
     }
