@@ -114,6 +114,9 @@ async fn waits(site: &Site, releases: &[i32]) -> (f64, f64) {
     .unwrap();
     assert_eq!(waits.len(), releases.len());
     waits.sort_by(f64::total_cmp);
-    let at = |share: f64| waits[((waits.len() - 1) as f64 * share).ceil() as usize];
+    let at = |share: f64| {
+        let place = ((waits.len() - 1) as f64 * share).ceil() as usize;
+        *waits.get(place).unwrap()
+    };
     (at(0.5), at(0.99))
 }

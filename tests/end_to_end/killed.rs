@@ -87,7 +87,7 @@ impl<'a> Troupe<'a> {
     async fn stop(self) {
         for place in self.places {
             if let Place::Running(daemon) = place {
-                self.site.stop(daemon).await;
+                self.site.stop(*daemon).await;
             }
         }
     }

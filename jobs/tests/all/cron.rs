@@ -147,10 +147,6 @@ async fn a_run_without_its_job_is_no_run() {
     assert_eq!(mended.len(), 1);
 }
 
-fn by(reason: &str) -> By {
-    By::new("cli:ada", reason).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_pauses_resumes_and_runs_by_hand() {
     let database = TestDatabase::create().await;

@@ -42,6 +42,9 @@ pub(crate) enum Asked {
     Status(String),
 }
 
+/// A file in the folder of acknowledgements, and what reading it gives.
+type InboxFile = (WordFile, Result<Vec<Said>, Fault>);
+
 /// A partner that answers from a script, and with success when the script is at its end.
 #[derive(Default)]
 pub(crate) struct Partner {
@@ -54,7 +57,7 @@ pub(crate) struct Partner {
     /// Its id of the release, as it was last told with a delivery.
     pub(crate) told_id: Mutex<Option<String>>,
     /// The folder of acknowledgements: each file with what reading it gives.
-    pub(crate) inbox: Mutex<Vec<(WordFile, Result<Vec<Said>, Fault>)>>,
+    pub(crate) inbox: Mutex<Vec<InboxFile>>,
     /// While set, it takes what is delivered and does not answer.
     pub(crate) stalls: AtomicBool,
 }

@@ -121,9 +121,12 @@ async fn a_file_that_cannot_be_read_is_waited_for_and_then_wrong() {
     };
     let status = no(&grown);
     let said = Said { key, status };
-    let mut inbox = world.partner.inbox.lock().unwrap();
-    inbox.push((grown, Ok(vec![said])));
-    drop(inbox);
+    world
+        .partner
+        .inbox
+        .lock()
+        .unwrap()
+        .push((grown, Ok(vec![said])));
     assert_eq!(look(&world, 300).await, 1);
     assert_eq!(world.delivery("state").await.as_deref(), Some("rejected"));
 }
@@ -145,9 +148,12 @@ async fn a_late_request_for_a_resend_is_honoured_and_a_stranger_is_noted() {
         key: "theirs".into(),
         status: yes(&stranger),
     };
-    let mut inbox = world.partner.inbox.lock().unwrap();
-    inbox.push((stranger, Ok(vec![said])));
-    drop(inbox);
+    world
+        .partner
+        .inbox
+        .lock()
+        .unwrap()
+        .push((stranger, Ok(vec![said])));
     assert_eq!(look(&world, 300).await, 2);
     assert_eq!(world.delivery("state").await.as_deref(), Some("queued"));
     assert_eq!(world.delivery("transmission").await.as_deref(), Some("2"));
