@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
 /// How long a caller waits for a free connection before it gets an error instead.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,6 +30,26 @@ pub fn options(url: &str, application_name: &str) -> Result<PgConnectOptions, sq
             ),
         ])
         .application_name(application_name))
+}
+
+/// Begins a transaction for work that may be cut off. `statement` is `begin`, perhaps with an isolation
+/// level.
+///
+/// Whoever drops sqlx's own `begin` while it waits for its answer gives the pool a connection with an
+/// open transaction, in which the next statements of others then are, and are never committed. Here the
+/// beginning goes on by itself, and a transaction that nobody waits for any more is rolled back.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(
+    pool: &PgPool,
+    statement: &'static str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+    begun
+        .await
+        .map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
 }
 
 /// A pool of at most `max_connections`. Fails at once, with the reason, if the database does not

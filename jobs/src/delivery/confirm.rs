@@ -96,7 +96,7 @@ impl Job for Confirm {
 /// Counts the question. `None`: the lease is lost, or the delivery waits for no word any more.
 async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Delivery>, JobFault> {
     let now = (services.clock)();
-    let mut tx = services.pool.begin().await?;
+    let mut tx = crate::database::begin(&services.pool, "begin").await?;
     if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
         return Ok(None);
     }
@@ -135,7 +135,7 @@ async fn record_answer(
     patience: Duration,
 ) -> Result<Done, JobFault> {
     let now = (services.clock)();
-    let mut tx = services.pool.begin().await?;
+    let mut tx = crate::database::begin(&services.pool, "begin").await?;
     let Some(mut delivery) = row::lock(&mut tx, id).await? else {
         return Ok(Done::Complete);
     };

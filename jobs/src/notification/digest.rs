@@ -46,7 +46,7 @@ pub(super) async fn send(
     )
     .execute(&services.pool)
     .await?;
-    let mut tx = services.pool.begin().await?;
+    let mut tx = crate::database::begin(&services.pool, "begin").await?;
     let until = match last(&mut tx, &channel, &told.topic).await? {
         Last::At(told_at) => told_at + TimeDelta::seconds(mail.gather_s().into()),
         Last::Never => now,

@@ -292,7 +292,7 @@ async fn open_ticket(
     channel: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    let mut tx = services.pool.begin().await?;
+    let mut tx = crate::database::begin(&services.pool, "begin").await?;
     let is_new = record(&mut tx, told.id, channel, None, now).await?;
     if is_new && !ticket::open(&mut tx, told, now).await? {
         return Err(Problem::lasting("the owner is not there any more"));

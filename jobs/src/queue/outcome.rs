@@ -242,7 +242,7 @@ impl Presence<'_> {
             arguments,
             kind,
         } = self.claimed;
-        let mut transaction = self.layer.daemon.pool.begin().await?;
+        let mut transaction = crate::database::begin(&self.layer.daemon.pool, "begin").await?;
         if !settle_started(&mut transaction, lease, outcome, started_at, now).await? {
             return Ok(false);
         }

@@ -64,7 +64,7 @@ async fn rescue_expired(daemon: &Daemon, kinds: &[String]) -> Result<usize, sqlx
 
 /// False: its holder is alive after all, or another daemon is at it.
 async fn rescue_one(daemon: &Daemon, job: Uuid, token: Uuid) -> Result<bool, sqlx::Error> {
-    let mut transaction = daemon.pool.begin().await?;
+    let mut transaction = crate::database::begin(&daemon.pool, "begin").await?;
     let Some(row) = sqlx::query!(
         r#"select queue, kind, attempt, max_attempts, crashes, worker, attempt_id, arguments::text as "arguments!"
            from worker.jobs

@@ -15,7 +15,7 @@ use super::{
     run::{self, Run, State, Totals},
     settle,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, database};
 
 /// How often progress is told, at most.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -152,7 +152,7 @@ pub async fn compute(pool: &PgPool, id: Uuid, clock: &Clock) -> Result<Run, Comp
         }
         read?;
     }
-    let mut tx = pool.begin().await?;
+    let mut tx = database::begin(pool, "begin").await?;
     take_turn(&mut tx).await?;
     let run = get(&mut tx, id).await?;
     if run.state == State::Running && conclude(&mut tx, &run, &mut meter).await? {
@@ -165,9 +165,7 @@ pub async fn compute(pool: &PgPool, id: Uuid, clock: &Clock) -> Result<Run, Comp
 
 /// Reads and stores the input of a run that has none, in one snapshot.
 async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<(), ComputeError> {
-    let mut tx = pool
-        .begin_with("begin isolation level repeatable read")
-        .await?;
+    let mut tx = database::begin(pool, "begin isolation level repeatable read").await?;
     take_turn(&mut tx).await?;
     let run = get(&mut tx, id).await?;
     if run.state == State::Running && run.input_at.is_none() {

@@ -110,7 +110,7 @@ impl Job for Due {
 
     async fn run(self, services: Services, lease: Lease) -> Result<Done, JobFault> {
         let now = (services.clock)();
-        let mut tx = services.pool.begin().await?;
+        let mut tx = crate::database::begin(&services.pool, "begin").await?;
         withdrawals::post(&mut tx, &services.settings, now).await?;
         tx.commit().await?;
         let period = Period::due(now, services.settings.grace_days);

@@ -422,3 +422,20 @@ async fn a_track_that_is_deleted_keeps_what_it_earned() {
         .unwrap();
     assert_eq!(earned, number("3"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imported_usage_shows_what_it_was_reported_as() {
+    let house = House::build().await;
+    house.sql("with row as (insert into analytics (track_id, platform_id, date, revenue) values (4, 1, '2026-10-10', 10) returning id)
+               insert into worker.usage_lines (file_id, record, analytics_id, amount, currency, rate, rate_date, rate_source)
+               select 1, 1, id, 8, 'EUR', 1.25, '2026-10-09', 'ECB' from row").await;
+    house.settle("2026-10").await;
+    let shown: (String, Option<Decimal>, serde_json::Value) = sqlx::query_as(
+        "select currency, exchange_rate, details from royalty_calculations where track_id = 4",
+    )
+    .fetch_one(house.pool())
+    .await
+    .unwrap();
+    assert_eq!((shown.0.as_str(), shown.1), ("EUR", Some(number("1.25"))));
+    assert_eq!(shown.2["original_amount"], "8");
+}
