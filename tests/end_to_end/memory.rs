@@ -10,11 +10,13 @@ use super::{
 };
 
 const FILE_BYTES: u64 = 400_000_000;
-const LIMIT_MB: u64 = 100;
+/// Beyond what the daemon takes at rest.
+const LIMIT_MB: u64 = 80;
 const BYTES_PER_SECOND: u32 = 44_100 * 4;
 
-/// Silence in WAV (stereo, 16 bits, 44.1 kHz), sparse on the disk.
-fn silence(path: &std::path::Path) {
+/// A click and then silence in WAV (stereo, 16 bits, 44.1 kHz), sparse on the disk. Silence from end to
+/// end would be refused.
+fn click(path: &std::path::Path) {
     let data = u32::try_from(FILE_BYTES).unwrap() - 44;
     let mut head = Vec::new();
     head.extend_from_slice(b"RIFF");
@@ -25,6 +27,7 @@ fn silence(path: &std::path::Path) {
     head.extend_from_slice(b"\x04\0\x10\0data");
     head.extend_from_slice(&data.to_le_bytes());
     let mut file = fs::File::create(path).unwrap();
+    head.extend_from_slice(&[0x40; 400]);
     file.write_all(&head).unwrap();
     file.set_len(FILE_BYTES).unwrap();
 }
@@ -41,20 +44,26 @@ async fn large_files_are_delivered_in_little_memory() {
         site.sftp_platform("Lumiere", "ddex", &ddex).await,
     ];
     let release = site.release(1).await;
-    silence(&site.assets().join("1/1.wav"));
+    click(&site.assets().join("1/1.wav"));
     sqlx::query("update tracks set duration = $1")
         .bind(i32::try_from(FILE_BYTES / u64::from(BYTES_PER_SECOND)).unwrap())
         .execute(site.pool())
         .await
         .unwrap();
     let daemon = site.daemon("daemon.log");
+    daemon.says("queue started").await;
+    // Of a build for tests the program itself is a good part of it.
+    let at_rest_mb = peak_memory_mb(daemon.pid());
     site.schedule(release, &platforms).await;
     site.until_accepted(3).await;
     let peak_mb = peak_memory_mb(daemon.pid());
-    eprintln!("the daemon's peak resident memory: {peak_mb} MB");
+    eprintln!("the daemon's resident memory: {at_rest_mb} MB at rest, {peak_mb} MB at most");
     site.stop(daemon).await;
     for ledger in [http.ledger(), sftp.ledger(), ddex.ledger()] {
         assert_received_once(ledger, 1);
     }
-    assert!(peak_mb < LIMIT_MB, "{peak_mb} MB");
+    assert!(
+        peak_mb - at_rest_mb < LIMIT_MB,
+        "{at_rest_mb} to {peak_mb} MB"
+    );
 }
