@@ -187,9 +187,10 @@ async fn an_operator_pauses_resumes_and_runs_by_hand() {
     )
     .await;
     assert_eq!(again.unwrap().job, None, "it waits already");
+    let resumed = later + TimeDelta::seconds(2);
 
     assert!(
-        cron::resume(&mut conn, entry, &by("settled"), later)
+        cron::resume(&mut conn, entry, &by("settled"), resumed)
             .await
             .unwrap()
     );
