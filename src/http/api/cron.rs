@@ -60,15 +60,7 @@ pub(super) async fn pause(
     Path(name): Path<String>,
     Body(why): Body<Why>,
 ) -> Result<Json<CronPause>, Problem> {
-    let by = caller.by(&why.reason)?;
-    let entry = find(&app, &name)?;
-    let mut tx = app.pool.begin().await?;
-    let changed = cron::pause(&mut tx, entry, &by, (app.clock)()).await?;
-    tx.commit().await?;
-    Ok(Json(CronPause {
-        paused: true,
-        changed,
-    }))
+    set_paused(&app, &caller, &name, &why, true).await
 }
 
 /// Let a paused entry go on with its next set time.
@@ -81,15 +73,26 @@ pub(super) async fn resume(
     Path(name): Path<String>,
     Body(why): Body<Why>,
 ) -> Result<Json<CronPause>, Problem> {
+    set_paused(&app, &caller, &name, &why, false).await
+}
+
+async fn set_paused(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    why: &Why,
+    paused: bool,
+) -> Result<Json<CronPause>, Problem> {
     let by = caller.by(&why.reason)?;
-    let entry = find(&app, &name)?;
+    let entry = find(app, name)?;
+    let now = (app.clock)();
     let mut tx = app.pool.begin().await?;
-    let changed = cron::resume(&mut tx, entry, &by, (app.clock)()).await?;
+    let changed = match paused {
+        true => cron::pause(&mut tx, entry, &by, now).await?,
+        false => cron::resume(&mut tx, entry, &by, now).await?,
+    };
     tx.commit().await?;
-    Ok(Json(CronPause {
-        paused: false,
-        changed,
-    }))
+    Ok(Json(CronPause { paused, changed }))
 }
 
 fn find<'a>(app: &'a App, name: &str) -> Result<&'a Entry, Problem> {

@@ -18,6 +18,16 @@ pub(in super::super) const RESOURCES: &str = "resources";
 
 /// Writes `ResourceList`.
 pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
+    write_list(plan, xml, sound_recording, image);
+}
+
+/// Writes `ResourceList` with what a version of ERN says of a recording and of the cover.
+pub(super) fn write_list(
+    plan: &Plan<'_>,
+    xml: &mut Document,
+    sound_recording: fn(&Plan<'_>, &Recording<'_>, &mut Document),
+    image: fn(&Plan<'_>, &mut Document),
+) {
     xml.element("ResourceList", |xml| {
         for recording in &plan.recordings {
             let language = plan.own_language(recording);

@@ -5,7 +5,7 @@ use super::super::{
     Plan, Recording,
     credits::{Contributor, Instrument},
     duration, iso_duration, language,
-    resources::{RESOURCES, first_publication, is_instrumental, thousandths},
+    resources::{RESOURCES, first_publication, is_instrumental, thousandths, write_list},
     rights,
     vocabulary::{self, Ern3Role},
 };
@@ -17,18 +17,7 @@ use crate::{
 
 /// Writes `ResourceList`.
 pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
-    xml.element("ResourceList", |xml| {
-        for recording in &plan.recordings {
-            let language = plan.own_language(recording);
-            let attributes = language
-                .as_deref()
-                .map(|language| ("LanguageAndScriptCode", language));
-            xml.element_with("SoundRecording", attributes.as_slice(), |xml| {
-                sound_recording(plan, recording, xml);
-            });
-        }
-        xml.element("Image", |xml| image(plan, xml));
-    });
+    write_list(plan, xml, sound_recording, image);
 }
 
 fn sound_recording(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
