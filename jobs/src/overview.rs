@@ -194,7 +194,8 @@ async fn attention(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<Attention>, 
         r#"with platforms as (
                select p.id, p.name, q.paused_at, q.paused_reason, q.circuit_opened_at,
                    q.circuit_fault_code, q.circuit_fault_message
-               from public.distribution_platforms p join worker.queues q on q.name = 'deliver/' || p.id
+               from public.distribution_platforms p
+               join worker.queues q on q.name in ('deliver/' || p.id, 'confirm/' || p.id)
            ),
            stopped as (
                select state, platform_id, fault_code, count(*) as n,

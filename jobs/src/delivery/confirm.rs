@@ -14,7 +14,7 @@ use super::{
     load::{platform_row, unreadable},
     notices,
     outcome::{self, Happened, OutcomeError, after},
-    record, resend,
+    partner, record, resend,
     row::{self, Delivery},
 };
 use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
@@ -89,7 +89,7 @@ impl Job for Confirm {
         };
         let mut patience = services.confirm.patience(None);
         let answer = ask(&services, &delivery, &mut patience).await;
-        record_answer(&services, self.delivery, &lease, answer, patience).await
+        record_answer(&services, &delivery, &lease, answer, patience).await
     }
 }
 
@@ -129,16 +129,33 @@ async fn ask(
 
 async fn record_answer(
     services: &Services,
-    id: Uuid,
+    asked: &Delivery,
     lease: &Lease,
     answer: Result<Status, Fault>,
     patience: Duration,
 ) -> Result<Done, JobFault> {
     let now = (services.clock)();
     let mut tx = crate::database::begin(&services.pool, "begin").await?;
-    let Some(mut delivery) = row::lock(&mut tx, id).await? else {
-        return Ok(Done::Complete);
+    let fault = answer.as_ref().err();
+    let recorded = partner::record_question(&mut tx, services, asked, fault, now).await?;
+    let delivery = row::lock(&mut tx, asked.id).await?;
+    let done = match delivery {
+        Some(delivery) => heard(tx, services, delivery, lease, answer, patience, now).await?,
+        None => Done::Complete,
     };
+    partner::log_question(&recorded, asked);
+    Ok(done)
+}
+
+async fn heard(
+    mut tx: Transaction<'_, Postgres>,
+    services: &Services,
+    mut delivery: Delivery,
+    lease: &Lease,
+    answer: Result<Status, Fault>,
+    patience: Duration,
+    now: DateTime<Utc>,
+) -> Result<Done, JobFault> {
     if delivery.state != State::Sent {
         // Somebody else has heard the partner's word in the meantime.
         queue::settle(&mut tx, lease, &Outcome::Completed, now).await?;

@@ -1,11 +1,12 @@
-//! What attempts show of a partner: it is recorded with the circuit of the platform's queue, and an
-//! outage costs the deliveries that wait for it neither attempts nor time.
+//! What attempts and questions show of a partner. Each is recorded with the circuit of its own queue:
+//! where a partner takes deliveries is often not where it answers. An outage costs the deliveries
+//! that wait for it neither attempts nor time.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use platform_adapters::{Code, Fault};
 use sqlx::PgConnection;
 
-use super::{Services, deliver_queue, row::Delivery};
+use super::{Services, confirm_queue, deliver_queue, row::Delivery};
 use crate::database::storable;
 use crate::queue::circuit::{self, LastFault, Observation, Recorded, Signal};
 
@@ -34,6 +35,33 @@ pub(super) async fn record(
     fault: Option<&Fault>,
     now: DateTime<Utc>,
 ) -> Result<Recorded, sqlx::Error> {
+    let queue = deliver_queue(delivery.platform_id);
+    let recorded = observe(conn, services, &queue, fault, now).await?;
+    if let (Some(open), None) = (recorded.before.open, recorded.after.open) {
+        give_back_time(conn, delivery.platform_id, open.since, now).await?;
+    }
+    Ok(recorded)
+}
+
+/// Records a question to the partner that ended with this fault, or with an answer.
+pub(super) async fn record_question(
+    conn: &mut PgConnection,
+    services: &Services,
+    delivery: &Delivery,
+    fault: Option<&Fault>,
+    now: DateTime<Utc>,
+) -> Result<Recorded, sqlx::Error> {
+    let queue = confirm_queue(delivery.platform_id);
+    observe(conn, services, &queue, fault, now).await
+}
+
+async fn observe(
+    conn: &mut PgConnection,
+    services: &Services,
+    queue: &str,
+    fault: Option<&Fault>,
+    now: DateTime<Utc>,
+) -> Result<Recorded, sqlx::Error> {
     let Some(signal) = fault.map_or(Some(Signal::Success), signal) else {
         return Ok(Recorded::default());
     };
@@ -50,12 +78,7 @@ pub(super) async fn record(
         default_concurrency: services.platform_concurrency,
         random: (services.random)(),
     };
-    let queue = deliver_queue(delivery.platform_id);
-    let recorded = circuit::record(conn, &services.circuit, &queue, observed, now).await?;
-    if let (Some(open), None) = (recorded.before.open, recorded.after.open) {
-        give_back_time(conn, delivery.platform_id, open.since, now).await?;
-    }
-    Ok(recorded)
+    circuit::record(conn, &services.circuit, queue, observed, now).await
 }
 
 /// How long the delivery could not be sent for the partner's outage, which lasts.
@@ -91,19 +114,28 @@ async fn give_back_time(
 
 /// Says so when the circuit opened or closed. To be called when it is written.
 pub(super) fn log(recorded: &Recorded, delivery: &Delivery) {
+    say(recorded, delivery, "its deliveries");
+}
+
+/// The same of the circuit of questions.
+pub(super) fn log_question(recorded: &Recorded, delivery: &Delivery) {
+    say(recorded, delivery, "questions to it");
+}
+
+fn say(recorded: &Recorded, delivery: &Delivery, what: &str) {
     let platform = &delivery.platform_name;
     match (recorded.before.open, recorded.after.open) {
         (None, Some(open)) => tracing::warn!(
             platform.id = delivery.platform_id,
             circuit.faults = recorded.after.faults,
             circuit.probe_at = %open.probe_at,
-            "{platform} seems to be down: its deliveries wait until a probe gets through"
+            "{platform} seems to be down: {what} wait until a probe gets through"
         ),
         (Some(open), None) => tracing::info!(
             platform.id = delivery.platform_id,
             circuit.opened_at = %open.since,
             circuit.failed_probes = open.probes,
-            "{platform} is there again: its deliveries go on"
+            "{platform} is there again: {what} go on"
         ),
         _ => {}
     }

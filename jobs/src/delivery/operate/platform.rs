@@ -115,8 +115,8 @@ pub async fn pause_platform(
     })
 }
 
-/// Has a partner probed at once whose circuit is open: the next delivery is the probe. `false`: the
-/// circuit is closed, and nothing has changed.
+/// Has a partner probed at once whose circuit is open: the next delivery, or the next question to it,
+/// is the probe. `false`: the circuit is closed for both, and nothing has changed.
 ///
 /// # Errors
 /// The database's.
@@ -126,24 +126,24 @@ pub async fn probe_platform(
     by: &By,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
-    let Some(row) = sqlx::query!(
+    let probed = sqlx::query!(
         r#"update worker.queues q set circuit_probe_at = least(q.circuit_probe_at, $2)
            from worker.queues before
-           where q.name = $1 and before.name = q.name and q.circuit_opened_at is not null
+           where q.name = any($1) and before.name = q.name and q.circuit_opened_at is not null
            returning before.circuit_probe_at, pg_notify('worker_jobs', '')::text as notified"#,
-        deliver_queue(platform_id),
+        &[deliver_queue(platform_id), confirm_queue(platform_id)][..],
         now,
     )
-    .fetch_optional(&mut *conn)
-    .await?
-    else {
+    .fetch_all(&mut *conn)
+    .await?;
+    let Some(probe_at) = probed.iter().filter_map(|row| row.circuit_probe_at).min() else {
         return Ok(false);
     };
     let change = Change {
         action: "platform.probe",
         object_kind: "platform",
         object_id: platform_id.to_string(),
-        before: Some(json!({"probe_at": row.circuit_probe_at})),
+        before: Some(json!({"probe_at": probe_at})),
         after: Some(json!({"probe_at": now})),
     };
     audit::record(conn, by, &change, now).await?;

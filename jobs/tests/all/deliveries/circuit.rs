@@ -7,11 +7,11 @@ use jobs::{
     catalog::{self, PlatformQueue},
     queue::circuit::CircuitPolicy,
 };
-use platform_adapters::{Code, Fault};
+use platform_adapters::{Code, Fault, Receipt};
 use serde_json::json;
 use test_support::catalogue;
 
-use super::harness::{World, until};
+use super::harness::{Asked, World, until};
 
 /// A world whose clock only the test moves.
 struct Moved {
@@ -345,4 +345,100 @@ async fn an_outage_that_lasts_is_told_once() {
         key.starts_with(&format!("delivery.late/platform/{platform}/")),
         "{key}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_takes_deliveries_and_answers_nothing_is_asked_by_probes_only() {
+    let mut moved = Moved::new().await;
+    let platform = moved.platform("Nordlys", json!({})).await;
+    let asked = |world: &World| {
+        let asked = world.partner.asked.lock().unwrap();
+        let questions = asked.iter().filter(|one| matches!(one, Asked::Status(_)));
+        questions.count()
+    };
+    let received = || Receipt {
+        is_final: false,
+        ..super::harness::taken()
+    };
+    *moved.world.partner.status.lock().unwrap() = [Code::TimedOut, Code::ConnectionFailed]
+        .map(|code| Err(Fault::new(code, "as told")))
+        .into();
+    let mut schedules = Vec::new();
+    for number in 1..=3 {
+        let release = moved.world.release(number).await;
+        schedules.push(catalogue::schedule(moved.world.pool(), release, &[platform]).await);
+        moved
+            .world
+            .partner
+            .deliver
+            .lock()
+            .unwrap()
+            .push_back(Ok(received()));
+    }
+    // One question at a time, for what is on its way when the circuit opens is no probe.
+    let first = schedules[0];
+    sqlx::query("update scheduled_distributions set scheduled_date = $2 where id <> $1")
+        .bind(first)
+        .bind((moved.now() + TimeDelta::hours(3)).naive_utc())
+        .execute(moved.world.pool())
+        .await
+        .unwrap();
+    moved.world.start();
+    let name = format!("confirm/{platform}");
+    let is_open = || async {
+        sqlx::query_scalar::<_, bool>(
+            "select circuit_opened_at is not null from worker.queues where name = $1",
+        )
+        .bind(&name)
+        .fetch_optional(moved.world.pool())
+        .await
+        .unwrap()
+            == Some(true)
+    };
+    until(|| async {
+        moved.forward(TimeDelta::seconds(2)).await;
+        is_open().await.then_some(())
+    })
+    .await;
+    moved.until_idle().await;
+    assert_eq!(asked(&moved.world), 2);
+    assert_eq!(
+        moved.queue(platform).await.standing.circuit,
+        "closed",
+        "deliveries go on"
+    );
+    let overview = jobs::overview::overview(moved.world.pool(), moved.now()).await;
+    let attention = overview.unwrap().attention;
+    let open = attention
+        .iter()
+        .find(|one| one.kind == "circuit_open")
+        .unwrap();
+    assert_eq!(open.platform.as_deref(), Some("Nordlys"));
+    assert_eq!(open.message.as_deref(), Some("as told"));
+
+    moved.forward(TimeDelta::minutes(5)).await;
+    moved.until_idle().await;
+    assert_eq!(
+        asked(&moved.world),
+        2,
+        "its time has come, and the circuit keeps it"
+    );
+
+    // The probe is answered, and the others are asked about as ever.
+    moved.forward(TimeDelta::hours(4)).await;
+    for schedule in schedules {
+        let decided = async {
+            loop {
+                moved.forward(TimeDelta::seconds(2)).await;
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            status = moved.world.decided(schedule) => assert_eq!(status, "completed"),
+            () = decided => {}
+        }
+    }
+    assert!(!is_open().await);
+    assert_eq!(asked(&moved.world), 5);
+    moved.world.stop().await;
 }
