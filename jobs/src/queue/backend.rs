@@ -106,8 +106,8 @@ impl Backend for Storage {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let assignment = ready!(waiting.poll_next(cx));
         let lease = &assignment.claimed.lease;
-        // The token is unique per claim, as a task's id must be among the running ones.
-        let id = TaskId::from_string(lease.token.to_string());
+        // Unique among the running ones, though an older claim of the job may still be among them.
+        let id = TaskId::from_string(format!("{}/{}", lease.job, lease.token));
         let task = TaskBuilder::new(assignment).task_id(id).build();
         Poll::Ready(Some(Ok(task)))
     }

@@ -316,7 +316,7 @@ async fn claim_rows(
                where b.jobs > 0 and (select set_config('synchronous_commit', 'off', true) is not null)
            )
            update worker.jobs j
-           set state = 'running', lease_token = gen_random_uuid(), attempt_id = null, worker = $8,
+           set state = 'running', lease_token = $10, attempt_id = null, worker = $8,
                lease_expires_at = clock_timestamp() + make_interval(secs => $9)
            -- By their places, which the locks hold fast: no index is searched again, and no plan can
            -- choose to read the whole table. A row that moved since the snapshot is for the next claim.
@@ -332,6 +332,8 @@ async fn claim_rows(
         now,
         worker,
         lease_s,
+        // One for all: an outcome is fenced by the job and the token.
+        Uuid::now_v7(),
     )
     .fetch_all(conn)
     .await

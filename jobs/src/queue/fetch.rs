@@ -1,6 +1,10 @@
 //! When to look for due work, and how to share the free slots among the queues that have some.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -18,6 +22,7 @@ pub(super) async fn fetch(daemon: &Daemon, crew: &Crew, claimed: mpsc::Sender<Ar
         daemon.settings.poll_interval,
     );
     let mut agenda = Agenda::default();
+    let mut pace = crew.pace();
     let mut failures = 0_u32;
     // A claim is never cut short: what it claimed would be unknown to all until the lease expires.
     while !daemon.stopping.is_cancelled() {
@@ -25,6 +30,14 @@ pub(super) async fn fetch(daemon: &Daemon, crew: &Crew, claimed: mpsc::Sender<Ar
         let pause = match step(daemon, crew, &mut agenda, &claimed).await {
             Ok(Step::Again) => {
                 failures = 0;
+                crew.follow(&mut pace);
+                continue;
+            }
+            Ok(Step::Full) => {
+                failures = 0;
+                let until_woken = daemon.settings.poll_interval;
+                wait(daemon, crew, until_woken).await;
+                crew.follow(&mut pace);
                 continue;
             }
             Ok(Step::Wait(pause)) => {
@@ -38,25 +51,39 @@ pub(super) async fn fetch(daemon: &Daemon, crew: &Crew, claimed: mpsc::Sender<Ar
             }
         };
         agenda.lanes.clear();
-        tokio::select! {
-            () = daemon.stopping.cancelled() => {}
-            () = crew.wake.notified() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
+        wait(daemon, crew, pause).await;
+        // No jobs ran because there were none: that says nothing of how fast they do.
+        pace = crew.pace();
     }
     pulse.end();
 }
+
+/// Until there may be something to do, at most that long.
+async fn wait(daemon: &Daemon, crew: &Crew, at_most: Duration) {
+    tokio::select! {
+        () = daemon.stopping.cancelled() => {}
+        () = crew.wake.notified() => {}
+        () = tokio::time::sleep(at_most) => {}
+    }
+}
+
+/// For so long what a survey found is good for further claims. A job that came meanwhile and goes
+/// before them waits that long.
+const SURVEY_LASTS: Duration = Duration::from_millis(50);
 
 /// Lanes that had due work when last looked at, and whose turn it is.
 #[derive(Default)]
 struct Agenda {
     lanes: Vec<Lane>,
+    surveyed_at: Option<Instant>,
     turn: usize,
 }
 
 enum Step {
     /// There may be more.
     Again,
+    /// No room for more.
+    Full,
     /// Nothing to do for that long, unless woken.
     Wait(Duration),
 }
@@ -70,9 +97,15 @@ async fn step(
     let settings = &daemon.settings;
     let room = crew.room();
     if room == 0 {
-        return Ok(Step::Wait(settings.poll_interval));
+        return Ok(Step::Full);
     }
     let now = (daemon.clock)();
+    if agenda
+        .surveyed_at
+        .is_none_or(|at| at.elapsed() > SURVEY_LASTS)
+    {
+        agenda.lanes.clear();
+    }
     agenda.lanes.retain(|lane| lane.rules.is_open(now));
     let surveyed = agenda.lanes.is_empty();
     if surveyed {
@@ -83,6 +116,7 @@ async fn step(
             return Ok(Step::Wait(until(next, now, settings.poll_interval)));
         }
         agenda.lanes = lanes;
+        agenda.surveyed_at = Some(Instant::now());
     }
     let default_limit = settings.default_concurrency.filter(|_| !crew.prefetch);
     let asks = share(&agenda.lanes, room, agenda.turn, default_limit);
@@ -113,8 +147,8 @@ async fn step(
         });
     }
     crew.arrived(jobs.len());
+    daemon.leases.add(jobs.iter().map(|job| job.lease.key()));
     for job in jobs {
-        daemon.leases.add(job.lease.token, job.lease.job);
         // There is room for all that may be held; the receiver lives as long as the fetcher.
         if claimed.send(Arc::new(job)).await.is_err() {
             tracing::error!("the worker is gone; its claimed jobs wait for their leases to expire");

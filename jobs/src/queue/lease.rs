@@ -2,7 +2,7 @@
 //! What happens to the leases of a daemon that died is in `rescue`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,18 +14,35 @@ use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::run::Daemon;
+use super::{job::Lease, run::Daemon};
 
-/// All leases that this daemon holds, by token.
+/// A job and the token of the claim that took it: several claims of one job may be known here, the
+/// older ones lost.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub(super) job: Uuid,
+    pub(super) token: Uuid,
+}
+
+impl Lease {
+    pub(super) fn key(&self) -> Key {
+        Key {
+            job: self.job,
+            token: self.token,
+        }
+    }
+}
+
+/// All leases that this daemon holds.
 #[derive(Default)]
 pub(super) struct Leases {
-    held: Mutex<HashMap<Uuid, Held>>,
+    held: Mutex<HashMap<Key, Held>>,
     /// Set while heartbeats have failed for longer than a lease lasts: others may have the jobs.
     expired: AtomicBool,
 }
 
+#[derive(Default)]
 struct Held {
-    job: Uuid,
     /// Ends the handler when the lease is lost; none while the job waits for a slot.
     running: Option<CancellationToken>,
     /// Somebody wants the job canceled.
@@ -33,27 +50,21 @@ struct Held {
 }
 
 impl Leases {
-    fn held(&self) -> MutexGuard<'_, HashMap<Uuid, Held>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<Key, Held>> {
         // Nothing panics under the lock, and the map is whole between any two of its calls.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, token: Uuid, job: Uuid) {
-        self.held().insert(
-            token,
-            Held {
-                job,
-                running: None,
-                stopped: false,
-            },
-        );
+    pub(super) fn add(&self, keys: impl IntoIterator<Item = Key>) {
+        let leases = keys.into_iter().map(|key| (key, Held::default()));
+        self.held().extend(leases);
     }
 
     /// Marks the job as started. `None`: the lease was lost or given back while the job waited.
-    pub(super) fn start(&self, token: Uuid) -> Option<CancellationToken> {
+    pub(super) fn start(&self, key: Key) -> Option<CancellationToken> {
         let lost = CancellationToken::new();
         let mut held = self.held();
-        let lease = held.get_mut(&token)?;
+        let lease = held.get_mut(&key)?;
         lease.running = Some(lost.clone());
         if lease.stopped {
             lost.cancel();
@@ -63,7 +74,7 @@ impl Leases {
 
     /// Ends the handler of a job that is to be canceled. One that waits ends when it starts.
     pub(super) fn stop(&self, job: Uuid) {
-        for lease in self.held().values_mut().filter(|lease| lease.job == job) {
+        for (_, lease) in self.held().iter_mut().filter(|(key, _)| key.job == job) {
             lease.stopped = true;
             if let Some(running) = &lease.running {
                 running.cancel();
@@ -72,19 +83,19 @@ impl Leases {
     }
 
     /// Whether the job's handler was ended because the job is to be canceled.
-    pub(super) fn is_stopped(&self, token: Uuid) -> bool {
-        self.held().get(&token).is_some_and(|lease| lease.stopped)
+    pub(super) fn is_stopped(&self, key: Key) -> bool {
+        self.held().get(&key).is_some_and(|lease| lease.stopped)
     }
 
     /// The outcome is recorded, or will not be: heartbeats end.
-    pub(super) fn remove(&self, token: Uuid) {
-        self.held().remove(&token);
+    pub(super) fn remove(&self, key: Key) {
+        self.held().remove(&key);
     }
 
-    pub(super) fn remove_all(&self, tokens: impl IntoIterator<Item = Uuid>) {
+    pub(super) fn remove_all(&self, keys: impl IntoIterator<Item = Key>) {
         let mut held = self.held();
-        for token in tokens {
-            held.remove(&token);
+        for key in keys {
+            held.remove(&key);
         }
     }
 
@@ -94,39 +105,28 @@ impl Leases {
     }
 
     /// Takes the leases of jobs that wait for a slot; these will not start.
-    fn take_waiting(&self) -> (Vec<Uuid>, Vec<Uuid>) {
-        let mut held = self.held();
-        let waiting: (Vec<Uuid>, Vec<Uuid>) = held
-            .iter()
-            .filter(|(_, lease)| lease.running.is_none())
-            .map(|(token, lease)| (lease.job, *token))
-            .unzip();
-        for token in &waiting.1 {
-            held.remove(token);
-        }
-        waiting
+    fn take_waiting(&self) -> Vec<Key> {
+        self.held()
+            .extract_if(|_, lease| lease.running.is_none())
+            .map(|(key, _)| key)
+            .collect()
     }
 
     /// In the order in which `complete` locks them.
-    fn all(&self) -> (Vec<Uuid>, Vec<Uuid>) {
-        let held = self.held();
-        let mut all: Vec<(Uuid, Uuid)> = held
-            .iter()
-            .map(|(token, lease)| (lease.job, *token))
-            .collect();
-        drop(held);
+    fn all(&self) -> Vec<Key> {
+        let mut all: Vec<Key> = self.held().keys().copied().collect();
         all.sort_unstable();
-        all.into_iter().unzip()
+        all
     }
 
     /// Stops the handlers of leases that the database no longer knows. Those that wait never start.
-    fn lose(&self, tokens: &[Uuid]) {
+    fn lose(&self, keys: impl IntoIterator<Item = Key>) {
         let mut held = self.held();
-        for token in tokens {
-            match held.get(token).map(|lease| lease.running.clone()) {
+        for key in keys {
+            match held.get(&key).map(|lease| lease.running.clone()) {
                 Some(Some(running)) => running.cancel(),
                 Some(None) => {
-                    held.remove(token);
+                    held.remove(&key);
                 }
                 None => {}
             }
@@ -159,9 +159,9 @@ pub(super) async fn heartbeat(daemon: &Daemon, options: PgConnectOptions) {
         };
         tokio::time::sleep(pause).await;
         pulse.beat();
-        let (jobs, tokens) = daemon.leases.all();
+        let held = daemon.leases.all();
         let before = Instant::now();
-        if tokens.is_empty() {
+        if held.is_empty() {
             (sure_since, failures) = (before, 0);
             daemon.leases.expired.store(false, Ordering::Relaxed);
             continue;
@@ -170,7 +170,7 @@ pub(super) async fn heartbeat(daemon: &Daemon, options: PgConnectOptions) {
             .lease
             .saturating_sub(sure_since.elapsed())
             .clamp(Duration::from_millis(100), settings.heartbeat);
-        let beat = beat(&mut conn, &options, &jobs, &tokens, settings.lease);
+        let beat = beat(&mut conn, &options, &held, settings.lease);
         match tokio::time::timeout(patience, beat).await {
             Ok(Ok(kept)) => {
                 (sure_since, failures) = (before, 0);
@@ -178,10 +178,10 @@ pub(super) async fn heartbeat(daemon: &Daemon, options: PgConnectOptions) {
                 for beaten in kept.iter().filter(|beaten| beaten.is_to_stop) {
                     daemon.leases.stop(beaten.job);
                 }
-                let kept: std::collections::HashSet<Uuid> =
-                    kept.into_iter().map(|beaten| beaten.token).collect();
-                let lost: Vec<Uuid> = tokens.into_iter().filter(|t| !kept.contains(t)).collect();
-                daemon.leases.lose(&lost);
+                let kept: HashSet<Key> = kept.iter().map(Beaten::key).collect();
+                daemon
+                    .leases
+                    .lose(held.into_iter().filter(|key| !kept.contains(key)));
             }
             failure => {
                 conn = None;
@@ -190,7 +190,7 @@ pub(super) async fn heartbeat(daemon: &Daemon, options: PgConnectOptions) {
                     Ok(Err(error)) => error.to_string(),
                     _ => "no answer in time".to_owned(),
                 };
-                tracing::warn!(error, leases = jobs.len(), "heartbeat failed; trying again");
+                tracing::warn!(error, leases = held.len(), "heartbeat failed; trying again");
                 if sure_since.elapsed() >= settings.lease && !daemon.leases.expired() {
                     tracing::error!("no heartbeat for a whole lease; stopping all running jobs");
                     daemon.leases.expire();
@@ -208,14 +208,27 @@ struct Beaten {
     is_to_stop: bool,
 }
 
+impl Beaten {
+    fn key(&self) -> Key {
+        Key {
+            job: self.job,
+            token: self.token,
+        }
+    }
+}
+
+fn unzip(keys: &[Key]) -> (Vec<Uuid>, Vec<Uuid>) {
+    keys.iter().map(|key| (key.job, key.token)).unzip()
+}
+
 /// One heartbeat. The answer is the leases that still hold.
 async fn beat(
     conn: &mut Option<PgConnection>,
     options: &PgConnectOptions,
-    jobs: &[Uuid],
-    tokens: &[Uuid],
+    held: &[Key],
     lease: Duration,
 ) -> Result<Vec<Beaten>, sqlx::Error> {
+    let (jobs, tokens) = unzip(held);
     let conn = match conn {
         Some(conn) => conn,
         None => conn.insert(PgConnection::connect_with(options).await?),
@@ -241,8 +254,8 @@ async fn beat(
                select stop_requested_at is not null as is_to_stop
                from worker.jobs where id = h.id and lease_token = h.token offset 0
            ) j"#,
-        jobs,
-        tokens,
+        &jobs,
+        &tokens,
         lease.as_secs_f64(),
     )
     .fetch_all(conn)
@@ -251,20 +264,20 @@ async fn beat(
 
 /// Gives back the jobs that were claimed and not started, and tells the other daemons.
 pub(super) async fn release_waiting(pool: &PgPool, leases: &Leases) -> Result<(), sqlx::Error> {
-    let (jobs, tokens) = leases.take_waiting();
-    if jobs.is_empty() {
+    let waiting = leases.take_waiting();
+    if waiting.is_empty() {
         return Ok(());
     }
     let mut conn = pool.acquire().await?;
-    release(&mut conn, &jobs, &tokens).await
+    release(&mut conn, &waiting).await
 }
 
 /// Makes claimed jobs available again as if they had never been claimed.
 pub(super) async fn release(
     conn: &mut PgConnection,
-    jobs: &[Uuid],
-    tokens: &[Uuid],
+    claims: &[Key],
 ) -> Result<(), sqlx::Error> {
+    let (jobs, tokens) = unzip(claims);
     sqlx::query!(
         r#"with released as (
                update worker.jobs j
@@ -274,8 +287,8 @@ pub(super) async fn release(
                returning j.id
            )
            select (select pg_notify('worker_jobs', '')::text) as notified from released limit 1"#,
-        jobs,
-        tokens,
+        &jobs,
+        &tokens,
     )
     .fetch_optional(conn)
     .await?;

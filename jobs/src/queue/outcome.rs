@@ -103,7 +103,7 @@ struct Unrecorded<'a>(&'a Daemon, &'a Lease);
 impl Drop for Unrecorded<'_> {
     fn drop(&mut self) {
         tracing::warn!(job = %self.1.job, kind = self.1.kind, "job cut off; its lease will expire");
-        self.0.leases.remove(self.1.token);
+        self.0.leases.remove(self.1.key());
     }
 }
 
@@ -117,7 +117,7 @@ impl Presence<'_> {
             // Another daemon may have it. The next heartbeat that gets through tells.
             tokio::time::sleep(daemon.settings.busy_interval).await;
         }
-        let Some(lost) = daemon.leases.start(lease.token) else {
+        let Some(lost) = daemon.leases.start(lease.key()) else {
             return;
         };
         let unrecorded = Unrecorded(daemon, lease);
@@ -166,7 +166,7 @@ impl Presence<'_> {
                     format!("the attempt took longer than {} s and was stopped", timeout.as_secs_f64()),
                 )),
             },
-            () = lost.cancelled() => if self.layer.daemon.leases.is_stopped(self.claimed.lease.token) {
+            () = lost.cancelled() => if self.layer.daemon.leases.is_stopped(self.claimed.lease.key()) {
                 End::Stopped
             } else { End::GivenBack(
                 "lease_lost",
@@ -184,10 +184,10 @@ impl Presence<'_> {
         let now = (daemon.clock)();
         let outcome = match end {
             End::Done(Done::Complete) => return self.complete(started_at, now).await,
-            End::Done(Done::Settled) => return daemon.leases.remove(lease.token),
+            End::Done(Done::Settled) => return daemon.leases.remove(lease.key()),
             End::Lost => {
                 tracing::warn!(job = %lease.job, kind = lease.kind, "lease lost before the work began");
-                return daemon.leases.remove(lease.token);
+                return daemon.leases.remove(lease.key());
             }
             End::Stopped => Outcome::Canceled,
             End::GivenBack(code, message) => Outcome::Snooze {
@@ -215,13 +215,12 @@ impl Presence<'_> {
                 }
             }
         }
-        daemon.leases.remove(lease.token);
+        daemon.leases.remove(lease.key());
     }
 
     async fn complete(&self, started_at: DateTime<Utc>, ended_at: DateTime<Utc>) {
         let completion = Completion {
-            job: self.claimed.lease.job,
-            token: self.claimed.lease.token,
+            lease: self.claimed.lease.key(),
             started_at,
             ended_at,
         };

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     job::{Lease, Outcome},
-    lease::release,
+    lease::{Key, release},
     run::Daemon,
 };
 
@@ -79,7 +79,7 @@ async fn rescue_one(daemon: &Daemon, job: Uuid, token: Uuid) -> Result<bool, sql
         return Ok(false);
     };
     if row.attempt_id.is_none() && row.crashes > 0 {
-        release(&mut transaction, &[job], &[token]).await?;
+        release(&mut transaction, &[Key { job, token }]).await?;
         transaction.commit().await?;
         return Ok(true);
     }

@@ -14,8 +14,8 @@ pub struct Settings {
     pub slots: usize,
     /// Jobs at once, of kinds that are fetched ahead. They mostly wait for the database.
     pub small_slots: usize,
-    /// Small jobs claimed beyond the free slots: the size of a batch. More makes claims cheaper;
-    /// after a crash that many wait for the lease to expire.
+    /// Small jobs claimed beyond the free slots at the most; as many as run in a tenth of a second
+    /// are. More makes claims cheaper; after a crash that many wait for the lease to expire.
     pub prefetch: usize,
     /// Completions recorded with one statement, and at most three times as many wait for it.
     pub completion_batch: usize,
@@ -56,8 +56,8 @@ impl Default for Settings {
             name: None,
             slots: 16,
             small_slots: 24,
-            prefetch: 500,
-            completion_batch: 500,
+            prefetch: 4000,
+            completion_batch: 2000,
             lease: Duration::from_secs(30),
             heartbeat: Duration::from_secs(10),
             poll_interval: Duration::from_secs(10),
