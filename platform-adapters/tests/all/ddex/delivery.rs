@@ -11,8 +11,11 @@ use std::{
 use chrono::{TimeZone, Utc};
 use md5::{Digest, Md5};
 use platform_adapters::{
-    Adapter, Code, Kind, Located, Status,
-    ddex::{Acknowledgement, DdexAdapter, FileStatus, ReceivedMessage, read_message},
+    Adapter, Code, Kind, Located, Status, Wanted,
+    ddex::{
+        Acknowledgement, DdexAdapter, FileStatus, ProposedAction, ReceivedMessage, build,
+        read_message,
+    },
     package::Package,
     release::ReleaseType,
     sandbox::{Sshd, SshdOptions},
@@ -359,4 +362,44 @@ async fn the_partners_folder_gives_every_word_with_what_it_is_about() {
     assert_eq!(fault.code, Code::PartnerError);
     let without = partner.adapter("none");
     assert!(without.word_files().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_partner_that_has_the_files_gets_the_message_alone_once_more() {
+    let partner = Partner::start().await;
+    let mut package = partner.package(ReleaseType::Single, 1).await;
+    let (adapter, insert) = (partner.adapter("folder"), handover(Kind::Insert));
+    let receipt = adapter.deliver(&insert, &package).await.unwrap();
+    let asked = Acknowledgement {
+        proposed_action: Some(ProposedAction::ResendXmlOnly),
+        ..word(FileStatus::MetadataMissing, 0)
+    };
+    partner.answer("acknowledgements", 0, &asked.to_xml().unwrap());
+    let Status::Resend { wanted, .. } = adapter.status(&insert, &receipt).await.unwrap() else {
+        panic!("no resend")
+    };
+    assert_eq!(wanted, Wanted::MessageAlone);
+
+    let before = partner.files();
+    let mut again = insert.clone();
+    again.transmission = 2;
+    again.started_at += chrono::Duration::hours(1);
+    again.resend_of = receipt.stated.clone();
+    let receipt = adapter.deliver(&again, &package).await.unwrap();
+    assert!(receipt.confirmed.ends_with(".xml verified"), "{receipt:?}");
+    let after = partner.files();
+    assert_eq!(after.len(), before.len() + 1);
+    let (_, (xml, _)) = after
+        .iter()
+        .find(|(path, _)| !before.contains_key(*path))
+        .unwrap();
+    let message = read_message(xml).unwrap();
+    assert_eq!(message.message_id, again.key());
+    assert!(message.has_deals && message.resources.is_empty());
+
+    // Files that it has not seen go with the message all the same.
+    package.tracks[0].audio.as_mut().unwrap().file.sha256 = "0".repeat(64);
+    again.transmission = 3;
+    let message = build(&partner.platform("folder"), &again, &package).unwrap();
+    assert_eq!(message.files.len(), 2);
 }
