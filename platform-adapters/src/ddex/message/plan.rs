@@ -155,6 +155,11 @@ impl<'a> Plan<'a> {
             || before.is_none_or(|before| before.media != now.media))
     }
 
+    /// The release is to be forgotten.
+    pub(super) fn is_purge(&self) -> bool {
+        self.handover.kind == Kind::Takedown && self.specs.takedown == TakedownForm::Purge
+    }
+
     fn items(&self) -> Vec<Item<'a>> {
         let tracks = self.track_releases().iter();
         tracks
@@ -167,7 +172,7 @@ impl<'a> Plan<'a> {
 
     /// A takedown's deals: none, or what was offered with its end.
     fn ended(&self, before: Option<Statement>, offered: Vec<Offer>) -> Vec<Offer> {
-        if self.specs.takedown == TakedownForm::NoDeals {
+        if self.specs.takedown != TakedownForm::EndDates {
             return Vec::new();
         }
         let offers = before.map_or(offered, |before| before.offers);

@@ -16,12 +16,12 @@ use platform_adapters::{
         Acknowledgement, DdexAdapter, FileStatus, ProposedAction, ReceivedMessage, build,
         read_message,
     },
-    package::Package,
+    package::{Package, assemble},
     release::ReleaseType,
     sandbox::{Sshd, SshdOptions},
     settings::{Platform, PlatformRow, Secretive},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
@@ -60,6 +60,10 @@ impl Partner {
     }
 
     fn platform(&self, confirmation: &str) -> Platform {
+        self.platform_with(confirmation, &json!({}), "no-deals")
+    }
+
+    fn platform_with(&self, confirmation: &str, names: &Value, takedown: &str) -> Platform {
         Platform::from_row(&PlatformRow {
             id: 7,
             name: "Nordlys".into(),
@@ -72,7 +76,9 @@ impl Partner {
             delivery_method: "ddex".into(),
             format_specs: Some(json!({
                 "confirmation": confirmation,
+                "file_names": names,
                 "ddex": {
+                    "takedown": takedown,
                     "sender_dpid": "PADPIDA2014120301C",
                     "recipient_dpid": "PADPIDA2009101501Y",
                 },
@@ -402,4 +408,63 @@ async fn a_partner_that_has_the_files_gets_the_message_alone_once_more() {
     again.transmission = 3;
     let message = build(&partner.platform("folder"), &again, &package).unwrap();
     assert_eq!(message.files.len(), 2);
+}
+
+#[tokio::test]
+async fn a_partner_that_purges_is_told_to_forget_the_release() {
+    let partner = Partner::start().await;
+    let package = without_files(partner.package(ReleaseType::Single, 1).await);
+    let platform = partner.platform_with("none", &json!({}), "purge");
+    let assets = partner.fixture.assets.clone();
+    let schemas = schemas("validation of a purge before sending");
+    let adapter = DdexAdapter::new(platform, assets, schemas).unwrap();
+    let takedown = handover(Kind::Takedown);
+    let receipt = adapter.deliver(&takedown, &package).await.unwrap();
+    let files = partner.files();
+    let (xml, _) = files.values().next().unwrap();
+    assert!(read_message(xml).unwrap().is_purge);
+    // Looked for after a fault that hid the outcome, it is found.
+    let located = adapter.locate(&takedown, &package).await.unwrap();
+    assert_eq!(located, Located::Complete(Box::new(receipt)));
+}
+
+#[tokio::test]
+async fn files_have_the_names_that_the_partner_wants() {
+    let partner = Partner::start().await;
+    let names = json!({"audio": "{icpn}-{isrc}", "artwork": "cover_{icpn}"});
+    let platform = partner.platform_with("none", &names, "no-deals");
+    let release = partner.fixture.release(ReleaseType::Single, 1);
+    let assets = partner.fixture.assets.clone();
+    let package = assemble(&release, &platform, Kind::Insert, &assets)
+        .await
+        .unwrap();
+    let adapter = DdexAdapter::new(platform, assets, None).unwrap();
+    adapter
+        .deliver(&handover(Kind::Insert), &package)
+        .await
+        .unwrap();
+    let files = partner.files();
+    let folder = folder(&package);
+    let icpn = package.upc.to_gtin13();
+    let isrc = package.tracks[0].isrc.as_str();
+    for name in [format!("{icpn}-{isrc}.wav"), format!("cover_{icpn}.jpg")] {
+        assert!(
+            files.contains_key(&format!("{folder}/resources/{name}")),
+            "{name}"
+        );
+    }
+    let (xml, _) = &files[&format!("{folder}/{icpn}.xml")];
+    let uris: Vec<_> = read_message(xml)
+        .unwrap()
+        .resources
+        .into_iter()
+        .map(|one| one.uri)
+        .collect();
+    assert_eq!(
+        uris,
+        [
+            format!("resources/{icpn}-{isrc}.wav"),
+            format!("resources/cover_{icpn}.jpg")
+        ]
+    );
 }

@@ -156,6 +156,13 @@ fn life() -> Vec<Scenario> {
             without_files(before.clone()),
             end_dates,
         ),
+        Scenario::after_with(
+            "takedown_purge",
+            Kind::Takedown,
+            &before,
+            without_files(before.clone()),
+            json!({"takedown": "purge"}),
+        ),
     ]
 }
 
