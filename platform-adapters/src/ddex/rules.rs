@@ -290,7 +290,13 @@ fn files(root: &Element, found: &mut Findings) {
 
 /// What is in sequence goes from 1 on without holes.
 fn sequences(element: &Element, found: &mut Findings) {
-    for name in ["DisplayArtist", "ResourceGroup", "ResourceGroupContentItem"] {
+    for name in [
+        "DisplayArtist",
+        "Contributor",
+        "ResourceContributor",
+        "ResourceGroup",
+        "ResourceGroupContentItem",
+    ] {
         let numbers: Vec<Option<usize>> = element
             .children_named(name)
             .map(|child| {
@@ -301,7 +307,7 @@ fn sequences(element: &Element, found: &mut Findings) {
             })
             .collect();
         // The outermost group, and a cover beside the discs, have no place in a sequence.
-        let is_apart = name != "DisplayArtist" && numbers == [None];
+        let is_apart = name.starts_with("ResourceGroup") && numbers == [None];
         if !is_apart && !numbers.iter().copied().eq((1..=numbers.len()).map(Some)) {
             let said: Vec<String> = numbers
                 .iter()
