@@ -96,7 +96,7 @@ impl Job for Confirm {
 /// Counts the question. `None`: the lease is lost, or the delivery waits for no word any more.
 async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Delivery>, JobFault> {
     let now = (services.clock)();
-    let mut tx = crate::database::begin(&services.pool, "begin").await?;
+    let mut tx = super::begin(&services.pool).await?;
     if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
         return Ok(None);
     }
@@ -135,7 +135,7 @@ async fn record_answer(
     patience: Duration,
 ) -> Result<Done, JobFault> {
     let now = (services.clock)();
-    let mut tx = crate::database::begin(&services.pool, "begin").await?;
+    let mut tx = super::begin(&services.pool).await?;
     let fault = answer.as_ref().err();
     let recorded = partner::record_question(&mut tx, services, asked, fault, now).await?;
     let delivery = row::lock(&mut tx, asked.id).await?;

@@ -210,7 +210,7 @@ async fn hear(
     said: Vec<Said>,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
-    let mut tx = crate::database::begin(&services.pool, "begin").await?;
+    let mut tx = super::begin(&services.pool).await?;
     let open = sqlx::query_scalar!(
         r#"select heard_at is null as "open!" from worker.acknowledgement_files
            where platform_id = $1 and name = $2 for update"#,
