@@ -41,6 +41,25 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// compiling.
 const PLANS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 
+/// How a queue is asked to end.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// No more claims; what runs goes on for as long as it takes.
+    pub retire: CancellationToken,
+    /// The same, and what runs has [`Settings::drain`] from then on.
+    pub shutdown: CancellationToken,
+}
+
+impl From<CancellationToken> for Ending {
+    /// With a token for retiring of its own.
+    fn from(shutdown: CancellationToken) -> Self {
+        Self {
+            retire: shutdown.child_token(),
+            shutdown,
+        }
+    }
+}
+
 /// What all tasks of one daemon's queue share.
 pub(super) struct Daemon {
     pub(super) pool: PgPool,
@@ -56,6 +75,8 @@ pub(super) struct Daemon {
     crews: Vec<Arc<Crew>>,
     /// No more claims.
     pub(super) stopping: CancellationToken,
+    /// The drain has begun.
+    shutdown: CancellationToken,
     /// The drain is over: running jobs are given back.
     pub(super) cut_off: CancellationToken,
 }
@@ -75,9 +96,9 @@ impl Daemon {
     }
 }
 
-/// Runs the jobs of all registered kinds until `shutdown`, then drains: claims no more, gives back
-/// what has not started, lets running jobs finish for [`Settings::drain`], gives back the rest.
-/// Database outages of any length only delay it. `pool` says where the database is; the queue
+/// Runs the jobs of all registered kinds until it is to end, then drains: claims no more, gives back
+/// what has not started, lets running jobs finish (for [`Settings::drain`] once it is shut down), gives
+/// back the rest. Database outages of any length only delay it. `pool` says where the database is; the queue
 /// opens connections of its own.
 pub async fn run(
     pool: PgPool,
@@ -85,15 +106,16 @@ pub async fn run(
     settings: Settings,
     clock: Clock,
     vitals: Vitals,
-    shutdown: CancellationToken,
+    ending: impl Into<Ending>,
 ) -> Result<(), QueueError> {
     settings.validate()?;
+    let ending = ending.into();
     let crews: Vec<Arc<Crew>> = Crew::all(&registry, &settings)
         .into_iter()
         .map(Arc::new)
         .collect();
     if crews.is_empty() {
-        shutdown.cancelled().await;
+        ending.retire.cancelled().await;
         return Ok(());
     }
     let connect = pool.connect_options();
@@ -117,7 +139,8 @@ pub async fn run(
         leases: Leases::default(),
         vitals,
         crews,
-        stopping: shutdown,
+        stopping: ending.retire,
+        shutdown: ending.shutdown,
         cut_off: CancellationToken::new(),
     });
     tracing::info!(worker = daemon.worker, "queue started");
@@ -224,7 +247,7 @@ async fn work(
 
 /// Cuts running jobs off when the shutdown has lasted too long.
 async fn end_drain(daemon: &Daemon) {
-    daemon.stopping.cancelled().await;
+    daemon.shutdown.cancelled().await;
     tokio::time::sleep(daemon.settings.drain).await;
     daemon.cut_off.cancel();
 }
