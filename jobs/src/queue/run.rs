@@ -31,8 +31,10 @@ use crate::{clock::Clock, vitals::Vitals};
 /// Batches of completions recorded at once: while one waits for the disk, another is made ready.
 const COMPLETERS: usize = 2;
 /// Connections of the queue's own pool: a fetcher for each crew, the listener, completions, the
-/// rescue, and a few for attempts that begin or fail at once. Heartbeats have theirs outside it.
-const CONNECTIONS: u32 = 10;
+/// rescue, and a few for attempts that begin or fail at once.
+const POOLED: u32 = 10;
+/// All connections that a queue opens: heartbeats have one that no other work can occupy.
+pub const CONNECTIONS: u32 = POOLED + 1;
 /// How long a statement waits for a connection before it counts as failed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Every statement of the queue finds its rows by an index. The planner knows neither how long an
@@ -127,7 +129,7 @@ pub async fn run(
         // A broken connection costs one failed statement, which is tried again; a ping before each
         // statement costs half a millisecond of every claim.
         pool: PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(POOLED)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with((*connect).clone().options(PLANS)),
