@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use platform_adapters::{Code, Fault, Receipt, Status};
+use platform_adapters::{Code, Fault, Receipt, Status, Wanted};
 use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
@@ -169,6 +169,10 @@ async fn heard(
         // The end of the partner's time is a moment to ask, too.
         wait = wait.min((patience - since_sent).max(Duration::from_secs(1)));
     }
+    let wanted = match &answer {
+        Ok(Status::Resend { wanted, .. }) => *wanted,
+        _ => Wanted::Everything,
+    };
     let (event, receipt, fault) = match word(services, &delivery, answer, wait) {
         Ok(said) => said,
         Err(pending) => {
@@ -187,7 +191,8 @@ async fn heard(
         }
     };
     if let (Event::ResendAsked, Some(fault)) = (event, &fault) {
-        let begun = resend::begin(&mut tx, &mut delivery, Some(lease), fault.clone(), now).await;
+        let (lease, fault) = (Some(lease), fault.clone());
+        let begun = resend::begin(&mut tx, &mut delivery, lease, wanted, fault, now).await;
         return settled(tx, &delivery, begun).await;
     }
     let happened = Happened {
@@ -239,7 +244,9 @@ fn word(
             fault.evidence = evidence;
             (Event::Rejected, None, Some(fault))
         }
-        Ok(Status::Resend { reason, evidence }) => {
+        Ok(Status::Resend {
+            reason, evidence, ..
+        }) => {
             let is_done = delivery.transmission >= services.confirm.max_transmissions;
             let (event, fault) = match is_done {
                 true => {
