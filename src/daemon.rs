@@ -225,6 +225,7 @@ fn serve(
         config: config.http.clone(),
         means: Means::of(config),
         cron: config.cron.entries()?,
+        royalties: config.royalties.clone(),
         stopping: stopping.clone(),
     };
     let served = served.clone();

@@ -3,7 +3,7 @@
 
 mod api;
 mod caller;
-mod evidence_download;
+mod download;
 mod extract;
 mod feed;
 mod health;
@@ -21,7 +21,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use jobs::{clock::Clock, queue::cron::Entry};
+use jobs::{clock::Clock, queue::cron::Entry, royalty};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ use refusals::Refusals;
 
 pub(crate) use api::events::sse;
 pub(crate) use caller::{Asked, forbid, refuse};
-pub(crate) use evidence_download::download;
+pub(crate) use download::download;
 pub(crate) use extract::Path;
 pub(crate) use layers::is_safe;
 pub(crate) use openapi::document;
@@ -53,6 +53,8 @@ pub(crate) struct Parts {
     /// What a look at a platform needs.
     pub(crate) means: Means,
     pub(crate) cron: Vec<Entry>,
+    /// What royalty runs are computed by.
+    pub(crate) royalties: royalty::Settings,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Refusals,
     pub(crate) overview: Cache,
@@ -69,6 +71,8 @@ pub(crate) struct Given {
     /// What a look at a platform needs.
     pub(crate) means: Means,
     pub(crate) cron: Vec<Entry>,
+    /// What royalty runs are computed by.
+    pub(crate) royalties: royalty::Settings,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -86,6 +90,7 @@ impl App {
             config: given.config,
             means: given.means,
             cron: given.cron,
+            royalties: given.royalties,
             metrics: Metrics::new(),
             refusals,
             overview: Cache::default(),
