@@ -30,7 +30,10 @@ use api::overview::Cache;
 use feed::Feed;
 use refusals::Refusals;
 
-pub(crate) use api::events::sse;
+pub(crate) use api::{
+    events::sse,
+    royalties::{csv_of, find as find_royalty_run},
+};
 pub(crate) use caller::{Asked, forbid, refuse};
 pub(crate) use download::download;
 pub(crate) use extract::Path;

@@ -15,7 +15,7 @@ pub(super) mod overview;
 mod platforms;
 mod queues;
 mod releases;
-mod royalties;
+pub(super) mod royalties;
 mod royalty_runs;
 mod schedules;
 mod statistics;
