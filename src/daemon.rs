@@ -93,6 +93,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         config: config.http.clone(),
         means: Means::of(config),
         cron: config.cron.entries()?,
+        royalties: config.royalties.clone(),
         stopping: ending.retire.clone(),
     });
     let signs = tokio::spawn(give_signs(

@@ -203,6 +203,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
 fn of_run(error: RunError) -> anyhow::Error {
     match error {
         RunError::Missing(_) => Failure::missing(error.to_string()).into(),
+        RunError::Range(..) => Failure::usage(error).into(),
         RunError::Database(error) => error.into(),
     }
 }

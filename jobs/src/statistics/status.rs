@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 
 use super::{Run, runs};
 
@@ -10,7 +11,8 @@ use super::{Run, runs};
 const RUNS: i64 = 5;
 
 /// How statistics stand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StatisticsStatus)]
 pub struct Status {
     /// Marks of user-days, and of whole days, that wait to be recomputed.
     pub marks: i64,
@@ -63,6 +65,6 @@ pub async fn status(pool: &PgPool) -> Result<Status, sqlx::Error> {
         rows: row.rows,
         duplicates: row.duplicates,
         foreign_rows: row.foreign_rows,
-        runs: runs(pool, RUNS).await?,
+        runs: runs(pool, None, RUNS).await?,
     })
 }

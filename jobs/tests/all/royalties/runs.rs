@@ -242,7 +242,9 @@ async fn a_track_that_cannot_be_settled_is_set_aside_and_settled_later() {
                insert into worker.usage_amounts (analytics_id, currency, amount) select id, 'XAU', 5 from row").await;
     let run = house.run("2026-10").await;
     let mut conn = house.pool().acquire().await.unwrap();
-    let aside = royalty::set_aside(&mut conn, run.id, 10).await.unwrap();
+    let aside = royalty::set_aside(&mut conn, run.id, None, 10)
+        .await
+        .unwrap();
     let codes: Vec<(i32, &str)> = aside
         .iter()
         .map(|one| (one.track_id, one.code.as_str()))
