@@ -59,7 +59,8 @@ pub async fn rematch(
     for report in with_asides(&mut conn, file).await? {
         let mut after = 0;
         let limit = settings.batch_lines.max(1).into();
-        while let Some(batch) = again(&mut conn, report, (after, limit), &mut knowledge, by, now).await?
+        while let Some(batch) =
+            again(&mut conn, report, (after, limit), &mut knowledge, by, now).await?
         {
             after = batch.last;
             found.add(report, &batch);

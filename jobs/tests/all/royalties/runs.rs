@@ -265,8 +265,12 @@ async fn a_track_that_cannot_be_settled_is_set_aside_and_settled_later() {
     house
         .sql("delete from analytics where track_id = 3 and date = '2026-10-11'")
         .await;
-    house.sql("update worker.usage_lines set rate = 2, rate_source = 'ECB', rate_date = '2026-10-09';
-               update analytics set revenue = 10 where track_id = 4").await;
+    house
+        .sql(
+            "update worker.usage_lines set rate = 2, rate_source = 'ECB', rate_date = '2026-10-09';
+               update analytics set revenue = 10 where track_id = 4",
+        )
+        .await;
     // A correction holds from its day on unless it says otherwise.
     house
         .sql(r#"update revenue_shares set custom_terms = '{"valid_from": "2026-10-01"}'"#)
