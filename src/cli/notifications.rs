@@ -84,6 +84,7 @@ impl Which {
             state,
             event: self.event.map(|event| event.as_str().to_owned()),
             subject: self.subject.clone(),
+            after: None,
             limit: self.limit.into(),
         }
     }

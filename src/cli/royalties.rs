@@ -103,6 +103,7 @@ fn refusal(error: Refused) -> anyhow::Error {
         | Refused::State { .. }
         | Refused::SetAside { .. }
         | Refused::Outdated(_)
+        | Refused::Stale(_)
         | Refused::OtherOpen(_)
         | Refused::NothingDue { .. } => Failure::no(error.to_string()).into(),
         Refused::Compute(_) | Refused::Job(_) => error.into(),

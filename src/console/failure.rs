@@ -8,6 +8,8 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
+use jobs::royalty::Refused;
+
 use super::{assets, frame::render};
 use crate::http::{App, Problem};
 
@@ -29,6 +31,12 @@ impl From<Problem> for Failure {
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         Self(error.into())
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self(refused.into())
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Frame {
     pub(super) csrf: String,
     pub(super) note: Option<Note>,
     pub(super) can_operate: bool,
+    pub(super) can_finance: bool,
     pub(super) can_admin: bool,
     pub(super) version: &'static str,
 }
@@ -50,6 +51,7 @@ impl Frame {
             csrf: visitor.csrf(),
             note: visitor.note.clone(),
             can_operate: visitor.may(Scope::Operate),
+            can_finance: visitor.may(Scope::Finance),
             can_admin: visitor.may(Scope::Admin),
             version: env!("CARGO_PKG_VERSION"),
         }

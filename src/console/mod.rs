@@ -43,6 +43,10 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         )
         .route("/console/deliveries/{id}", get(pages::delivery::page))
         .route(
+            "/console/deliveries/{id}/acknowledge",
+            post(pages::operations::acknowledge),
+        )
+        .route(
             "/console/deliveries/{id}/{operation}",
             post(pages::operations::one),
         )
@@ -65,6 +69,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
             "/console/schedules/{id}/{operation}",
             post(pages::schedules::operate),
         )
+        .merge(money_and_upkeep())
         .route("/console/jobs", get(pages::jobs::page))
         .route("/console/jobs/{id}/retry", post(pages::jobs::retry))
         .route("/console/cron", get(pages::cron::page))
@@ -90,6 +95,53 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/console/assets/{version}/{name}", get(assets::answer))
         .merge(pages)
         .layer(from_fn_with_state(app.clone(), failure::guard))
+}
+
+/// Royalties, statistics and notifications.
+fn money_and_upkeep() -> Router<App> {
+    Router::new()
+        .route(
+            "/console/royalties",
+            get(pages::royalties::page).post(pages::royalties::start),
+        )
+        .route(
+            "/console/royalties/rehearsal",
+            post(pages::royalty_run::rehearse),
+        )
+        .route(
+            "/console/royalties/balances",
+            get(pages::royalties::balances),
+        )
+        .route("/console/royalties/{id}", get(pages::royalty_run::page))
+        .route(
+            "/console/royalties/{id}/{operation}",
+            post(pages::royalty_run::operate),
+        )
+        .route(
+            "/console/royalties/{id}/statements/{payee}",
+            get(pages::royalty_run::statement),
+        )
+        .route(
+            "/console/statistics",
+            get(pages::statistics::page).post(pages::statistics::rebuild),
+        )
+        .route(
+            "/console/statistics/{id}/cancel",
+            post(pages::statistics::cancel),
+        )
+        .route("/console/notifications", get(pages::notifications::page))
+        .route(
+            "/console/notifications/failed/{operation}",
+            post(pages::notifications::all_failed),
+        )
+        .route(
+            "/console/notifications/{id}",
+            get(pages::notifications::one),
+        )
+        .route(
+            "/console/notifications/{id}/{operation}",
+            post(pages::notifications::operate),
+        )
 }
 
 /// Changes as they happen, for pages that are open.

@@ -3,7 +3,7 @@
 
 mod api;
 mod caller;
-mod evidence_download;
+mod download;
 mod extract;
 mod feed;
 mod health;
@@ -21,7 +21,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use jobs::{clock::Clock, queue::cron::Entry};
+use jobs::{clock::Clock, queue::cron::Entry, royalty};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -30,15 +30,18 @@ use api::overview::Cache;
 use feed::Feed;
 use refusals::Refusals;
 
-pub(crate) use api::events::sse;
+pub(crate) use api::{
+    events::sse,
+    royalties::{csv_of, find as find_royalty_run},
+};
 pub(crate) use caller::{Asked, forbid, refuse};
-pub(crate) use evidence_download::download;
+pub(crate) use download::download;
 pub(crate) use extract::Path;
 pub(crate) use layers::is_safe;
 pub(crate) use openapi::document;
 pub(crate) use page::{Limit, Page, place};
 pub(crate) use problem::{Kind, Problem};
-pub(crate) use server::{Listener, pool};
+pub(crate) use server::{Front, Listener, pool};
 
 /// What requests are answered with.
 #[derive(Clone)]
@@ -53,6 +56,8 @@ pub(crate) struct Parts {
     /// What a look at a platform needs.
     pub(crate) means: Means,
     pub(crate) cron: Vec<Entry>,
+    /// What royalty runs are computed by.
+    pub(crate) royalties: royalty::Settings,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Refusals,
     pub(crate) overview: Cache,
@@ -69,6 +74,8 @@ pub(crate) struct Given {
     /// What a look at a platform needs.
     pub(crate) means: Means,
     pub(crate) cron: Vec<Entry>,
+    /// What royalty runs are computed by.
+    pub(crate) royalties: royalty::Settings,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -86,6 +93,7 @@ impl App {
             config: given.config,
             means: given.means,
             cron: given.cron,
+            royalties: given.royalties,
             metrics: Metrics::new(),
             refusals,
             overview: Cache::default(),

@@ -33,7 +33,7 @@ struct Described;
 pub(super) fn described(app: &App) -> OpenApiRouter<App> {
     let resources = Scope::ALL
         .into_iter()
-        .filter_map(|scope| guarded(app, scope))
+        .map(|scope| guarded(app, scope))
         .fold(OpenApiRouter::new(), OpenApiRouter::merge);
     let document: OpenApiRouter<App> = Router::new().route("/openapi.json", get(answer)).into();
     OpenApiRouter::with_openapi(title()).nest(PREFIX, resources.merge(document))
@@ -43,7 +43,7 @@ pub(super) fn described(app: &App) -> OpenApiRouter<App> {
 pub(crate) fn document() -> utoipa::openapi::OpenApi {
     let resources = Scope::ALL
         .into_iter()
-        .filter_map(secured)
+        .map(secured)
         .fold(OpenApiRouter::<App>::new(), OpenApiRouter::merge);
     let mut api = OpenApiRouter::with_openapi(title()).nest(PREFIX, resources);
     complete(api.get_openapi_mut());
@@ -64,12 +64,12 @@ async fn answer(State(_): State<App>) -> Json<utoipa::openapi::OpenApi> {
 }
 
 /// The routes of a scope, behind it.
-fn guarded(app: &App, scope: Scope) -> Option<OpenApiRouter<App>> {
-    let mut routes = secured(scope)?;
+fn guarded(app: &App, scope: Scope) -> OpenApiRouter<App> {
+    let mut routes = secured(scope);
     if keeps_answers(scope) {
         routes = routes.route_layer(from_fn_with_state(app.clone(), idempotency::keep));
     }
-    Some(routes.route_layer(from_fn_with_state((app.clone(), scope), caller::require)))
+    routes.route_layer(from_fn_with_state((app.clone(), scope), caller::require))
 }
 
 /// Whether POSTs may carry an Idempotency-Key. An answer that holds a key must not be kept.
@@ -78,23 +78,23 @@ fn keeps_answers(scope: Scope) -> bool {
 }
 
 /// The routes of a scope, described as needing it.
-fn secured(scope: Scope) -> Option<OpenApiRouter<App>> {
-    let mut routes = api::needing(scope)?;
+fn secured(scope: Scope) -> OpenApiRouter<App> {
+    let mut routes = api::needing(scope);
     for item in routes.get_openapi_mut().paths.paths.values_mut() {
         for operation in operations(item) {
             operation.security = Some(vec![SecurityRequirement::new(SECURITY, [scope.as_str()])]);
             let needs = format!("Needs scope `{scope}`.");
-            if keeps_answers(scope) {
-                let parameters = operation.parameters.get_or_insert_default();
-                parameters.push(idempotency_key().into());
-            }
             operation.description = Some(match operation.description.take() {
                 Some(description) => format!("{description}\n\n{needs}"),
                 None => needs,
             });
         }
+        if let Some(post) = item.post.as_mut().filter(|_| keeps_answers(scope)) {
+            let parameters = post.parameters.get_or_insert_default();
+            parameters.push(idempotency_key().into());
+        }
     }
-    Some(routes)
+    routes
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

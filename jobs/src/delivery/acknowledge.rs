@@ -28,6 +28,21 @@ pub enum Word {
     Absent,
 }
 
+impl Word {
+    /// That the partner has accepted it, as an operator heard; with its id of the release and where
+    /// it can be seen, if it named them.
+    #[must_use]
+    pub fn accepted_says(by: &By, partner_id: Option<String>, url: Option<String>) -> Self {
+        Self::Accepted(Box::new(Receipt {
+            partner_release_id: partner_id,
+            url,
+            confirmed: format!("accepted, as recorded by {}: {}", by.actor(), by.reason()),
+            is_final: true,
+            ..Receipt::default()
+        }))
+    }
+}
+
 /// A word with what it refers to and what is kept of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledgement {

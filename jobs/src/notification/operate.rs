@@ -4,10 +4,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::outbox;
-use crate::audit::{self, By, Change};
+use crate::{
+    audit::{self, By, Change},
+    database::storable,
+};
 
 /// Which notifications are listed: all that fit every condition given, the newest first.
 #[derive(Clone, Debug, Default)]
@@ -18,12 +22,15 @@ pub struct Filter {
     pub event: Option<String>,
     /// What they tell of: `schedule/12`, `delivery/<id>`, `platform/3`.
     pub subject: Option<String>,
+    /// Only those before this one in the list's order.
+    pub after: Option<Uuid>,
     /// At most so many.
     pub limit: i64,
 }
 
 /// A notification as lists show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Notification)]
 pub struct Listed {
     /// The id that receivers see.
     pub id: Uuid,
@@ -48,6 +55,7 @@ pub struct Listed {
 /// # Errors
 /// The database's.
 pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Listed>, sqlx::Error> {
+    let text = |value: &Option<String>| value.as_deref().map(|text| storable(text).into_owned());
     sqlx::query_as!(
         Listed,
         r#"select n.id, n.event, n.subject, n.state, n.created_at, n.settled_at,
@@ -58,19 +66,21 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Listed>, sqlx::E
                 where s.notification_id = n.id and s.delivered_at is null) as problems
            from worker.notifications n
            where ($1::text is null or n.state = $1) and ($2::text is null or n.event = $2)
-             and ($3::text is null or n.subject = $3)
+             and ($3::text is null or n.subject = $3) and ($5::uuid is null or n.id < $5)
            order by n.id desc limit $4"#,
-        filter.state,
-        filter.event,
-        filter.subject,
+        text(&filter.state),
+        text(&filter.event),
+        text(&filter.subject),
         filter.limit,
+        filter.after,
     )
     .fetch_all(pool)
     .await
 }
 
 /// All that is known of a notification.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = NotificationStory)]
 pub struct Story {
     /// The notification itself.
     #[serde(flatten)]
@@ -84,7 +94,8 @@ pub struct Story {
 }
 
 /// What a channel said of a notification.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = NotificationSend)]
 #[expect(missing_docs, reason = "the columns of worker.notification_sends")]
 pub struct Send {
     pub channel: String,

@@ -65,11 +65,7 @@ impl Crew {
     pub(super) fn room(&self) -> usize {
         let ahead = self.ahead.load(Ordering::Relaxed);
         let room = (self.slots + ahead).saturating_sub(self.held.load(Ordering::Relaxed));
-        if room >= (ahead / 2).max(1) {
-            room
-        } else {
-            0
-        }
+        if room >= (ahead / 2).max(1) { room } else { 0 }
     }
 
     pub(super) fn arrived(&self, jobs: usize) {

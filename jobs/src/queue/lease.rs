@@ -273,10 +273,7 @@ pub(super) async fn release_waiting(pool: &PgPool, leases: &Leases) -> Result<()
 }
 
 /// Makes claimed jobs available again as if they had never been claimed.
-pub(super) async fn release(
-    conn: &mut PgConnection,
-    claims: &[Key],
-) -> Result<(), sqlx::Error> {
+pub(super) async fn release(conn: &mut PgConnection, claims: &[Key]) -> Result<(), sqlx::Error> {
     let (jobs, tokens) = unzip(claims);
     sqlx::query!(
         r#"with released as (

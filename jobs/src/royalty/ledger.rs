@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{compute::ComputeError, run::Run};
@@ -90,7 +91,8 @@ pub(super) async fn post(
 }
 
 /// A payment of a run to a payee.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RoyaltyPayment)]
 pub struct Payment {
     /// To whom.
     pub payee: i32,
@@ -150,7 +152,7 @@ pub(super) async fn is_due(
 }
 
 /// What a payee has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Balance {
     /// Who.
     pub payee: i32,
@@ -172,13 +174,24 @@ pub struct Balance {
     pub requested: Decimal,
 }
 
-/// What payees have, from the ledger: one, or all.
+/// Whose balances to read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BalanceFilter {
+    /// Only this payee's.
+    pub payee: Option<i32>,
+    /// Only those of payees with a higher id.
+    pub after: Option<i32>,
+    /// At most so many; `None`: all.
+    pub limit: Option<i64>,
+}
+
+/// What payees have, from the ledger, in the order of their ids.
 ///
 /// # Errors
 /// The database's.
 pub async fn balances(
     conn: &mut PgConnection,
-    payee: Option<i32>,
+    filter: &BalanceFilter,
 ) -> Result<Vec<Balance>, sqlx::Error> {
     sqlx::query_as!(
         Balance,
@@ -209,9 +222,11 @@ pub async fn balances(
            full join reserve r using (payee_id)
            full join asked a using (payee_id)
            left join public.users u on u.id = payee_id
-           where $1::integer is null or payee_id = $1
-           order by payee_id"#,
-        payee,
+           where ($1::integer is null or payee_id = $1) and ($2::integer is null or payee_id > $2)
+           order by payee_id limit $3"#,
+        filter.payee,
+        filter.after,
+        filter.limit,
     )
     .fetch_all(conn)
     .await

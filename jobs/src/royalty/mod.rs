@@ -28,8 +28,10 @@ pub use allocate::{AllocationError, allocate};
 pub use compute::{ComputeError, compute};
 pub use explain::explain;
 pub use job::{Compute, Due, QUEUE, Services, entry};
-pub use ledger::{Balance, Payment, balances};
-pub use operate::{Refused, Started, finalise, pay, recompute, rehearse, revise, start, void};
+pub use ledger::{Balance, BalanceFilter, Payment, balances};
+pub use operate::{
+    Refused, Started, finalise, finalise_if, pay, recompute, rehearse, revise, start, void,
+};
 pub use payees::{Account, Charge, Scope, Step, steps};
 pub use period::{InvalidPeriod, Period};
 pub use run::{

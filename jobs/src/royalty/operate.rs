@@ -2,8 +2,10 @@
 //! Each in one transaction, with its row in the audit.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool, types::Json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
@@ -19,6 +21,7 @@ use super::{
 use crate::{
     audit::{self, By, Change},
     clock::Clock,
+    database::storable,
     queue::{self, NewJob},
 };
 
@@ -44,8 +47,8 @@ pub enum Refused {
     /// Some tracks are not settled, and nobody said that this is meant.
     #[error(
         "{count} tracks of royalty run {name} are set aside (`royalties show {name}` says why): \
-         correct what is wrong and recompute, or finalise with --accept-set-aside, and a later \
-         run settles them"
+         correct what is wrong and recompute, or finalise it all the same (--accept-set-aside; in the \
+         API accept_set_aside), and a later run settles them"
     )]
     SetAside {
         /// Which run.
@@ -53,6 +56,9 @@ pub enum Refused {
         /// How many.
         count: u64,
     },
+    /// It was computed anew, or something was done to it, since somebody looked.
+    #[error("royalty run {0} is not as you have seen it: look at it again, then decide")]
+    Stale(String),
     /// Another run was made final since this one read the balances.
     #[error(
         "another royalty run was made final since {0} was computed, and with it the balances that \
@@ -82,7 +88,8 @@ pub enum Refused {
 }
 
 /// What came of asking for a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = RoyaltyRunStarted)]
 pub struct Started {
     /// The run.
     pub run: Run,
@@ -187,7 +194,7 @@ pub async fn rehearse(
     .await?;
     let run = get(&mut tx, run.id).await?;
     let run = compute::rehearse(&mut tx, &run, clock).await?;
-    let aside = run::set_aside(&mut tx, run.id, 1000).await?;
+    let aside = run::set_aside(&mut tx, run.id, None, 1000).await?;
     tx.rollback().await?;
     Ok((run, aside))
 }
@@ -283,12 +290,30 @@ pub async fn finalise(
     by: &By,
     now: DateTime<Utc>,
 ) -> Result<Run, Refused> {
+    finalise_if(pool, id, None, accept_set_aside, by, now).await
+}
+
+/// As [`finalise`], but only if the run is still as it was seen: `seen` is its [`Run::version`].
+///
+/// # Errors
+/// [`Refused`].
+pub async fn finalise_if(
+    pool: &PgPool,
+    id: Uuid,
+    seen: Option<&str>,
+    accept_set_aside: bool,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<Run, Refused> {
     let mut tx = pool.begin().await?;
     // One at a time: each goes on from the balances that the one before left.
     compute::take_turn(&mut tx).await?;
     let before = lock(&mut tx, id).await?;
     if before.state.is_final() {
         return Ok(before);
+    }
+    if seen.is_some_and(|seen| seen != before.version()) {
+        return Err(Refused::Stale(before.name()));
     }
     if before.state != State::Pending {
         return Err(refused(&before, "only a pending run can be made final"));
@@ -340,6 +365,8 @@ pub async fn pay(
     by: &By,
     now: DateTime<Utc>,
 ) -> Result<(Run, Vec<ledger::Payment>), Refused> {
+    let reference = reference.map(storable);
+    let reference = reference.as_deref();
     let mut tx = pool.begin().await?;
     let before = lock(&mut tx, id).await?;
     if !before.state.is_final() {

@@ -4,10 +4,14 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Datelike as _, Months, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A month, written `2026-10`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(into = "String", try_from = "String")]
+#[schema(value_type = String, pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2026-10")]
 pub struct Period(NaiveDate);
 
 /// A text that names no month.
@@ -73,7 +77,10 @@ impl FromStr for Period {
 
     fn from_str(text: &str) -> Result<Self, InvalidPeriod> {
         let invalid = || InvalidPeriod(text.to_owned());
-        if text.len() != 7 {
+        let is_plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-');
+        if text.len() != 7 || !is_plain || text.starts_with('-') {
             return Err(invalid());
         }
         let day = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d");
@@ -110,7 +117,16 @@ mod tests {
         let october: Period = "2026-10".parse().unwrap();
         assert_eq!(october.next().to_string(), "2026-11");
         assert_eq!(october.earlier(10).to_string(), "2025-12");
-        for text in ["2026-13", "2026-1", "2026", "2026-10-01", "", "2026/10"] {
+        for text in [
+            "2026-13",
+            "2026-1",
+            "2026",
+            "2026-10-01",
+            "",
+            "2026/10",
+            "+999-01",
+            "-999-01",
+        ] {
             assert!(text.parse::<Period>().is_err(), "{text}");
         }
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();

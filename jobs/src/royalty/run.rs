@@ -6,13 +6,15 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, types::Json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{period::Period, settings::Settings, waterfall::Kind};
 
 /// Where a run is. `Running → Pending → Final → Paid`; `Void` only from the first two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RoyaltyRunState)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum State {
     /// It is computed, or waits to be.
@@ -28,6 +30,15 @@ pub enum State {
 }
 
 impl State {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [
+        Self::Running,
+        Self::Pending,
+        Self::Final,
+        Self::Paid,
+        Self::Void,
+    ];
+
     /// As it stands in the column `state`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -40,6 +51,12 @@ impl State {
         }
     }
 
+    /// The state that a word names.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
     /// Whether it is in the ledger.
     #[must_use]
     pub fn is_final(self) -> bool {
@@ -48,8 +65,9 @@ impl State {
 }
 
 /// What a run comes to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = RoyaltyTotals)]
 pub struct Totals {
     /// Tracks that are settled, once per month of usage.
     pub tracks: u64,
@@ -76,7 +94,8 @@ pub struct Totals {
 }
 
 /// How far a computation has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RoyaltyProgress)]
 pub struct Progress {
     /// `usage`, `shares`, `payees`, `calculations`.
     pub phase: String,
@@ -89,7 +108,8 @@ pub struct Progress {
 }
 
 /// A run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = RoyaltyRun)]
 pub struct Run {
     /// Its id.
     pub id: Uuid,
@@ -102,6 +122,7 @@ pub struct Run {
     /// The accounting currency.
     pub currency: String,
     /// What it is computed by.
+    #[schema(value_type = Object)]
     pub rules: Settings,
     /// The job that computes it.
     pub job: Option<Uuid>,
@@ -113,6 +134,7 @@ pub struct Run {
     pub output_digest: Option<String>,
     /// The run that was made final last when this one read the balances.
     #[serde(skip)]
+    #[schema(ignore)]
     pub(super) based_on: Option<Uuid>,
     /// What it comes to, once computed.
     pub totals: Option<Totals>,
@@ -142,6 +164,15 @@ impl Run {
         }
     }
 
+    /// What somebody who decides about it has seen: another after it was computed anew.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let computed_us = self.computed_at.map_or(0, |at| at.timestamp_micros());
+        let digest = self.output_digest.as_deref().unwrap_or_default();
+        let digest = digest.get(..16).unwrap_or(digest);
+        format!("{}-{computed_us}-{digest}", self.state.as_str())
+    }
+
     pub(super) fn is_revision(&self) -> bool {
         self.revision > 1
     }
@@ -156,6 +187,8 @@ pub struct RunFilter {
     pub period: Option<Period>,
     /// Only those in this state.
     pub state: Option<State>,
+    /// Only those after this one in the list's order: its period, revision and id.
+    pub after: Option<(Period, i16, Uuid)>,
     /// At most so many; `None`: all.
     pub limit: Option<i64>,
 }
@@ -165,6 +198,10 @@ pub struct RunFilter {
 /// # Errors
 /// The database's.
 pub async fn list(conn: &mut PgConnection, filter: &RunFilter) -> Result<Vec<Run>, sqlx::Error> {
+    let (after_period, after_revision, after_id) = match filter.after {
+        Some((period, revision, id)) => (Some(period), Some(revision), Some(id)),
+        None => (None, None, None),
+    };
     let rows = sqlx::query!(
         r#"select r.id, r.period, r.revision, r.state as "state: State", r.currency,
                r.rules as "rules: Json<Settings>", r.job_id, r.fault, r.input_digest, r.output_digest,
@@ -175,11 +212,15 @@ pub async fn list(conn: &mut PgConnection, filter: &RunFilter) -> Result<Vec<Run
            left join worker.royalty_progress p on p.run_id = r.id and r.state = 'running'
            where ($1::uuid is null or r.id = $1) and ($2::text is null or r.period = $2)
              and ($3::text is null or r.state = $3)
+             and ($5::text is null or (r.period, r.revision, r.id) < ($5, $6::smallint, $7::uuid))
            order by r.period desc, r.revision desc, r.id desc limit $4"#,
         filter.id,
         filter.period.map(String::from),
         filter.state.map(State::as_str),
         filter.limit,
+        after_period.map(String::from),
+        after_revision,
+        after_id,
     )
     .fetch_all(conn)
     .await?;
@@ -250,7 +291,8 @@ pub async fn newest(conn: &mut PgConnection, period: Period) -> Result<Option<Ru
 }
 
 /// A track that a run does not settle, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RoyaltyTrackSetAside)]
 #[expect(missing_docs, reason = "the columns of worker.royalty_tracks")]
 pub struct SetAsideTrack {
     pub track_id: i32,
@@ -263,24 +305,35 @@ pub struct SetAsideTrack {
     pub why: String,
 }
 
-/// The tracks that a run does not settle, the dearest first.
+/// The tracks that a run does not settle, the dearest first: those after the revenue, month and id
+/// of one, or from the beginning.
 ///
 /// # Errors
 /// The database's.
 pub async fn set_aside(
     conn: &mut PgConnection,
     run: Uuid,
+    after: Option<(Decimal, Period, i32)>,
     limit: i64,
 ) -> Result<Vec<SetAsideTrack>, sqlx::Error> {
+    let (revenue, month, track) = match after {
+        Some((revenue, month, track)) => (Some(revenue), Some(month.first_day()), Some(track)),
+        None => (None, None, None),
+    };
     let rows = sqlx::query!(
         r#"select usage_month, track_id, min(title) as "title!", min(isrc) as isrc,
                min(release_title) as release_title, sum(revenue) as "revenue!",
                min(set_aside) as "code!", min(set_aside_why) as "why!"
            from worker.royalty_tracks where run_id = $1 and set_aside is not null
            group by usage_month, track_id
+           having $3::numeric is null or sum(revenue) < $3
+               or (sum(revenue) = $3 and (usage_month, track_id) > ($4::date, $5::integer))
            order by sum(revenue) desc, usage_month, track_id limit $2"#,
         run,
         limit,
+        revenue,
+        month,
+        track,
     )
     .fetch_all(conn)
     .await?;

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
@@ -17,7 +19,8 @@ use super::{
 
 /// A statement. The amounts of `summary` and of `tracks` are exact and sum up; those of `platforms`
 /// and `territories` are shares of amounts that were shared out by track, not rounded, and do not.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = RoyaltyStatement)]
 pub struct Statement {
     /// The run.
     pub run: Uuid,
@@ -50,7 +53,8 @@ pub struct Statement {
 }
 
 /// The sum of one kind of entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StatementSummaryLine)]
 pub struct SummaryLine {
     /// The kind.
     pub kind: Kind,
@@ -61,7 +65,8 @@ pub struct SummaryLine {
 }
 
 /// What was earned with a track.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StatementTrackLine)]
 pub struct TrackLine {
     /// `tracks.id`.
     pub track_id: i32,
@@ -90,7 +95,8 @@ pub struct TrackLine {
 }
 
 /// What came from a platform or territory; not additive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StatementPartLine)]
 pub struct PartLine {
     /// The platform's name or the territory's code.
     pub name: String,
@@ -113,6 +119,53 @@ pub async fn payees(conn: &mut PgConnection, run: Uuid) -> Result<Vec<i32>, sqlx
            select payee_id from worker.royalty_steps where run_id = $1 and payee_id <> 0
            order by 1"#,
         run,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A payee of a run: whoever has a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RoyaltyPayee)]
+pub struct Payee {
+    /// Who.
+    pub payee: i32,
+    /// `users.full_name`, as it is now; none: the user is gone.
+    pub name: Option<String>,
+    /// What is to be paid with the run: what the statement comes to.
+    pub payable: Decimal,
+    /// When it was noted as paid.
+    pub paid_at: Option<DateTime<Utc>>,
+}
+
+/// The payees of a run with what they get, in the order of their ids: those after one, or from the
+/// beginning.
+///
+/// # Errors
+/// The database's.
+pub async fn listed(
+    conn: &mut PgConnection,
+    run: Uuid,
+    after: Option<i32>,
+    limit: i64,
+) -> Result<Vec<Payee>, sqlx::Error> {
+    sqlx::query_as!(
+        Payee,
+        r#"select e.payee_id as "payee!", u.full_name as "name?",
+               coalesce(sum(e.amount) filter (where e.kind <> 'share_held'), 0) as "payable!",
+               p.paid_at as "paid_at?"
+           from (select payee_id, kind, amount from worker.royalty_shares
+                 where run_id = $1 and payee_id > coalesce($2, 0)
+                 union all
+                 select payee_id, kind, amount from worker.royalty_steps
+                 where run_id = $1 and payee_id > coalesce($2, 0)) e
+           left join public.users u on u.id = e.payee_id
+           left join worker.royalty_payments p on p.run_id = $1 and p.payee_id = e.payee_id
+           group by e.payee_id, u.full_name, p.paid_at
+           order by e.payee_id limit $3"#,
+        run,
+        after,
+        limit,
     )
     .fetch_all(conn)
     .await

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     allocate::{AllocationError, allocate},
@@ -19,8 +20,11 @@ pub const HOUSE: i32 = 0;
 const MOST_LABELS: usize = 5;
 
 /// What an entry of the ledger is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = LedgerEntryKind)]
 pub enum Kind {
     /// The house's distribution fee of a track.
     Fee,

@@ -80,7 +80,7 @@ impl Job for Scan {
                 Ok(Done::Complete)
             }
             Err(RunError::Database(error)) => Err(error.into()),
-            Err(error @ RunError::Missing(_)) => {
+            Err(error @ (RunError::Missing(_) | RunError::Range(..))) => {
                 Err(JobFault::retry("statistics_run_missing", error.to_string()))
             }
         }

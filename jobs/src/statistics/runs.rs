@@ -4,14 +4,16 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Range, job};
 use crate::audit::{self, By, Change};
 
 /// What a run does with a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = StatisticsRunKind)]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum RunKind {
     /// Computes it.
@@ -21,8 +23,9 @@ pub enum RunKind {
 }
 
 /// How a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = StatisticsRunState)]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 #[expect(missing_docs, reason = "they say it")]
 pub enum RunState {
@@ -32,7 +35,8 @@ pub enum RunState {
 }
 
 /// A run and how far it has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StatisticsRun)]
 pub struct Run {
     /// Its id.
     pub id: Uuid,
@@ -66,6 +70,9 @@ pub enum RunError {
     /// There is none of that id.
     #[error("there is no run {0} of statistics; `stats status` lists them")]
     Missing(Uuid),
+    /// There are no such days.
+    #[error("there are no days from {0} to {1}; name a first day that is not after the last")]
+    Range(NaiveDate, NaiveDate),
     /// The database's.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -84,6 +91,9 @@ pub async fn rebuild(
     by: &By,
     now: DateTime<Utc>,
 ) -> Result<Run, RunError> {
+    if range.first > range.last || range.first < Range::ALL.first || range.last > Range::ALL.last {
+        return Err(RunError::Range(range.first, range.last));
+    }
     let mut tx = pool.begin().await?;
     let run = begin(&mut tx, RunKind::Rebuild, range, prunes, now).await?;
     let after = json!({
@@ -248,17 +258,26 @@ async fn run_of(conn: &mut PgConnection, id: Uuid) -> Result<Run, RunError> {
     .ok_or(RunError::Missing(id))
 }
 
-/// The last runs, the newest first.
+/// Runs, the newest first: those before the start and id of one, or from the newest on.
 ///
 /// # Errors
 /// The database's.
-pub async fn runs(pool: &PgPool, limit: i64) -> Result<Vec<Run>, sqlx::Error> {
+pub async fn runs(
+    pool: &PgPool,
+    before: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Run>, sqlx::Error> {
+    let (started_at, id) = before.unzip();
     sqlx::query_as!(
         Run,
         r#"select id, kind as "kind: RunKind", state as "state: RunState", first_day, last_day,
                days_total, days_done, looked_at, written, started_at, updated_at, finished_at
-           from worker.statistics_runs order by started_at desc, id desc limit $1"#,
+           from worker.statistics_runs
+           where $2::timestamptz is null or (started_at, id) < ($2, $3::uuid)
+           order by started_at desc, id desc limit $1"#,
         limit,
+        started_at,
+        id,
     )
     .fetch_all(pool)
     .await

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use jobs::delivery::{self, Heard, State, Word};
-use platform_adapters::Receipt;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -67,13 +66,7 @@ pub(super) async fn run(
     } = arguments;
     let by = reason.by()?;
     let word = match answer {
-        Answer { accepted: true, .. } => Word::Accepted(Box::new(Receipt {
-            partner_release_id: partner_id,
-            url,
-            confirmed: format!("accepted, as recorded by {}: {}", by.actor(), by.reason()),
-            is_final: true,
-            ..Receipt::default()
-        })),
+        Answer { accepted: true, .. } => Word::accepted_says(&by, partner_id, url),
         Answer { rejected: true, .. } => Word::Rejected(by.reason().to_owned()),
         Answer { .. } => Word::Absent,
     };

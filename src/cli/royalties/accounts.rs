@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Subcommand, ValueEnum};
 use jobs::royalty::{
-    self,
+    self, BalanceFilter,
     accounts::{self, AccountError, NewCharge, PayeeTerms},
     withdrawals,
 };
@@ -173,7 +173,11 @@ fn refusal(error: AccountError) -> anyhow::Error {
 }
 
 async fn balances(pool: &PgPool, payee: Option<i32>, json: bool) -> anyhow::Result<ExitCode> {
-    let balances = royalty::balances(&mut *pool.acquire().await?, payee).await?;
+    let filter = BalanceFilter {
+        payee,
+        ..BalanceFilter::default()
+    };
+    let balances = royalty::balances(&mut *pool.acquire().await?, &filter).await?;
     let mut out = io::stdout().lock();
     if json {
         table::json(&mut out, &balances)?;

@@ -202,7 +202,7 @@ pub(super) async fn run(
         Command::Show { run, json } => {
             let mut conn = pool.acquire().await?;
             let run = find(&mut conn, run).await?;
-            let aside = royalty::set_aside(&mut conn, run.id, 1000).await?;
+            let aside = royalty::set_aside(&mut conn, run.id, None, 1000).await?;
             print_run(&run, &aside, json, None)
         }
         Command::Recompute {
@@ -307,7 +307,7 @@ async fn finish(pool: &PgPool, id: Uuid, wait: bool, json: bool) -> anyhow::Resu
     }
     if wait {
         let mut conn = pool.acquire().await?;
-        let aside = royalty::set_aside(&mut conn, id, 1000).await?;
+        let aside = royalty::set_aside(&mut conn, id, None, 1000).await?;
         print_run(&run, &aside, json, None)?;
     } else {
         print_state(&run, json)?;

@@ -87,6 +87,8 @@ fn href(entry: &Entry) -> String {
         "delivery" => format!("/console/deliveries/{}", entry.object_id),
         "platform" => format!("/console/platforms/{}", entry.object_id),
         "release" => format!("/console/deliveries?release={}", entry.object_id),
+        "royalty_run" => format!("/console/royalties/{}", entry.object_id),
+        "notification" => format!("/console/notifications/{}", entry.object_id),
         _ => String::new(),
     }
 }

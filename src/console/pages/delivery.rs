@@ -33,6 +33,8 @@ struct Page<'a> {
     updated: String,
     version: String,
     operations: Vec<Operation>,
+    /// What the partner may say of it as it stands.
+    words: Vec<(&'static str, &'static str)>,
     moments: Vec<Moment<'a>>,
     receipt: Vec<(String, String)>,
     release_path: String,
@@ -78,12 +80,28 @@ pub(in crate::console) async fn page(
             .into_iter()
             .filter(|operation| state.is_some_and(|state| operation.states().contains(&state)))
             .collect(),
+        words: state.map_or_else(Vec::new, words),
         moments: moments(&story, &audited),
         receipt: receipt(one.receipt.as_ref()),
         release_path: format!("/console/deliveries?release={}", one.release_id),
         story: &story,
     };
     Ok(render(&page))
+}
+
+/// The words of a partner that mean something in this state.
+fn words(state: delivery::State) -> Vec<(&'static str, &'static str)> {
+    use delivery::State as S;
+    let accepted = ("accepted", "It has accepted it");
+    let rejected = ("rejected", "It refuses it, for the reason below");
+    let absent = ("absent", "It never got it: send it again");
+    match state {
+        S::Unknown => vec![accepted, rejected, absent],
+        S::Sent => vec![accepted, rejected],
+        S::Rejected | S::Failed => vec![accepted],
+        S::Accepted => vec![rejected],
+        _ => Vec::new(),
+    }
 }
 
 /// All that happened, the latest first.

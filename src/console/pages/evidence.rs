@@ -58,7 +58,8 @@ pub(in crate::console) async fn file(
     visitor: Visitor,
     Path((delivery, document)): Path<(Uuid, Uuid)>,
 ) -> Result<Response, Failure> {
-    kept(&app, &visitor, delivery, document).await.map(download)
+    let kept = kept(&app, &visitor, delivery, document).await?;
+    Ok(download(&kept.name, &kept.media_type, kept.body))
 }
 
 async fn kept(

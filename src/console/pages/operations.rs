@@ -8,7 +8,7 @@ use axum::{
 };
 use jobs::{
     access::Scope,
-    delivery::{self, Operated, Operation, Tally},
+    delivery::{self, Heard, Operated, Operation, Tally, Word},
 };
 use uuid::Uuid;
 
@@ -49,6 +49,37 @@ pub(in crate::console) async fn one(
             Note::good("The attempt is being stopped; what arrived at the partner decides.")
         }
         Ok(Some(Operated::Refused(why))) => Note::bad(format!("Nothing was done: {why}.")),
+    };
+    Ok(back(&format!("/console/deliveries/{id}"), &note))
+}
+
+/// Records what the partner said outside of its interfaces.
+pub(in crate::console) async fn acknowledge(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<Uuid>,
+    fields: Fields,
+) -> Result<Response, Failure> {
+    visitor.needs(&app, Scope::Operate).await?;
+    let by = visitor.by(&fields)?;
+    let filled = |name| fields.filled(name).map(ToOwned::to_owned);
+    let word = match fields.text("word") {
+        "accepted" => Word::accepted_says(&by, filled("partner_id"), filled("url")),
+        "rejected" => Word::Rejected(by.reason().to_owned()),
+        "absent" => Word::Absent,
+        _ => return Err(Problem::invalid("choose what the partner said").into()),
+    };
+    let now = (app.clock)();
+    let note = match delivery::acknowledge_by_operator(&app.pool, id, word, &by, now).await? {
+        Heard::Changed(state) => Note::good(format!("Recorded. It is {} now.", state.as_str())),
+        Heard::Repeated | Heard::Outdated => Note::good("That was known already."),
+        Heard::OutOfPlace(state) => Note::bad(format!(
+            "It is {}: that word means nothing there. It is kept as a document.",
+            state.as_str()
+        )),
+        Heard::NoSuchDelivery => {
+            return Err(Problem::missing(format!("there is no delivery {id}")).into());
+        }
     };
     Ok(back(&format!("/console/deliveries/{id}"), &note))
 }

@@ -17,7 +17,8 @@ use crate::http::{
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
-    /// What kind of object: delivery, release, platform, schedule, job, cron, key, endpoint.
+    /// What kind of object: delivery, release, platform, schedule, royalty_run,
+    /// statistics_run, notification, job, cron, key, endpoint.
     kind: Option<String>,
     /// The object's id.
     id: Option<String>,

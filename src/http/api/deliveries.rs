@@ -1,10 +1,6 @@
 //! Deliveries: which there are, and all that is known of one.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use jobs::{
     delivery::{self, Filter, Listed, Selection, Story},
@@ -15,8 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::http::{
-    App,
-    evidence_download::download,
+    App, download,
     extract::{Path, Query},
     page::{Limit, Page, place},
     precondition::Tagged,
@@ -180,7 +175,7 @@ pub(super) async fn evidence(
     Path((id, document)): Path<(Uuid, Uuid)>,
 ) -> Result<Response, Problem> {
     match delivery::evidence_by_id(&app.pool, id, document).await? {
-        Some(kept) => Ok(download(kept).into_response()),
+        Some(kept) => Ok(download(&kept.name, &kept.media_type, kept.body)),
         None => Err(Problem::missing(format!(
             "delivery {id} has no document {document}; it may have been removed by age"
         ))),

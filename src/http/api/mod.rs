@@ -1,5 +1,6 @@
 //! The resources of the API, a file each. Those that only read need scope `worker:read`; what
-//! changes deliveries, platforms, schedules, jobs and cron needs `worker:operate`; keys need
+//! changes deliveries, platforms, schedules, jobs, cron, statistics and notifications needs
+//! `worker:operate`; whatever has to do with royalties needs `worker:finance`, and keys need
 //! `worker:admin`.
 
 mod audit;
@@ -8,12 +9,16 @@ mod deliveries;
 pub(super) mod events;
 mod jobs;
 mod keys;
+mod notifications;
 mod operations;
 pub(super) mod overview;
 mod platforms;
 mod queues;
 mod releases;
+pub(super) mod royalties;
+mod royalty_runs;
 mod schedules;
+mod statistics;
 mod workers;
 
 use ::jobs::access::Scope;
@@ -32,9 +37,9 @@ pub(super) struct Why {
     pub(super) reason: String,
 }
 
-/// What needs a scope; `None`: nothing does.
-pub(super) fn needing(scope: Scope) -> Option<OpenApiRouter<App>> {
-    let routes = match scope {
+/// What needs a scope.
+pub(super) fn needing(scope: Scope) -> OpenApiRouter<App> {
+    match scope {
         Scope::Read => OpenApiRouter::new()
             .routes(routes!(overview::overview))
             .routes(routes!(events::events))
@@ -53,6 +58,11 @@ pub(super) fn needing(scope: Scope) -> Option<OpenApiRouter<App>> {
             .routes(routes!(jobs::attempts))
             .routes(routes!(cron::list))
             .routes(routes!(workers::list))
+            .routes(routes!(statistics::status))
+            .routes(routes!(statistics::list))
+            .routes(routes!(statistics::one))
+            .routes(routes!(notifications::list))
+            .routes(routes!(notifications::one))
             .routes(routes!(audit::list)),
         Scope::Operate => OpenApiRouter::new()
             .routes(routes!(operations::one))
@@ -72,12 +82,28 @@ pub(super) fn needing(scope: Scope) -> Option<OpenApiRouter<App>> {
             .routes(routes!(jobs::retry))
             .routes(routes!(cron::run))
             .routes(routes!(cron::pause))
-            .routes(routes!(cron::resume)),
-        Scope::Finance => return None,
+            .routes(routes!(cron::resume))
+            .routes(routes!(statistics::rebuild))
+            .routes(routes!(statistics::cancel))
+            .routes(routes!(notifications::retry))
+            .routes(routes!(notifications::dismiss)),
+        Scope::Finance => OpenApiRouter::new()
+            .routes(routes!(royalties::list, royalty_runs::start))
+            .routes(routes!(royalties::one))
+            .routes(routes!(royalties::set_aside))
+            .routes(routes!(royalties::payees))
+            .routes(routes!(royalties::statement))
+            .routes(routes!(royalties::statement_csv))
+            .routes(routes!(royalties::balances))
+            .routes(routes!(royalty_runs::rehearse))
+            .routes(routes!(royalty_runs::revise))
+            .routes(routes!(royalty_runs::recompute))
+            .routes(routes!(royalty_runs::void))
+            .routes(routes!(royalty_runs::finalise))
+            .routes(routes!(royalty_runs::pay)),
         Scope::Admin => OpenApiRouter::new()
             .routes(routes!(keys::list))
             .routes(routes!(keys::create))
             .routes(routes!(keys::revoke)),
-    };
-    Some(routes)
+    }
 }

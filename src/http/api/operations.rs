@@ -3,7 +3,6 @@
 
 use axum::{Json, extract::State};
 use jobs::delivery::{self, Heard, Operated, Operation, Selection, Tally, Word};
-use platform_adapters::Receipt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -126,13 +125,7 @@ pub(super) async fn acknowledge(
 ) -> Result<Json<HeardOf>, Problem> {
     let by = caller.by(&said.reason)?;
     let word = match said.word {
-        PartnersWord::Accepted => Word::Accepted(Box::new(Receipt {
-            partner_release_id: said.partner_id,
-            url: said.url,
-            confirmed: format!("accepted, as recorded by {}: {}", by.actor(), by.reason()),
-            is_final: true,
-            ..Receipt::default()
-        })),
+        PartnersWord::Accepted => Word::accepted_says(&by, said.partner_id, said.url),
         PartnersWord::Rejected => Word::Rejected(by.reason().to_owned()),
         PartnersWord::Absent => Word::Absent,
     };

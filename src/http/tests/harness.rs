@@ -13,7 +13,7 @@ use jobs::{
     audit::By,
     clock,
     queue::cron::Schedule,
-    retention, schedule,
+    retention, royalty, schedule,
 };
 use serde_json::Value;
 use sqlx::PgPool;
@@ -101,6 +101,7 @@ impl World {
                 },
                 ..Config::default()
             }),
+            royalties: royalty::Settings::default(),
             cron: vec![retention::entry(Schedule::new("40 3 * * *").unwrap())],
             stopping: CancellationToken::new(),
         });

@@ -5,5 +5,7 @@ mod changes;
 mod console;
 mod description;
 mod doors;
+mod finance;
 mod harness;
 mod lists;
+mod upkeep;

@@ -2,13 +2,20 @@
 //! shares, balances and withdrawals.
 
 use jobs::royalty::{
-    self, Refused, State,
+    self, BalanceFilter, Refused, State,
     accounts::{self, NewCharge, PayeeTerms},
     withdrawals,
 };
 use rust_decimal::Decimal;
 
 use super::harness::{House, by, number};
+
+fn of(payee: i32) -> BalanceFilter {
+    BalanceFilter {
+        payee: Some(payee),
+        ..BalanceFilter::default()
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_step_stands_in_the_ledger() {
@@ -79,7 +86,7 @@ async fn each_step_stands_in_the_ledger() {
         );
     }
     let mut conn = house.pool().acquire().await.unwrap();
-    let balances = royalty::balances(&mut conn, Some(1)).await.unwrap();
+    let balances = royalty::balances(&mut conn, &of(1)).await.unwrap();
     assert_eq!(
         (balances[0].payable, balances[0].carried),
         (number("414"), number("46.324"))
@@ -127,7 +134,7 @@ async fn a_held_share_is_given_once_it_is_agreed() {
     let run = house.settle("2026-10").await;
     assert_eq!(run.totals.unwrap().payable, number("5"), "the owner's half");
     let mut conn = house.pool().acquire().await.unwrap();
-    let held = royalty::balances(&mut conn, Some(2)).await.unwrap();
+    let held = royalty::balances(&mut conn, &of(2)).await.unwrap();
     assert_eq!(
         (held[0].payable, held[0].held),
         (Decimal::ZERO, number("5"))
@@ -137,7 +144,7 @@ async fn a_held_share_is_given_once_it_is_agreed() {
         .await;
     let next = house.settle("2026-11").await;
     assert_eq!(house.entries(next.id).await, ["2 held_released 5"]);
-    let given = royalty::balances(&mut conn, Some(2)).await.unwrap();
+    let given = royalty::balances(&mut conn, &of(2)).await.unwrap();
     assert_eq!(
         (given[0].payable, given[0].held),
         (number("5"), Decimal::ZERO)
@@ -211,7 +218,7 @@ async fn withdrawals_are_held_against_the_ledger_and_posted_once() {
         (paid[0].payable, paid[0].paid),
         (number("100"), number("40"))
     );
-    let left = royalty::balances(&mut conn, Some(1)).await.unwrap();
+    let left = royalty::balances(&mut conn, &of(1)).await.unwrap();
     assert_eq!(
         (left[0].payable, left[0].paid),
         (Decimal::ZERO, number("100"))

@@ -173,7 +173,7 @@ async fn there_is_one_scan_at_a_time_and_an_empty_one_ends_at_once() {
     let second = statistics::scan(site.pool(), now()).await.unwrap();
     assert_eq!((first.id, first.kind), (second.id, RunKind::Scan));
     site.recompute().await;
-    let runs = statistics::runs(site.pool(), 10).await.unwrap();
+    let runs = statistics::runs(site.pool(), None, 10).await.unwrap();
     assert_eq!(runs.len(), 2);
     assert!(runs.iter().all(|run| run.state == RunState::Completed));
 }

@@ -1,24 +1,23 @@
-//! A document as a download. Its name, type and content may be a partner's: no browser is to make
-//! anything of them.
+//! A document as a download: evidence, a statement. Its name, type and content may be a partner's: no
+//! browser is to make anything of them.
 
 use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use jobs::delivery::Kept;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What stands as it is in a name by RFC 8187.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 
-pub(crate) fn download(kept: Kept) -> Response {
-    let name = utf8_percent_encode(&kept.name, PLAIN);
+pub(crate) fn download(name: &str, media_type: &str, body: Vec<u8>) -> Response {
+    let name = utf8_percent_encode(name, PLAIN);
     let disposition = format!("attachment; filename*=UTF-8''{name}");
-    let mut response = kept.body.into_response();
+    let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
-        HeaderValue::from_static(harmless(&kept.media_type)),
+        HeaderValue::from_static(harmless(media_type)),
     );
     headers.insert(
         header::CONTENT_SECURITY_POLICY,

@@ -1,0 +1,256 @@
+//! Royalties as they are looked at: runs, the tracks they set aside, statements, balances. What is
+//! done to runs is in `royalty_runs`.
+
+use axum::{Json, extract::State, response::Response};
+use jobs::royalty::{
+    self, Balance, BalanceFilter, ComputeError, Period, Refused, Run, RunFilter, SetAsideTrack,
+    document::write_csv,
+    statement::{self, Payee, Statement},
+};
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use crate::http::{
+    App, download,
+    extract::{Path, Query},
+    page::{Limit, Page, place},
+    precondition::Tagged,
+    problem::{Kind, Problem},
+};
+
+/// Between the parts of a place in a list. No part has it.
+const PLACE_SEPARATOR: char = '_';
+
+/// Which runs.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RunQuery {
+    /// The month.
+    period: Option<Period>,
+    /// Where they are.
+    state: Option<royalty::State>,
+    /// Where the page begins: `next` of the page before.
+    cursor: Option<String>,
+    /// The most items of the page.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u16>,
+}
+
+/// List royalty runs, the newest month and revision first.
+#[utoipa::path(get, path = "/royalties/runs", operation_id = "listRoyaltyRuns", tag = "royalties",
+    params(RunQuery), responses((status = 200, body = Page<Run>)))]
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<RunQuery>,
+) -> Result<Json<Page<Run>>, Problem> {
+    let limit = Limit::of(query.limit)?;
+    let filter = RunFilter {
+        id: None,
+        period: query.period,
+        state: query.state,
+        after: place(query.cursor.as_deref(), |text| {
+            let [period, revision, id] = parts(text)?;
+            Some((
+                period.parse().ok()?,
+                revision.parse().ok()?,
+                id.parse().ok()?,
+            ))
+        })?,
+        limit: Some(limit.and_one()),
+    };
+    let runs = royalty::list(&mut *app.pool.acquire().await?, &filter).await?;
+    Ok(Json(Page::of(runs, limit, |run| {
+        let (period, revision, id) = (run.period, run.revision, run.id);
+        format!("{period}{PLACE_SEPARATOR}{revision}{PLACE_SEPARATOR}{id}")
+    })))
+}
+
+fn parts<const N: usize>(text: &str) -> Option<[&str; N]> {
+    let parts: Vec<&str> = text.split(PLACE_SEPARATOR).collect();
+    parts.try_into().ok()
+}
+
+/// One royalty run: what it comes to, or how far its computation is.
+#[utoipa::path(get, path = "/royalties/runs/{id}", operation_id = "getRoyaltyRun", tag = "royalties",
+    params(("id" = Uuid, Path, description = "The run's id")),
+    responses((status = 200, body = Run, headers(("ETag" = String, description = "Send it as If-Match to make final what you have seen")))))]
+pub(super) async fn one(
+    State(app): State<App>,
+    Path(id): Path<Uuid>,
+) -> Result<Tagged<Run>, Problem> {
+    let run = find(&app, id).await?;
+    Ok(Tagged {
+        version: run.version(),
+        of: run,
+    })
+}
+
+/// The run of an id.
+pub(crate) async fn find(app: &App, id: Uuid) -> Result<Run, Problem> {
+    let run = royalty::get(&mut *app.pool.acquire().await?, id).await?;
+    run.ok_or_else(|| Problem::missing(format!("there is no royalty run {id}")))
+}
+
+/// Which part of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// Where the page begins: `next` of the page before.
+    cursor: Option<String>,
+    /// The most items of the page.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u16>,
+}
+
+/// List the tracks that a run does not settle, with the reasons, the dearest first.
+#[utoipa::path(get, path = "/royalties/runs/{id}/set-aside", operation_id = "listRoyaltyTracksSetAside", tag = "royalties",
+    params(("id" = Uuid, Path, description = "The run's id"), PageQuery),
+    responses((status = 200, body = Page<SetAsideTrack>)))]
+pub(super) async fn set_aside(
+    State(app): State<App>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<SetAsideTrack>>, Problem> {
+    let limit = Limit::of(query.limit)?;
+    let after = place(query.cursor.as_deref(), |text| {
+        let [revenue, month, track] = parts(text)?;
+        let revenue: Decimal = revenue.parse().ok()?;
+        Some((revenue, month.parse().ok()?, track.parse().ok()?))
+    })?;
+    let run = find(&app, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let tracks = royalty::set_aside(&mut conn, run.id, after, limit.and_one()).await?;
+    Ok(Json(Page::of(tracks, limit, |one| {
+        let (revenue, month, track) = (one.revenue, one.usage_month, one.track_id);
+        format!("{revenue}{PLACE_SEPARATOR}{month}{PLACE_SEPARATOR}{track}")
+    })))
+}
+
+/// List the payees of a run: whoever has a statement, and what it comes to.
+#[utoipa::path(get, path = "/royalties/runs/{id}/statements", operation_id = "listRoyaltyStatements", tag = "royalties",
+    params(("id" = Uuid, Path, description = "The run's id"), PageQuery),
+    responses((status = 200, body = Page<Payee>)))]
+pub(super) async fn payees(
+    State(app): State<App>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<Payee>>, Problem> {
+    let limit = Limit::of(query.limit)?;
+    let after = place(query.cursor.as_deref(), |text| text.parse().ok())?;
+    let run = find(&app, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let payees = statement::listed(&mut conn, run.id, after, limit.and_one()).await?;
+    Ok(Json(Page::of(payees, limit, |one| one.payee.to_string())))
+}
+
+/// A payee's statement of a run. One of a run that is not final is a draft.
+#[utoipa::path(get, path = "/royalties/runs/{id}/statements/{payee}", operation_id = "getRoyaltyStatement", tag = "royalties",
+    params(("id" = Uuid, Path, description = "The run's id"),
+           ("payee" = i32, Path, description = "The payee's id as a user")),
+    responses((status = 200, body = Statement)))]
+pub(super) async fn statement(
+    State(app): State<App>,
+    Path((id, payee)): Path<(Uuid, i32)>,
+) -> Result<Json<Statement>, Problem> {
+    find_statement(&app, id, payee).await.map(Json)
+}
+
+/// Download a payee's statement of a run as CSV.
+#[utoipa::path(get, path = "/royalties/runs/{id}/statements/{payee}/csv", operation_id = "downloadRoyaltyStatement", tag = "royalties",
+    params(("id" = Uuid, Path, description = "The run's id"),
+           ("payee" = i32, Path, description = "The payee's id as a user")),
+    responses((status = 200, description = "One table, whose first column says what a line is", content_type = "text/csv", body = String)))]
+pub(super) async fn statement_csv(
+    State(app): State<App>,
+    Path((id, payee)): Path<(Uuid, i32)>,
+) -> Result<Response, Problem> {
+    csv_of(&app, id, payee).await
+}
+
+/// A statement as a file.
+pub(crate) async fn csv_of(app: &App, run: Uuid, payee: i32) -> Result<Response, Problem> {
+    let statement = find_statement(app, run, payee).await?;
+    let mut body = Vec::new();
+    write_csv(&mut body, [&statement]).map_err(|error| {
+        tracing::error!(%error, "a statement could not be written");
+        Problem::new(Kind::Internal, "the statement could not be written as CSV")
+    })?;
+    let (period, revision) = (statement.period, statement.revision);
+    let name = format!("{period}-{revision}-{payee}.csv");
+    Ok(download(&name, "text/csv", body))
+}
+
+async fn find_statement(app: &App, run: Uuid, payee: i32) -> Result<Statement, Problem> {
+    let run = find(app, run).await?;
+    let mut conn = app.pool.acquire().await?;
+    let statement = statement::statement(&mut conn, &run, payee)
+        .await
+        .map_err(Refused::from)?;
+    if statement.summary.is_empty() {
+        let name = run.name();
+        return Err(Problem::missing(format!(
+            "user {payee} has nothing in royalty run {name}"
+        )));
+    }
+    Ok(statement)
+}
+
+/// Whose balances.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BalanceQuery {
+    /// Only this payee's.
+    payee: Option<i32>,
+    /// Where the page begins: `next` of the page before.
+    cursor: Option<String>,
+    /// The most items of the page.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u16>,
+}
+
+/// List what payees have, from the ledger.
+#[utoipa::path(get, path = "/royalties/balances", operation_id = "listRoyaltyBalances", tag = "royalties",
+    params(BalanceQuery), responses((status = 200, body = Page<Balance>)))]
+pub(super) async fn balances(
+    State(app): State<App>,
+    Query(query): Query<BalanceQuery>,
+) -> Result<Json<Page<Balance>>, Problem> {
+    let limit = Limit::of(query.limit)?;
+    let filter = BalanceFilter {
+        payee: query.payee,
+        after: place(query.cursor.as_deref(), |text| text.parse().ok())?,
+        limit: Some(limit.and_one()),
+    };
+    let balances = royalty::balances(&mut *app.pool.acquire().await?, &filter).await?;
+    Ok(Json(Page::of(balances, limit, |one| one.payee.to_string())))
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Database(error) | Refused::Compute(ComputeError::Database(error)) => {
+                error.into()
+            }
+            Refused::Missing(_) | Refused::Compute(ComputeError::Missing(_)) => {
+                Self::missing(refused.to_string())
+            }
+            Refused::Stale(_) => Self::new(Kind::PreconditionFailed, refused.to_string()),
+            Refused::NotOver(_)
+            | Refused::State { .. }
+            | Refused::SetAside { .. }
+            | Refused::Outdated(_)
+            | Refused::OtherOpen(_)
+            | Refused::NothingDue { .. }
+            | Refused::Compute(_) => Self::new(Kind::Refused, refused.to_string()),
+            Refused::Job(error) => {
+                tracing::error!(%error, "the job of a royalty run could not be written down");
+                Self::new(Kind::Internal, "the run's job could not be written down")
+            }
+        }
+    }
+}
