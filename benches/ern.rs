@@ -219,6 +219,7 @@ fn handover() -> Handover {
         transmission: 1,
         started_at: Utc.timestamp_opt(1_800_000_000, 0).unwrap(),
         last_stated: None,
+        resend_of: None,
     }
 }
 

@@ -121,6 +121,7 @@ fn send(address: &str, root: &str, api: &str) -> ExitCode {
             partner_release_id: None,
             started_at: Utc::now(),
             last_stated: None,
+            resend_of: None,
         };
         let began = Instant::now();
         adapter.deliver(&handover, &package).await.unwrap();

@@ -9,7 +9,7 @@ use jobs::{
     daemons::{self, Identity},
     delivery::{self, Adapters, Confirm, Deliver, Services},
     notification::{self, Channels, Notify},
-    queue::{self, Registry, cron},
+    queue::{self, Ending, Registry, cron},
     retention::{self, Retention},
     royalty, schedule,
     statistics::{self, Scan, Statistics},
@@ -20,7 +20,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{config::Config, connection::Means, http, service};
+use crate::{config::Config, connection::Means, http};
 
 /// What the configuration names and the daemon needs, found.
 pub(crate) struct Provisions {
@@ -46,31 +46,61 @@ impl Provisions {
     }
 }
 
-/// Runs until `shutdown`, then drains. HTTP is answered to the end of the drain.
-pub(crate) async fn run(
-    config: &Config,
-    provisions: Provisions,
-    pool: PgPool,
-    http: Option<http::Listener>,
-    vitals: Vitals,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+/// What one generation of the daemon is given. Generations follow each other when the configuration is
+/// read again: the next is at work before the last retires, and the last finishes what it has begun.
+pub(crate) struct Generation {
+    pub(crate) config: Config,
+    pub(crate) provisions: Provisions,
+    pub(crate) pool: PgPool,
+    /// Where its pages and API are shown.
+    pub(crate) front: http::Front,
+    pub(crate) vitals: Vitals,
+    /// Cancelled by it when it is at work.
+    pub(crate) ready: CancellationToken,
+    pub(crate) ending: Ending,
+}
+
+/// The connections that a generation leaves: HTTP may still use them.
+pub(crate) struct Connections([PgPool; 2]);
+
+impl Connections {
+    pub(crate) async fn close(self) {
+        for pool in self.0 {
+            pool.close().await;
+        }
+    }
+}
+
+/// Runs a generation until it is to end, then drains.
+pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
+    let Generation {
+        config,
+        provisions,
+        pool,
+        front,
+        vitals,
+        ready,
+        ending,
+    } = generation;
+    let config = &config;
+    let shutdown = ending.retire.clone();
     let clock = clock::system();
     let identity = identity();
-    let served = CancellationToken::new();
-    let server = tokio::spawn(serve(
-        config,
-        pool.clone(),
-        clock.clone(),
-        http,
-        &shutdown,
-        &served,
-    )?);
+    let over = CancellationToken::new();
+    let app = http::App::new(http::Given {
+        pool: http::pool(&pool, &config.http),
+        clock: clock.clone(),
+        config: config.http.clone(),
+        means: Means::of(config),
+        cron: config.cron.entries()?,
+        royalties: config.royalties.clone(),
+        stopping: ending.retire.clone(),
+    });
     let signs = tokio::spawn(give_signs(
         pool.clone(),
         identity.clone(),
         clock.clone(),
-        served.clone(),
+        over.clone(),
     ));
     let Provisions { assets, options } = provisions;
     let assets = assets.with_kept(Arc::new(InDatabase::new(pool.clone())));
@@ -133,7 +163,8 @@ pub(crate) async fn run(
         daemon = identity.name,
         "started"
     );
-    let service = tokio::spawn(service::keep(vitals.clone(), shutdown.clone()));
+    front.show(http::router(&app));
+    ready.cancel();
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
         config.schedules.clone(),
@@ -176,7 +207,7 @@ pub(crate) async fn run(
         },
         clock,
         vitals,
-        shutdown.clone(),
+        ending,
     )
     .await;
     shutdown.cancel();
@@ -185,14 +216,10 @@ pub(crate) async fn run(
     cron.await.context("the cron loop")?;
     changes.await.context("the look for changed releases")?;
     inboxes.await.context("the look for acknowledgements")?;
-    served.cancel();
-    server.await.context("the HTTP server")?;
+    over.cancel();
     signs.await.context("the signs of life")?;
-    pool.close().await;
     ended.context("the queue")?;
-    service.abort();
-    tracing::info!("stopped");
-    Ok(())
+    Ok(Connections([app.pool.clone(), pool]))
 }
 
 /// This daemon, unique per start.
@@ -208,38 +235,6 @@ fn identity() -> Identity {
         host,
         process,
     }
-}
-
-/// The HTTP server, until `served`; nothing where there is none to be.
-fn serve(
-    config: &Config,
-    pool: PgPool,
-    clock: Clock,
-    listener: Option<http::Listener>,
-    stopping: &CancellationToken,
-    served: &CancellationToken,
-) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
-    let given = http::Given {
-        pool: http::pool(&pool, &config.http),
-        clock,
-        config: config.http.clone(),
-        means: Means::of(config),
-        cron: config.cron.entries()?,
-        royalties: config.royalties.clone(),
-        stopping: stopping.clone(),
-    };
-    let served = served.clone();
-    let address = listener.as_ref().map(http::Listener::address).transpose();
-    if let Some(address) = address.context("http.listen")? {
-        tracing::info!(%address, "http listens");
-    }
-    Ok(async move {
-        if let Some(listener) = listener {
-            let app = http::App::new(given);
-            listener.serve(http::router(&app), served).await;
-            app.pool.close().await;
-        }
-    })
 }
 
 /// Gives signs of life until `ended`. A database that is away is tried again.

@@ -7,6 +7,7 @@ mod console;
 mod daemon;
 mod demo;
 mod embedded;
+mod generations;
 mod http;
 mod metrics;
 mod partners;

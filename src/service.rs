@@ -37,6 +37,19 @@ pub(crate) async fn keep(vitals: Vitals, shutdown: CancellationToken) {
     }
 }
 
+/// Says that the configuration is being read again.
+pub(crate) fn reloading() {
+    // systemd 253 and newer want the time beside it.
+    let mut states = vec![NotifyState::Reloading];
+    states.extend(NotifyState::monotonic_usec_now());
+    tell(&states);
+}
+
+/// Says that this is over, and what came of it.
+pub(crate) fn reloaded(outcome: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(outcome)]);
+}
+
 /// One word on how the daemon does. `known` are the loops that were said to stand still.
 fn report(vitals: &Vitals, beginning: &str, known: &mut Vec<String>) {
     let stalled = vitals.stalled();

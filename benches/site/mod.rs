@@ -30,6 +30,8 @@ pub(crate) const DEAD: &str = "http://127.0.0.1:9";
 pub(crate) struct Site {
     database: TestDatabase,
     home: TempDir,
+    /// What the partners keep: in memory, for theirs is not the time that is measured.
+    partners: TempDir,
 }
 
 impl Site {
@@ -39,7 +41,12 @@ impl Site {
         // On a disk, as the database is.
         let home = tempfile::tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let site = Self { database, home };
+        let partners = tempfile::tempdir_in("/dev/shm").unwrap();
+        let site = Self {
+            database,
+            home,
+            partners,
+        };
         fs::create_dir(site.path("assets")).unwrap();
         fs::write(site.path("token"), TOKEN).unwrap();
         let assets = site.path("assets");
@@ -67,7 +74,7 @@ impl Site {
     pub(crate) async fn partner(&self, name: &str) -> HttpPartner {
         HttpPartner::start(HttpPartnerOptions {
             name: name.into(),
-            root: self.path(name),
+            root: self.partners.path().join(name),
             port: None,
             token: TOKEN.to_owned().into(),
             undecided_asks: 0,

@@ -33,7 +33,7 @@ pub fn options(url: &str, application_name: &str) -> Result<PgConnectOptions, sq
 }
 
 /// Begins a transaction for work that may be cut off. `statement` is `begin`, perhaps with an isolation
-/// level.
+/// level, perhaps followed by settings.
 ///
 /// Whoever drops sqlx's own `begin` while it waits for its answer gives the pool a connection with an
 /// open transaction, in which the next statements of others then are, and are never committed. Here the

@@ -153,9 +153,20 @@ pub enum Status {
     },
     /// The partner's no, with the request to send the same once more.
     Resend {
+        /// How much of it.
+        wanted: Wanted,
         /// The partner's reason, as it gave it.
         reason: String,
         /// The acknowledgement as received.
         evidence: Vec<Evidence>,
     },
+}
+
+/// How much of a hand-over a partner wants once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Message and files.
+    Everything,
+    /// The message: it has the files.
+    MessageAlone,
 }

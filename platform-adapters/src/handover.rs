@@ -57,6 +57,9 @@ pub struct Handover {
     /// What was stated of the release at the last hand-over to this platform that the partner has
     /// ([`crate::Receipt::stated`]); `None` where there was none, or the method keeps none.
     pub last_stated: Option<serde_json::Value>,
+    /// What the transmission before stated, where the partner has its files and wants the message
+    /// alone once more ([`crate::Wanted::MessageAlone`]).
+    pub resend_of: Option<serde_json::Value>,
 }
 
 impl Handover {
@@ -106,6 +109,7 @@ mod tests {
             partner_release_id: None,
             started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
             last_stated: None,
+            resend_of: None,
         };
         assert_eq!(first.key(), "00000000000000000000000000000007-r1-t1");
         assert_eq!(first.timestamp(), "20251124160000042");

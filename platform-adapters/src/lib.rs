@@ -19,7 +19,7 @@ pub mod secrets;
 pub mod settings;
 pub mod sftp;
 
-pub use adapter::{Adapter, Evidence, Located, Receipt, Said, Status, WordFile};
+pub use adapter::{Adapter, Evidence, Located, Receipt, Said, Status, Wanted, WordFile};
 pub use connect::{ConnectOptions, connect};
 pub use fault::{Code, Fault, FaultClass, Finding};
 pub use handover::{Handover, Kind, read_key};

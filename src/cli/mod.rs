@@ -299,8 +299,8 @@ fn files(given: Vec<PathBuf>) -> Vec<PathBuf> {
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let layers =
-        Layers::read(&files(arguments.config), std::env::vars()).map_err(Failure::configuration)?;
+    let files = files(arguments.config);
+    let layers = Layers::read(&files, std::env::vars()).map_err(Failure::configuration)?;
     let mut config = Config::of(&layers).map_err(Failure::configuration)?;
     let filter = match arguments.command {
         Command::Demo(_) => Some(demo::LOG_FILTER),
@@ -318,7 +318,10 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .build()?;
     let ended = runtime.block_on(async {
         match arguments.command {
-            Command::Run(arguments) => run::run(arguments, &config).await,
+            Command::Run(arguments) => {
+                let read = || Config::of(&Layers::read(&files, std::env::vars())?);
+                run::run(arguments, &config, &read).await
+            }
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Migrate(arguments) => migrate::run(arguments, &config).await,
             Command::Check(arguments) => check::run(arguments, &config, &layers).await,

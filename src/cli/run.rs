@@ -3,27 +3,21 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use jobs::{schema, vitals::Vitals};
 use tokio::{
     io::AsyncReadExt as _,
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    cli::Failure,
-    config::Config,
-    daemon::{self, Provisions},
-    embedded::Embedded,
-    http,
-};
+use crate::{cli::Failure, config::Config, embedded::Embedded, generations::Process};
 
 /// Run the daemon: find due schedules, deliver, and follow each delivery until it is decided.
 ///
 /// The database must have been migrated (`migrate`), unless it is the private one of --embedded. Any
 /// number of daemons may run on one database. SIGTERM or Ctrl-C: running deliveries finish within
 /// queue.drain_s, the rest is given back; a second one ends at once, and nothing is lost then
-/// either.
+/// either. SIGHUP: the configuration is read again; running deliveries finish under the one before. One
+/// that is wrong is refused in the log, and nothing changes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// For trying it out: use a private PostgreSQL in the state directory instead of database.url.
@@ -42,7 +36,11 @@ pub(super) struct Arguments {
     exit_on_stdin_close: bool,
 }
 
-pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    arguments: Arguments,
+    config: &Config,
+    read: &(dyn Fn() -> anyhow::Result<Config> + Sync),
+) -> anyhow::Result<ExitCode> {
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
     if arguments.exit_on_stdin_close {
@@ -56,36 +54,16 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         ),
         false => None,
     };
-    let url = embedded
-        .as_ref()
-        .map_or_else(|| config.database.url.0.clone(), Embedded::url);
-    let ended = run_on(&url, embedded.is_some(), config, shutdown).await;
+    let process = Process {
+        read,
+        private: embedded.as_ref().map(Embedded::url),
+        shutdown,
+    };
+    let ended = process.run(config).await;
     if let Some(embedded) = embedded {
         embedded.stop().await?;
     }
     ended.map(|()| ExitCode::SUCCESS)
-}
-
-async fn run_on(
-    url: &str,
-    is_private: bool,
-    config: &Config,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let pool = super::connect(url, "tunemantra-worker", config.database.max_connections).await?;
-    let provisions = Provisions::find(config).map_err(Failure::configuration)?;
-    if is_private {
-        let report = schema::migrate(&pool).await.map_err(Failure::of_schema)?;
-        tracing::info!(applied = ?report.applied, "database migrated");
-    } else {
-        schema::require_current(&pool)
-            .await
-            .map_err(Failure::of_schema)?;
-    }
-    let http = http::Listener::bind(&config.http)
-        .await
-        .map_err(Failure::unavailable)?;
-    daemon::run(config, provisions, pool, http, Vitals::default(), shutdown).await
 }
 
 /// SIGTERM and SIGINT drain; a second one ends at once.

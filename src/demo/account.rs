@@ -213,6 +213,7 @@ impl DeliveryRow {
             partner_release_id: None,
             started_at: self.started_at?,
             last_stated: None,
+            resend_of: None,
         };
         Some(handover.key())
     }

@@ -41,7 +41,7 @@ pub(crate) use layers::is_safe;
 pub(crate) use openapi::document;
 pub(crate) use page::{Limit, Page, place};
 pub(crate) use problem::{Kind, Problem};
-pub(crate) use server::{Listener, pool};
+pub(crate) use server::{Front, Listener, pool};
 
 /// What requests are answered with.
 #[derive(Clone)]

@@ -1,9 +1,13 @@
 //! Connections: accepted up to a bound, read with a timeout, and drained when the daemon stops.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use axum::{Extension, Router};
+use axum::{Extension, Router, extract::Request};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -15,6 +19,7 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use super::layers::Peer;
 use crate::config::Http;
@@ -38,6 +43,32 @@ pub(crate) fn pool(of_daemon: &PgPool, config: &Http) -> PgPool {
         .max_connections(config.database_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options.application_name("tunemantra-worker http"))
+}
+
+/// The routes that are served: exchanged as a whole, between two requests, when the configuration is.
+#[derive(Clone, Default)]
+pub(crate) struct Front(Arc<RwLock<Router>>);
+
+impl Front {
+    /// From the next request on these are served.
+    pub(crate) fn show(&self, routes: Router) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = routes;
+    }
+
+    fn shown(&self) -> Router {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn routes(&self) -> Router {
+        let front = self.clone();
+        Router::new().fallback(move |request: Request| async move {
+            let Ok(answer) = front.shown().oneshot(request).await;
+            answer
+        })
+    }
 }
 
 /// A server that listens already.
@@ -72,7 +103,8 @@ impl Listener {
     }
 
     /// Serves until `stop`, then lets answers under way finish.
-    pub(crate) async fn serve(self, routes: Router, stop: CancellationToken) {
+    pub(crate) async fn serve(self, front: Front, stop: CancellationToken) {
+        let routes = front.routes();
         let drain = GracefulShutdown::new();
         loop {
             let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else {

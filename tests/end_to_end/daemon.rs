@@ -70,6 +70,52 @@ async fn sigterm_gives_back_what_does_not_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_configuration_takes_over_and_cuts_nothing_off() {
+    // What runs longer than the drain is not given back by a reload.
+    let (site, partner, daemon, release, platform) = sending(Duration::from_secs(5), 1).await;
+    site.configure("catalog", "require_verified_rights", true);
+    daemon.signal(Signal::SIGHUP);
+    daemon.says("the configuration was read again").await;
+    let under_new = site.scheduled(2..3, &[platform]).await[0];
+    site.until_state(under_new, platform, "failed").await;
+    let why = site.error_details(under_new, platform).await;
+    assert!(why.contains("rights"), "{why}");
+    site.until_state(release, platform, "accepted").await;
+    daemon
+        .says("what ran under the configuration before is finished")
+        .await;
+    let attempts: i32 =
+        sqlx::query_scalar("select attempts from worker.deliveries where release_id = $1")
+            .bind(release)
+            .fetch_one(site.pool())
+            .await
+            .unwrap();
+    assert_eq!(attempts, 1);
+    assert_received_once(partner.ledger(), 1);
+
+    // One that cannot be changes nothing, and says where it is wrong.
+    site.configure("catalog", "require_verified_rights", false);
+    site.configure("queue", "lease_s", 0);
+    daemon.signal(Signal::SIGHUP);
+    daemon.says("the configuration stays as it was").await;
+    daemon.says("queue.lease_s").await;
+    let under_old = site.scheduled(3..4, &[platform]).await[0];
+    site.until_state(under_old, platform, "failed").await;
+
+    site.configure("queue", "lease_s", 30);
+    daemon.signal(Signal::SIGHUP);
+    until("another reload", || async {
+        let log = daemon.log();
+        let said = log.matches("the configuration was read again");
+        (said.count() == 2).then_some(())
+    })
+    .await;
+    let under_newest = site.scheduled(4..5, &[platform]).await[0];
+    site.until_state(under_newest, platform, "accepted").await;
+    site.stop(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_the_daemon_at_once() {
     let (site, _partner, mut daemon, release, platform) = sending(FOR_EVER, 3600).await;
     daemon.signal(Signal::SIGTERM);
@@ -370,6 +416,14 @@ async fn the_service_manager_is_told_how_the_daemon_does() {
     assert!(ready.contains("STATUS=jobs running: 0"), "{ready}");
     let alive = manager.is_told("WATCHDOG=1").await;
     assert!(alive.contains("STATUS="), "{alive}");
+    daemon.signal(Signal::SIGHUP);
+    let reloading = manager.is_told("RELOADING=1").await;
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    let ready = manager.is_told("READY=1").await;
+    assert!(
+        ready.contains("STATUS=the configuration was read"),
+        "{ready}"
+    );
     daemon.signal(Signal::SIGTERM);
     manager.is_told("STOPPING=1").await;
     assert_eq!(daemon.end().await.code(), Some(0), "{}", daemon.log());

@@ -256,6 +256,13 @@ async fn check_says_what_is_missing_and_what_to_do() {
     let again = site.cli(&["check", "--json"]).await;
     assert!(!again.stdout.contains("worker_scheduled"), "{again:?}");
 
+    site.configure("database", "max_connections", 2);
+    let few = site.cli(&["check"]).await;
+    few.expect(0, &["16 deliveries at once share 2 connections"]);
+    site.configure("database", "max_connections", 1000);
+    let many = site.cli(&["check"]).await;
+    many.expect(0, &["a daemon opens up to 1016 connections"]);
+
     raw_sql("alter table tracks drop column isrc")
         .execute(site.pool())
         .await

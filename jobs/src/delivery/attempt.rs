@@ -103,7 +103,7 @@ pub(super) struct Begun {
 /// Counts the attempt. `None`: the lease is lost, or there is nothing to deliver any more.
 async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Begun>, JobFault> {
     let now = (services.clock)();
-    let mut tx = crate::database::begin(&services.pool, "begin").await?;
+    let mut tx = super::begin(&services.pool).await?;
     let must_wait = job::must_wait(&mut tx, id).await?;
     if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
         return Ok(None);

@@ -72,7 +72,7 @@ async fn write(
 ) -> Result<State, OutcomeError> {
     let now = (services.clock)();
     let mut delivery = begun.delivery.clone();
-    let mut tx = crate::database::begin(&services.pool, "begin").await?;
+    let mut tx = super::begin(&services.pool).await?;
     let recorded = record_partner(&mut tx, services, &delivery, made, progress, now).await?;
     let ended = Happened {
         ends_attempt: true,

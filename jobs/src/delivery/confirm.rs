@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use platform_adapters::{Code, Fault, Receipt, Status};
+use platform_adapters::{Code, Fault, Receipt, Status, Wanted};
 use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
@@ -96,7 +96,7 @@ impl Job for Confirm {
 /// Counts the question. `None`: the lease is lost, or the delivery waits for no word any more.
 async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Delivery>, JobFault> {
     let now = (services.clock)();
-    let mut tx = crate::database::begin(&services.pool, "begin").await?;
+    let mut tx = super::begin(&services.pool).await?;
     if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
         return Ok(None);
     }
@@ -135,7 +135,7 @@ async fn record_answer(
     patience: Duration,
 ) -> Result<Done, JobFault> {
     let now = (services.clock)();
-    let mut tx = crate::database::begin(&services.pool, "begin").await?;
+    let mut tx = super::begin(&services.pool).await?;
     let fault = answer.as_ref().err();
     let recorded = partner::record_question(&mut tx, services, asked, fault, now).await?;
     let delivery = row::lock(&mut tx, asked.id).await?;
@@ -169,6 +169,10 @@ async fn heard(
         // The end of the partner's time is a moment to ask, too.
         wait = wait.min((patience - since_sent).max(Duration::from_secs(1)));
     }
+    let wanted = match &answer {
+        Ok(Status::Resend { wanted, .. }) => *wanted,
+        _ => Wanted::Everything,
+    };
     let (event, receipt, fault) = match word(services, &delivery, answer, wait) {
         Ok(said) => said,
         Err(pending) => {
@@ -187,7 +191,8 @@ async fn heard(
         }
     };
     if let (Event::ResendAsked, Some(fault)) = (event, &fault) {
-        let begun = resend::begin(&mut tx, &mut delivery, Some(lease), fault.clone(), now).await;
+        let (lease, fault) = (Some(lease), fault.clone());
+        let begun = resend::begin(&mut tx, &mut delivery, lease, wanted, fault, now).await;
         return settled(tx, &delivery, begun).await;
     }
     let happened = Happened {
@@ -239,7 +244,9 @@ fn word(
             fault.evidence = evidence;
             (Event::Rejected, None, Some(fault))
         }
-        Ok(Status::Resend { reason, evidence }) => {
+        Ok(Status::Resend {
+            reason, evidence, ..
+        }) => {
             let is_done = delivery.transmission >= services.confirm.max_transmissions;
             let (event, fault) = match is_done {
                 true => {

@@ -210,7 +210,7 @@ async fn hear(
     said: Vec<Said>,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
-    let mut tx = crate::database::begin(&services.pool, "begin").await?;
+    let mut tx = super::begin(&services.pool).await?;
     let open = sqlx::query_scalar!(
         r#"select heard_at is null as "open!" from worker.acknowledgement_files
            where platform_id = $1 and name = $2 for update"#,
@@ -286,7 +286,11 @@ async fn hear_one(
             (Word::Accepted(receipt), evidence)
         }
         Status::Rejected { reason, evidence } => (Word::Rejected(reason), evidence),
-        Status::Resend { reason, evidence } => {
+        Status::Resend {
+            wanted,
+            reason,
+            evidence,
+        } => {
             let can = matches!(
                 delivery.state,
                 State::Sent | State::Accepted | State::Rejected
@@ -296,7 +300,7 @@ async fn hear_one(
             }
             if transmission < services.confirm.max_transmissions {
                 let fault = resend::asked(&reason, evidence);
-                return match resend::begin(conn, &mut delivery, None, fault, now).await {
+                return match resend::begin(conn, &mut delivery, None, wanted, fault, now).await {
                     Ok(_) => Ok(None),
                     Err(OutcomeError::Database(error)) => Err(error),
                     Err(refused) => Ok(Some(refused.to_string())),

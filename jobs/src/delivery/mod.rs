@@ -86,6 +86,18 @@ pub struct Services {
     pub withholding: Withholding,
 }
 
+/// Begins a transaction about one delivery. All of its statements find a few rows by their keys: a
+/// plan for any values is as good as one for these, and to make one each time costs more than to run it.
+pub(crate) async fn begin(
+    pool: &sqlx::PgPool,
+) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    crate::database::begin(
+        pool,
+        "begin; set local plan_cache_mode = force_generic_plan",
+    )
+    .await
+}
+
 /// The queue of a platform's deliveries.
 #[must_use]
 pub fn deliver_queue(platform_id: i32) -> String {

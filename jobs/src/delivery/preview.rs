@@ -88,6 +88,7 @@ pub async fn preview(
         last_stated: last
             .filter(|_| is_live)
             .and_then(|last| last.receipt?.0.stated),
+        resend_of: None,
     };
     Ok(ddex::build(&platform, &handover, &package)?)
 }

@@ -297,6 +297,7 @@ async fn in_doubt(pool: &PgPool, id: Uuid, files: &[File]) -> Result<Option<InDo
         partner_release_id: None,
         started_at: row.started_at.unwrap_or_default(),
         last_stated: None,
+        resend_of: None,
     };
     let sent: Vec<&File> = files
         .iter()

@@ -2,7 +2,7 @@
 //! own. How often it may ask is bounded, so that a partner that never takes it ends.
 
 use chrono::{DateTime, Utc};
-use platform_adapters::{Code, Evidence, Fault};
+use platform_adapters::{Code, Evidence, Fault, Wanted};
 use sqlx::PgConnection;
 
 use super::{
@@ -39,6 +39,7 @@ pub(super) async fn begin(
     conn: &mut PgConnection,
     delivery: &mut Delivery,
     lease: Option<&Lease>,
+    wanted: Wanted,
     mut fault: Fault,
     now: DateTime<Utc>,
 ) -> Result<State, OutcomeError> {
@@ -50,7 +51,7 @@ pub(super) async fn begin(
     // The word belongs to the transmission that it is about.
     let evidence = std::mem::take(&mut fault.evidence);
     keep_evidence(conn, delivery, &evidence, now).await?;
-    operate::retransmit(conn, delivery, now).await?;
+    operate::retransmit(conn, delivery, wanted, now).await?;
     let happened = Happened {
         fault: Some(&fault),
         ..Happened::default()

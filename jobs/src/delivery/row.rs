@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use platform_adapters::{Handover, Kind, Receipt};
+use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
@@ -28,6 +29,8 @@ pub(crate) struct Delivery {
     pub(crate) expires_at: Option<DateTime<Utc>>,
     pub(crate) sent_at: Option<DateTime<Utc>>,
     pub(crate) receipt: Option<Receipt>,
+    /// What the transmission before stated, where the partner wants the message alone once more.
+    pub(crate) resend_of: Option<Value>,
     /// Called off while an attempt was under way.
     pub(crate) is_called_off: bool,
     /// An earlier transmission of this delivery was accepted.
@@ -64,7 +67,7 @@ pub(crate) async fn lock(
                d.state, d.release_title, d.platform_name, d.upc, d.attempts, d.started_at,
                d.expires_at, d.sent_at, d.receipt as "receipt: Json<Receipt>", d.attempts_before,
                d.was_accepted, d.cancel_requested_at is not null as "is_called_off!",
-               d.unknown_since, d.unknown_reason,
+               d.unknown_since, d.unknown_reason, d.resend_of,
                live.kind as "live_kind?", live.revision as "live_revision?",
                live.fingerprint as live_fingerprint, live.receipt as "live_receipt: Json<Receipt>"
            from worker.deliveries d
@@ -110,6 +113,7 @@ pub(crate) async fn lock(
         expires_at: row.expires_at,
         sent_at: row.sent_at,
         receipt: row.receipt.map(|Json(receipt)| receipt),
+        resend_of: row.resend_of,
         is_called_off: row.is_called_off,
         was_accepted: row.was_accepted,
         unknown: row.unknown_since.map(|since| Unknown {
@@ -147,6 +151,7 @@ impl Delivery {
                 .live
                 .as_ref()
                 .and_then(|live| live.receipt.as_ref()?.stated.clone()),
+            resend_of: self.resend_of.clone(),
         }
     }
 

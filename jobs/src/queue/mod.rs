@@ -40,7 +40,7 @@ pub use read::{
 };
 pub use registry::Registry;
 pub use rescue::CRASHED;
-pub use run::run;
+pub use run::{CONNECTIONS, Ending, run};
 pub use settings::{InvalidSettings, Settings};
 
 /// Why a queue cannot be started or ended badly.

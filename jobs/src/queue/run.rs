@@ -31,8 +31,10 @@ use crate::{clock::Clock, vitals::Vitals};
 /// Batches of completions recorded at once: while one waits for the disk, another is made ready.
 const COMPLETERS: usize = 2;
 /// Connections of the queue's own pool: a fetcher for each crew, the listener, completions, the
-/// rescue, and a few for attempts that begin or fail at once. Heartbeats have theirs outside it.
-const CONNECTIONS: u32 = 10;
+/// rescue, and a few for attempts that begin or fail at once.
+const POOLED: u32 = 10;
+/// All connections that a queue opens: heartbeats have one that no other work can occupy.
+pub const CONNECTIONS: u32 = POOLED + 1;
 /// How long a statement waits for a connection before it counts as failed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Every statement of the queue finds its rows by an index. The planner knows neither how long an
@@ -40,6 +42,25 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// or for a table that was empty when the plan was made. Nor is any of them long enough to be worth
 /// compiling.
 const PLANS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+
+/// How a queue is asked to end.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// No more claims; what runs goes on for as long as it takes.
+    pub retire: CancellationToken,
+    /// The same, and what runs has [`Settings::drain`] from then on.
+    pub shutdown: CancellationToken,
+}
+
+impl From<CancellationToken> for Ending {
+    /// With a token for retiring of its own.
+    fn from(shutdown: CancellationToken) -> Self {
+        Self {
+            retire: shutdown.child_token(),
+            shutdown,
+        }
+    }
+}
 
 /// What all tasks of one daemon's queue share.
 pub(super) struct Daemon {
@@ -56,6 +77,8 @@ pub(super) struct Daemon {
     crews: Vec<Arc<Crew>>,
     /// No more claims.
     pub(super) stopping: CancellationToken,
+    /// The drain has begun.
+    shutdown: CancellationToken,
     /// The drain is over: running jobs are given back.
     pub(super) cut_off: CancellationToken,
 }
@@ -75,9 +98,9 @@ impl Daemon {
     }
 }
 
-/// Runs the jobs of all registered kinds until `shutdown`, then drains: claims no more, gives back
-/// what has not started, lets running jobs finish for [`Settings::drain`], gives back the rest.
-/// Database outages of any length only delay it. `pool` says where the database is; the queue
+/// Runs the jobs of all registered kinds until it is to end, then drains: claims no more, gives back
+/// what has not started, lets running jobs finish (for [`Settings::drain`] once it is shut down), gives
+/// back the rest. Database outages of any length only delay it. `pool` says where the database is; the queue
 /// opens connections of its own.
 pub async fn run(
     pool: PgPool,
@@ -85,15 +108,16 @@ pub async fn run(
     settings: Settings,
     clock: Clock,
     vitals: Vitals,
-    shutdown: CancellationToken,
+    ending: impl Into<Ending>,
 ) -> Result<(), QueueError> {
     settings.validate()?;
+    let ending = ending.into();
     let crews: Vec<Arc<Crew>> = Crew::all(&registry, &settings)
         .into_iter()
         .map(Arc::new)
         .collect();
     if crews.is_empty() {
-        shutdown.cancelled().await;
+        ending.retire.cancelled().await;
         return Ok(());
     }
     let connect = pool.connect_options();
@@ -105,7 +129,7 @@ pub async fn run(
         // A broken connection costs one failed statement, which is tried again; a ping before each
         // statement costs half a millisecond of every claim.
         pool: PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(POOLED)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with((*connect).clone().options(PLANS)),
@@ -117,7 +141,8 @@ pub async fn run(
         leases: Leases::default(),
         vitals,
         crews,
-        stopping: shutdown,
+        stopping: ending.retire,
+        shutdown: ending.shutdown,
         cut_off: CancellationToken::new(),
     });
     tracing::info!(worker = daemon.worker, "queue started");
@@ -224,7 +249,7 @@ async fn work(
 
 /// Cuts running jobs off when the shutdown has lasted too long.
 async fn end_drain(daemon: &Daemon) {
-    daemon.stopping.cancelled().await;
+    daemon.shutdown.cancelled().await;
     tokio::time::sleep(daemon.settings.drain).await;
     daemon.cut_off.cancel();
 }

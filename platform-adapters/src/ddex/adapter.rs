@@ -212,7 +212,11 @@ fn status(said: &Acknowledgement, name: &str, body: &[u8], receipt: &Receipt) ->
     match said.verdict() {
         Verdict::Pending => Status::Pending(format!("{reason} in {name}")),
         Verdict::Rejected => Status::Rejected { reason, evidence },
-        Verdict::Resend => Status::Resend { reason, evidence },
+        Verdict::Resend => Status::Resend {
+            wanted: said.wanted(),
+            reason,
+            evidence,
+        },
         Verdict::Accepted => Status::Accepted(Box::new(Receipt {
             confirmed: format!("{reason} in {name}"),
             evidence,

@@ -117,6 +117,7 @@ mod tests {
             partner_release_id: None,
             started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
             last_stated: None,
+            resend_of: None,
         };
         let folder = Folder::new(&handover, "0036000291452");
         assert_eq!(

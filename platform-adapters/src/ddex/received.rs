@@ -1,6 +1,6 @@
-//! A NewReleaseMessage as its recipient reads it, in every version that we write: who sent it, which
-//! release it is about, what may be used where, and which files belong to it. The sandbox partner
-//! verifies deliveries by it.
+//! A release notification as its recipient reads it, in every version that we write: who sent it,
+//! which release it is about, what may be used where, and which files belong to it. The sandbox
+//! partner verifies deliveries by it.
 
 mod deal;
 mod recording;
@@ -15,7 +15,10 @@ pub use recording::{ReceivedRecording, ReceivedResource};
 /// The largest message that is read. An album of a hundred tracks has about half a megabyte.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a recipient needs to know of a NewReleaseMessage. What the message does not say is empty or
+/// `PurgeReleaseMessage`.
+pub(super) const PURGE: &str = "PurgeReleaseMessage";
+
+/// What a recipient needs to know of a NewReleaseMessage or PurgeReleaseMessage. What the message does not say is empty or
 /// absent; whether it should say it is its reader's to judge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedMessage {
@@ -29,6 +32,9 @@ pub struct ReceivedMessage {
     pub sender: String,
     /// The recipient's DPID, as it stands there.
     pub recipient: String,
+    /// It is a PurgeReleaseMessage: the release is to be forgotten. Such a one says of the release
+    /// its bar code and title, and nothing else.
+    pub is_purge: bool,
     /// `TestMessage`.
     pub is_test: bool,
     /// What concerns the main release.
@@ -76,7 +82,7 @@ pub struct ReceivedRelease {
     pub discs: Vec<Vec<String>>,
 }
 
-/// Reads a NewReleaseMessage of ERN 4.3.2, 4.3 or 3.8.2.
+/// Reads a NewReleaseMessage or PurgeReleaseMessage of ERN 4.3.2, 4.3 or 3.8.2.
 ///
 /// # Errors
 /// [`Refused`] when it is too large, not well-formed, no such message, without a release, or says the
@@ -84,7 +90,7 @@ pub struct ReceivedRelease {
 pub fn read_message(xml: &[u8]) -> Result<ReceivedMessage, Refused> {
     let root = Element::parse(xml, MAX_MESSAGE_BYTES)?;
     let version = Version::of_namespace(&root.namespace)
-        .filter(|_| root.name == "NewReleaseMessage")
+        .filter(|_| root.name == "NewReleaseMessage" || root.name == PURGE)
         .ok_or_else(|| {
             Refused::Unexpected(format!(
                 "it is a {} in {:?}, not a NewReleaseMessage of ERN {}",
@@ -93,7 +99,12 @@ pub fn read_message(xml: &[u8]) -> Result<ReceivedMessage, Refused> {
                 Version::ALL.map(Version::as_str).join(", ")
             ))
         })?;
-    let main = main_release(&root)
+    let is_purge = root.name == PURGE;
+    let release = match is_purge {
+        true => purged_release(&root),
+        false => main_release(&root).map(|main| release(&root, main)),
+    };
+    let release = release
         .ok_or_else(|| Refused::Unexpected("its ReleaseList holds no main release".into()))?;
     let text = |path: &[&str]| root.text_at(path).unwrap_or_default().to_owned();
     let created_at = text(&["MessageHeader", "MessageCreatedDateTime"]);
@@ -104,8 +115,9 @@ pub fn read_message(xml: &[u8]) -> Result<ReceivedMessage, Refused> {
         thread_id: text(&["MessageHeader", "MessageThreadId"]),
         sender: text(&["MessageHeader", "MessageSender", "PartyId"]),
         recipient: text(&["MessageHeader", "MessageRecipient", "PartyId"]),
+        is_purge,
         is_test: text(&["MessageHeader", "MessageControlType"]) == "TestMessage",
-        release: release(&root, main),
+        release,
         recordings: recording::read_all(&root),
         has_deals: deals.iter().any(|deal| !deal.has_ended_at(&created_at)),
         deals,
@@ -119,6 +131,18 @@ pub fn read_message(xml: &[u8]) -> Result<ReceivedMessage, Refused> {
 /// As [`read_message`].
 pub fn read_resources(xml: &[u8]) -> Result<Vec<ReceivedResource>, Refused> {
     read_message(xml).map(|message| message.resources)
+}
+
+/// The release that is to be forgotten.
+fn purged_release(root: &Element) -> Option<ReceivedRelease> {
+    let purged = root.child("PurgedRelease")?;
+    let text = |path: &[&str]| purged.text_at(path).map(str::to_owned);
+    Some(ReceivedRelease {
+        icpn: text(&["ReleaseId", "ICPN"]).unwrap_or_default(),
+        title: text(&["Title", "TitleText"]).unwrap_or_default(),
+        subtitle: text(&["Title", "SubTitle"]),
+        ..ReceivedRelease::default()
+    })
 }
 
 /// The release that is marked as the main one; else the first.

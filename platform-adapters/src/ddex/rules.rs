@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use unicode_normalization::is_nfc;
 
 use super::{
-    received::MAX_MESSAGE_BYTES,
+    received::{MAX_MESSAGE_BYTES, PURGE},
     untrusted::{Element, Refused, brief},
     version::Version,
 };
@@ -16,14 +16,14 @@ use crate::release::Upc;
 /// Complaints that are kept of one message.
 const MAX_COMPLAINTS: usize = 100;
 
-/// What is wrong with a NewReleaseMessage of ERN 4.3.2, 4.3 or 3.8.2; nothing where it is in order.
+/// What is wrong with a NewReleaseMessage or PurgeReleaseMessage of ERN 4.3.2, 4.3 or 3.8.2; nothing where it is in order.
 ///
 /// # Errors
 /// [`Refused`] when it is too large, not well-formed, or no such message.
 pub fn check_rules(xml: &[u8]) -> Result<Vec<String>, Refused> {
     let root = Element::parse(xml, MAX_MESSAGE_BYTES)?;
     let version = Version::of_namespace(&root.namespace)
-        .filter(|_| root.name == "NewReleaseMessage")
+        .filter(|_| root.name == "NewReleaseMessage" || root.name == PURGE)
         .ok_or_else(|| {
             Refused::Unexpected(format!(
                 "it is a {} in {:?}, not a NewReleaseMessage that we know",
@@ -32,9 +32,15 @@ pub fn check_rules(xml: &[u8]) -> Result<Vec<String>, Refused> {
             ))
         })?;
     let mut found = Findings(Vec::new());
-    let message = Message::new(&root, version);
     texts(&root, &mut found);
     header(&root, &mut found);
+    if root.name == PURGE {
+        let purged = root.text_at(&["PurgedRelease", "ReleaseId", "ICPN"]);
+        bar_code(purged.unwrap_or_default(), &mut found);
+        sequences(&root, &mut found);
+        return Ok(found.0);
+    }
+    let message = Message::new(&root, version);
     references(&message, &mut found);
     main_release(&message, &mut found);
     track_releases(&message, &mut found);
@@ -182,15 +188,21 @@ fn references(message: &Message<'_>, found: &mut Findings) {
     }
 }
 
+fn bar_code(icpn: &str, found: &mut Findings) {
+    if icpn.parse::<Upc>().is_err() {
+        found.add(format!("the ICPN {:?} is no bar code", brief(icpn)));
+    }
+}
+
 fn main_release(message: &Message<'_>, found: &mut Findings) {
     let [main] = message.main.as_slice() else {
         found.add(format!("there are {} main releases", message.main.len()));
         return;
     };
-    let icpn = main.text_at(&["ReleaseId", "ICPN"]).unwrap_or_default();
-    if icpn.parse::<Upc>().is_err() {
-        found.add(format!("the ICPN {:?} is no bar code", brief(icpn)));
-    }
+    bar_code(
+        main.text_at(&["ReleaseId", "ICPN"]).unwrap_or_default(),
+        found,
+    );
     let details = main.child("ReleaseDetailsByTerritory").unwrap_or(main);
     let has_date = ["ReleaseDate", "OriginalReleaseDate"]
         .iter()
@@ -278,7 +290,13 @@ fn files(root: &Element, found: &mut Findings) {
 
 /// What is in sequence goes from 1 on without holes.
 fn sequences(element: &Element, found: &mut Findings) {
-    for name in ["DisplayArtist", "ResourceGroup", "ResourceGroupContentItem"] {
+    for name in [
+        "DisplayArtist",
+        "Contributor",
+        "ResourceContributor",
+        "ResourceGroup",
+        "ResourceGroupContentItem",
+    ] {
         let numbers: Vec<Option<usize>> = element
             .children_named(name)
             .map(|child| {
@@ -289,7 +307,7 @@ fn sequences(element: &Element, found: &mut Findings) {
             })
             .collect();
         // The outermost group, and a cover beside the discs, have no place in a sequence.
-        let is_apart = name != "DisplayArtist" && numbers == [None];
+        let is_apart = name.starts_with("ResourceGroup") && numbers == [None];
         if !is_apart && !numbers.iter().copied().eq((1..=numbers.len()).map(Some)) {
             let said: Vec<String> = numbers
                 .iter()

@@ -23,7 +23,7 @@ use crate::{
         PackagedTrack,
     },
     release::{Isrc, Release, Upc},
-    settings::Platform,
+    settings::{FileNameSpecs, Platform},
 };
 
 /// Files looked at at the same time: their headers are small, and a distant store answers slowly.
@@ -78,7 +78,7 @@ pub async fn assemble(
         return Err(Fault::package_invalid(findings.0));
     };
     let (audio, artwork) = match media {
-        Some(media) => media.package(&upc, &placed),
+        Some(media) => media.package(&upc, &isrcs, &placed, &platform.format_specs.file_names),
         None => (placed.iter().map(|_| None).collect(), None),
     };
     let tracks = placed
@@ -138,19 +138,24 @@ impl Media {
     fn package(
         self,
         upc: &Upc,
+        isrcs: &[Isrc],
         placed: &[Placed<'_>],
+        names: &FileNameSpecs,
     ) -> (Vec<Option<PackagedAudio>>, Option<PackagedArtwork>) {
-        let audio = self.audio.into_iter().zip(placed).map(|(checked, placed)| {
-            let (extension, media_type) = checked.properties.codec.file_type();
-            let name = format!(
-                "{upc}_{:02}_{:03}.{extension}",
-                placed.track.disc, placed.number
-            );
-            Some(PackagedAudio {
-                file: packaged(name, media_type, checked.meta, checked.found),
-                properties: checked.properties,
-            })
-        });
+        let tracks = placed.iter().zip(isrcs);
+        let audio = self
+            .audio
+            .into_iter()
+            .zip(tracks)
+            .map(|(checked, (placed, isrc))| {
+                let (extension, media_type) = checked.properties.codec.file_type();
+                let name = names.audio(upc, isrc, placed.track.disc, placed.number);
+                let name = format!("{name}.{extension}");
+                Some(PackagedAudio {
+                    file: packaged(name, media_type, checked.meta, checked.found),
+                    properties: checked.properties,
+                })
+            });
         let audio = audio.collect();
         let Some(Checked {
             meta,
@@ -162,7 +167,12 @@ impl Media {
         };
         let (extension, media_type) = properties.format.file_type();
         let artwork = PackagedArtwork {
-            file: packaged(format!("{upc}.{extension}"), media_type, meta, found),
+            file: packaged(
+                format!("{}.{extension}", names.artwork(upc)),
+                media_type,
+                meta,
+                found,
+            ),
             format: properties.format,
             width_px: properties.width_px,
             height_px: properties.height_px,

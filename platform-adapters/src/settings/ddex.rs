@@ -82,6 +82,10 @@ pub enum TakedownForm {
     NoDeals,
     /// By the deals that were there, each with its end.
     EndDates,
+    /// By a PurgeReleaseMessage: the release is to be forgotten, as if it had never been there. Only
+    /// for a partner that asks for it; it is meant for what cannot be taken down in the normal way,
+    /// and large partners refuse it.
+    Purge,
 }
 
 /// How the end of a deal is said that the partner has and that holds no longer.

@@ -4,6 +4,7 @@
 mod api;
 mod credentials;
 mod ddex;
+mod file_names;
 mod limits;
 mod sftp;
 mod template;
@@ -23,6 +24,7 @@ pub use credentials::{
     SecretSource, TimestampForm,
 };
 pub use ddex::{DdexSpecs, GenreWords, TakedownForm, UpdateMedia, WithdrawalForm};
+pub use file_names::FileNameSpecs;
 pub use limits::{Limits, Window, Windows};
 pub use sftp::{AlgorithmKind, LayoutSpecs, OldAlgorithm, SftpSpecs};
 pub use template::Template;
@@ -185,6 +187,8 @@ pub struct FormatSpecs {
     pub audio: Vec<String>,
     /// What turns `sent` into `accepted`.
     pub confirmation: Option<Confirmation>,
+    /// How the files of a release are named there.
+    pub file_names: FileNameSpecs,
     /// How hard the partner may be used.
     pub limits: Limits,
     /// Clocks of this platform's deliveries, where they differ from the configuration's.
@@ -204,6 +208,7 @@ impl Default for FormatSpecs {
         Self {
             audio: vec!["flac".into(), "wav".into()],
             confirmation: None,
+            file_names: FileNameSpecs::default(),
             limits: Limits::default(),
             retry: RetrySpecs::default(),
             api: ApiSpecs::default(),

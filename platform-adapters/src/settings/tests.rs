@@ -120,3 +120,36 @@ fn processing_time_is_its_upper_bound() {
     assert_eq!(processing_time("2-5 days"), Duration::try_days(5));
     assert_eq!(processing_time("soon"), None);
 }
+
+#[test]
+fn names_of_files_tell_the_tracks_apart_and_stay_in_their_folder() {
+    let read = |names: serde_json::Value| {
+        Platform::from_row(&PlatformRow {
+            format_specs: Some(json!({"file_names": names})),
+            ..row()
+        })
+        .map(|platform| platform.format_specs.file_names)
+        .map_err(|fault| fault.message)
+    };
+    let (upc, isrc) = (
+        "036000291452".parse().unwrap(),
+        "DEA1B2500101".parse().unwrap(),
+    );
+    let default = read(json!({})).unwrap();
+    assert_eq!(default.audio(&upc, &isrc, 2, 7), "036000291452_02_007");
+    assert_eq!(default.artwork(&upc), "036000291452");
+    let own = read(json!({"audio": "{isrc}", "artwork": "{icpn}.front"})).unwrap();
+    assert_eq!(own.audio(&upc, &isrc, 2, 7), "DEA1B2500101");
+    assert_eq!(own.artwork(&upc), "0036000291452.front");
+    for (wrong, said) in [
+        (json!({"audio": "{upc}_{track}"}), "no two tracks"),
+        (json!({"audio": "../{isrc}"}), "is not made of"),
+        (json!({"audio": "a/{isrc}"}), "is not made of"),
+        (json!({"audio": "{isrc}_{title}"}), "{title} is not known"),
+        (json!({"artwork": "{isrc}"}), "{isrc} is not known"),
+        (json!({"artwork": ""}), "artwork"),
+    ] {
+        let problem = read(wrong.clone()).unwrap_err();
+        assert!(problem.contains(said), "{wrong}: {problem}");
+    }
+}

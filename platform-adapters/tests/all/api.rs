@@ -100,6 +100,7 @@ pub(crate) fn handover(kind: Kind) -> Handover {
         partner_release_id: None,
         started_at: Utc.timestamp_opt(1_764_000_000, 0).unwrap(),
         last_stated: None,
+        resend_of: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the worker stands on: database, schema, assets, DDEX's schemas.
 
-use jobs::schema;
+use jobs::{queue, schema};
 use platform_adapters::{ConnectOptions, Fault, ddex, package::AssetStore};
 use sqlx::PgPool;
 
@@ -92,8 +92,48 @@ pub(super) async fn database(
             return None;
         }
     }
+    connections_suffice(config, &pool, findings).await;
     schemas(&pool, findings).await;
     Some(pool)
+}
+
+/// Of one daemon; several on one database add up.
+async fn connections_suffice(config: &Config, pool: &PgPool, findings: &mut Vec<Finding>) {
+    let (own, slots) = (config.database.max_connections, config.queue.slots);
+    if usize::try_from(own).is_ok_and(|own| own < slots) {
+        findings.push(Finding::warn(
+            "connections",
+            format!("{slots} deliveries at once share {own} connections, and wait for each other"),
+            "Raise database.max_connections to queue.slots at least, or lower queue.slots.",
+        ));
+    }
+    let http = match config.http.listen.is_empty() {
+        true => 0,
+        false => config.http.database_connections,
+    };
+    // The last one listens for schedules.
+    let most = own + queue::CONNECTIONS + http + 1;
+    let granted: Result<i32, _> = sqlx::query_scalar(
+        "select current_setting('max_connections')::int
+             - current_setting('superuser_reserved_connections')::int",
+    )
+    .fetch_one(pool)
+    .await;
+    match granted {
+        Ok(granted) if i64::from(granted) < i64::from(most) => findings.push(Finding::warn(
+            "connections",
+            format!(
+                "a daemon opens up to {most} connections, and the server grants {granted} in all"
+            ),
+            "Raise PostgreSQL's max_connections, or lower database.max_connections.",
+        )),
+        Ok(_) => {}
+        Err(error) => findings.push(Finding::fail(
+            "connections",
+            format!("the server does not say how many it grants: {error}"),
+            "Look at the database server's log.",
+        )),
+    }
 }
 
 fn server(version: Option<u32>) -> Finding {

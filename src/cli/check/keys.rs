@@ -1,9 +1,9 @@
 //! Which keys of a platform's JSON columns are read, as the settings themselves say.
 
 use platform_adapters::settings::{
-    ApiSpecs, ArtworkRequirements, AudioRequirements, Credentials, DdexSpecs, FileSpecs,
-    FormatSpecs, Hmac, LayoutSpecs, Limits, OAuth2, PartNames, PlatformRow, ReceiptPointers,
-    Requirements, RetrySpecs, SftpSpecs, StateWords, TimeoutSpecs, WebhookSpecs,
+    ApiSpecs, ArtworkRequirements, AudioRequirements, Credentials, DdexSpecs, FileNameSpecs,
+    FileSpecs, FormatSpecs, Hmac, LayoutSpecs, Limits, OAuth2, PartNames, PlatformRow,
+    ReceiptPointers, Requirements, RetrySpecs, SftpSpecs, StateWords, TimeoutSpecs, WebhookSpecs,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -13,7 +13,7 @@ use serde::{
 use serde_json::Value;
 
 /// Every object of the JSON columns, by its path, with its keys.
-pub(super) fn known() -> [(&'static str, &'static [&'static str]); 19] {
+pub(super) fn known() -> [(&'static str, &'static [&'static str]); 20] {
     [
         ("api_credentials", fields::<Credentials>()),
         ("api_credentials.oauth2", fields::<OAuth2>()),
@@ -22,6 +22,7 @@ pub(super) fn known() -> [(&'static str, &'static [&'static str]); 19] {
         ("requirements.artwork", fields::<ArtworkRequirements>()),
         ("requirements.audio", fields::<AudioRequirements>()),
         ("format_specs", fields::<FormatSpecs>()),
+        ("format_specs.file_names", fields::<FileNameSpecs>()),
         ("format_specs.limits", fields::<Limits>()),
         ("format_specs.retry", fields::<RetrySpecs>()),
         ("format_specs.api", fields::<ApiSpecs>()),

@@ -1,7 +1,7 @@
 //! One operation on one delivery.
 
 use chrono::{DateTime, Utc};
-use platform_adapters::Evidence;
+use platform_adapters::{Evidence, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
@@ -222,7 +222,7 @@ pub(super) async fn operate_in(
                             .into(),
                     )));
                 }
-                retransmit(conn, &mut delivery, now).await?;
+                retransmit(conn, &mut delivery, Wanted::Everything, now).await?;
             }
             match apply(conn, &mut delivery, event, &Happened::default(), now).await {
                 Ok(state) => (Operated::Changed(state.as_str()), shown(&delivery)),
@@ -323,8 +323,10 @@ async fn is_superseded(conn: &mut PgConnection, delivery: &Delivery) -> Result<b
 pub(in crate::delivery) async fn retransmit(
     conn: &mut PgConnection,
     delivery: &mut Delivery,
+    wanted: Wanted,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
+    delivery.resend_of = None;
     if let Some(receipt) = delivery.receipt.take() {
         let body = serde_json::to_vec_pretty(&receipt)
             .map_err(|error| sqlx::Error::Encode(error.into()))?;
@@ -334,6 +336,9 @@ pub(in crate::delivery) async fn retransmit(
             body,
         };
         keep_evidence(conn, delivery, &[kept], now).await?;
+        if wanted == Wanted::MessageAlone {
+            delivery.resend_of = receipt.stated;
+        }
     }
     delivery.transmission += 1;
     delivery.was_accepted |= delivery.state == State::Accepted;
@@ -343,11 +348,12 @@ pub(in crate::delivery) async fn retransmit(
     sqlx::query!(
         r#"update worker.deliveries
            set transmission = $2, was_accepted = $3, receipt = null, started_at = null,
-               sent_at = null, unknown_since = null, unknown_reason = null
+               sent_at = null, unknown_since = null, unknown_reason = null, resend_of = $4
            where id = $1"#,
         delivery.id,
         i32::try_from(delivery.transmission).unwrap_or(i32::MAX),
         delivery.was_accepted,
+        delivery.resend_of,
     )
     .execute(conn)
     .await?;

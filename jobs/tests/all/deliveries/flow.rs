@@ -1,6 +1,7 @@
 //! The plain way, and the same release again.
 
-use platform_adapters::{Evidence, Receipt, Status};
+use platform_adapters::{Evidence, Receipt, Status, Wanted};
+use serde_json::json;
 use test_support::catalogue;
 
 use super::harness::{Asked, World, taken};
@@ -121,13 +122,19 @@ async fn a_partner_that_asks_for_a_resend_gets_it_under_new_names_and_not_for_ev
     let release = world.release(1).await;
     let platform = catalogue::platform(world.pool(), "Nordlys").await;
     let schedule = catalogue::schedule(world.pool(), release, &[platform]).await;
-    let sent = || Receipt {
-        is_final: false,
-        ..taken()
-    };
-    for _ in 0..3 {
+    for (transmission, wanted) in [
+        (1, Wanted::MessageAlone),
+        (2, Wanted::Everything),
+        (3, Wanted::MessageAlone),
+    ] {
+        let sent = || Receipt {
+            is_final: false,
+            stated: Some(json!({"transmission": transmission})),
+            ..taken()
+        };
         world.partner.deliver.lock().unwrap().push_back(Ok(sent()));
         let asked = Status::Resend {
+            wanted,
             reason: "ResourceMissing".into(),
             evidence: vec![Evidence {
                 name: "ACK.xml".into(),
@@ -153,6 +160,13 @@ async fn a_partner_that_asks_for_a_resend_gets_it_under_new_names_and_not_for_ev
     .unwrap();
     assert_eq!(kept, [1, 2, 3], "every word is kept");
     assert_eq!(world.partner.deliveries(), 3);
+    let told = world.partner.told_resend_of.lock().unwrap().clone();
+    let of_first = Some(json!({"transmission": 1}));
+    assert_eq!(
+        told,
+        [None, of_first, None],
+        "the files that it has are named"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

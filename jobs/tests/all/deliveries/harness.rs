@@ -23,6 +23,7 @@ use platform_adapters::{
     Adapter, Code, Fault, Handover, Kind, Located, Receipt, Said, Status, WordFile,
     package::{AssetStore, Package},
 };
+use serde_json::Value;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use test_support::{TestDatabase, catalogue};
@@ -56,6 +57,8 @@ pub(crate) struct Partner {
     pub(crate) asked: Mutex<Vec<Asked>>,
     /// Its id of the release, as it was last told with a delivery.
     pub(crate) told_id: Mutex<Option<String>>,
+    /// What it was told with each delivery of files that it has.
+    pub(crate) told_resend_of: Mutex<Vec<Option<Value>>>,
     /// The folder of acknowledgements: each file with what reading it gives.
     pub(crate) inbox: Mutex<Vec<InboxFile>>,
     /// While set, it takes what is delivered and does not answer.
@@ -105,6 +108,10 @@ impl Adapter for Partner {
             .lock()
             .unwrap()
             .clone_from(&handover.partner_release_id);
+        self.told_resend_of
+            .lock()
+            .unwrap()
+            .push(handover.resend_of.clone());
         while self.stalls.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -1,7 +1,7 @@
 //! Folders of acknowledgements: a word is heard once, when its file is complete, however late.
 
 use jobs::delivery::{InboxSettings, look_everywhere};
-use platform_adapters::{Code, Evidence, Fault, Receipt, Said, Status, WordFile};
+use platform_adapters::{Code, Evidence, Fault, Receipt, Said, Status, Wanted, WordFile};
 use test_support::catalogue;
 
 use super::harness::{World, taken};
@@ -136,6 +136,7 @@ async fn a_late_request_for_a_resend_is_honoured_and_a_stranger_is_noted() {
     let mut world = World::new().await;
     delivered(&mut world).await;
     let again = |file: &WordFile| Status::Resend {
+        wanted: Wanted::MessageAlone,
         reason: "ResourceMissing".into(),
         evidence: document(file),
     };

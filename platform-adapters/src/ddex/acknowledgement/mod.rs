@@ -8,7 +8,7 @@ mod words;
 use chrono::{DateTime, Utc};
 
 use super::untrusted::{Element, Refused, brief};
-use crate::release::Dpid;
+use crate::{Wanted, release::Dpid};
 pub use ftp::CHOREOGRAPHY_16;
 pub use words::{FileStatus, Meaning, ProposedAction, SupplyChainStatus};
 
@@ -145,6 +145,15 @@ impl Acknowledgement {
                     Verdict::Rejected
                 }
             }
+        }
+    }
+
+    /// How much is to be sent again, where the verdict is [`Verdict::Resend`].
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        match self.proposed_action {
+            Some(ProposedAction::ResendXmlOnly) => Wanted::MessageAlone,
+            _ => Wanted::Everything,
         }
     }
 

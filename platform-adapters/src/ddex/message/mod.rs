@@ -1,5 +1,5 @@
 //! The NewReleaseMessage of ERN: the full statement of a release for one platform, made from a
-//! package. The same hand-over of the same package gives the same bytes.
+//! package; and the PurgeReleaseMessage that ends it, where a partner wants that. The same hand-over of the same package gives the same bytes.
 //!
 //! `plan` decides what the message says, in every version of ERN; the files beside this one write
 //! it, section by section, in the schemas' order: 4.3 and 4.3.2, which differ in a few elements, and
@@ -20,6 +20,7 @@ mod offers;
 mod parties;
 mod plan;
 mod profile;
+mod purge;
 mod releases;
 mod resources;
 mod rights;
@@ -110,6 +111,9 @@ pub fn check_settings(platform: &Platform) -> Result<&DdexSpecs, Fault> {
 }
 
 fn write(plan: &Plan<'_>, xml: &mut Document) {
+    if plan.is_purge() {
+        return purge::write(plan, xml);
+    }
     if plan.version == Version::Ern382 {
         return ern3::write(plan, xml);
     }

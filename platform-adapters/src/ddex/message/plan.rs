@@ -110,7 +110,7 @@ impl<'a> Plan<'a> {
     /// Decides what is offered, what is withdrawn, and whether files go with the message.
     fn decide(&mut self) -> Result<(), Fault> {
         let models = deals::models(self.platform, self.specs)?;
-        let before = last_statement(self.handover)?;
+        let before = statement(self.handover.last_stated.as_ref())?;
         let items = self.items();
         let offered = offers::of_package(self.package, &items, &models);
         if self.handover.kind == Kind::Takedown {
@@ -125,8 +125,8 @@ impl<'a> Plan<'a> {
             media,
         };
         let mut offers = offered;
-        let mut has_media = true;
         let mut withdrawals = Vec::new();
+        let has_media = self.needs_media(before.as_ref(), &statement)?;
         if let Some(before) = before {
             let at = self.handover.started_at;
             let withdrawn = offers::withdrawn(&before, &offers, &items, at);
@@ -134,16 +134,30 @@ impl<'a> Plan<'a> {
             if self.specs.withdrawal == WithdrawalForm::EndDates {
                 offers.extend(withdrawn.ended);
             }
-            has_media = self.specs.update_media == UpdateMedia::Always
-                || self.handover.kind != Kind::Update
-                || self.handover.transmission > 1
-                || before.media != statement.media;
         }
         self.offers = offers;
         self.has_media = has_media;
         self.statement = statement;
         self.withdrawals = withdrawals;
         Ok(())
+    }
+
+    /// Whether the files go with the message. Never without, where one of them is not what the
+    /// partner has.
+    fn needs_media(&self, before: Option<&Statement>, now: &Statement) -> Result<bool, Fault> {
+        let handover = self.handover;
+        if let Some(sent) = statement(handover.resend_of.as_ref())? {
+            return Ok(sent.media != now.media);
+        }
+        Ok(self.specs.update_media == UpdateMedia::Always
+            || handover.kind != Kind::Update
+            || handover.transmission > 1
+            || before.is_none_or(|before| before.media != now.media))
+    }
+
+    /// The release is to be forgotten.
+    pub(super) fn is_purge(&self) -> bool {
+        self.handover.kind == Kind::Takedown && self.specs.takedown == TakedownForm::Purge
     }
 
     fn items(&self) -> Vec<Item<'a>> {
@@ -158,7 +172,7 @@ impl<'a> Plan<'a> {
 
     /// A takedown's deals: none, or what was offered with its end.
     fn ended(&self, before: Option<Statement>, offered: Vec<Offer>) -> Vec<Offer> {
-        if self.specs.takedown == TakedownForm::NoDeals {
+        if self.specs.takedown != TakedownForm::EndDates {
             return Vec::new();
         }
         let offers = before.map_or(offered, |before| before.offers);
@@ -282,17 +296,15 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// What the partner was told last of this release.
-fn last_statement(handover: &Handover) -> Result<Option<Statement>, Fault> {
-    handover
-        .last_stated
-        .as_ref()
+/// What the partner was told of this release, as an earlier receipt holds it.
+fn statement(stated: Option<&serde_json::Value>) -> Result<Option<Statement>, Fault> {
+    stated
         .map(|stated| serde_json::from_value(stated.clone()))
         .transpose()
         .map_err(|error| {
             Fault::new(
                 Code::WorkerFault,
-                format!("what the partner was told last of the release cannot be read: {error}"),
+                format!("what the partner was told of the release cannot be read: {error}"),
             )
         })
 }

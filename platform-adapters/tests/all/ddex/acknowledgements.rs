@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use chrono::{TimeZone, Utc};
-use platform_adapters::ddex::{
-    Acknowledgement, CHOREOGRAPHY_16, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, Meaning,
-    ProposedAction, Refused, SupplyChainStatus, Verdict,
+use platform_adapters::{
+    Wanted,
+    ddex::{
+        Acknowledgement, CHOREOGRAPHY_16, FileStatus, MAX_ACKNOWLEDGEMENT_BYTES, Meaning,
+        ProposedAction, Refused, SupplyChainStatus, Verdict,
+    },
 };
 
 use super::schemas::{assert_valid, schemas};
@@ -288,6 +291,11 @@ fn what_is_proposed_decides_whether_it_is_sent_again() {
             ..acknowledgement(FileStatus::ResourceCorrupt)
         };
         assert_eq!(said.verdict(), verdict, "{action:?} {check}");
+        let wanted = match action {
+            Some(ProposedAction::ResendXmlOnly) => Wanted::MessageAlone,
+            _ => Wanted::Everything,
+        };
+        assert_eq!(said.wanted(), wanted, "{action:?}");
     }
 }
 

@@ -11,14 +11,17 @@ use std::{
 use chrono::{TimeZone, Utc};
 use md5::{Digest, Md5};
 use platform_adapters::{
-    Adapter, Code, Kind, Located, Status,
-    ddex::{Acknowledgement, DdexAdapter, FileStatus, ReceivedMessage, read_message},
-    package::Package,
+    Adapter, Code, Kind, Located, Status, Wanted,
+    ddex::{
+        Acknowledgement, DdexAdapter, FileStatus, ProposedAction, ReceivedMessage, build,
+        read_message,
+    },
+    package::{Package, assemble},
     release::ReleaseType,
     sandbox::{Sshd, SshdOptions},
     settings::{Platform, PlatformRow, Secretive},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
@@ -57,6 +60,10 @@ impl Partner {
     }
 
     fn platform(&self, confirmation: &str) -> Platform {
+        self.platform_with(confirmation, &json!({}), "no-deals")
+    }
+
+    fn platform_with(&self, confirmation: &str, names: &Value, takedown: &str) -> Platform {
         Platform::from_row(&PlatformRow {
             id: 7,
             name: "Nordlys".into(),
@@ -69,7 +76,9 @@ impl Partner {
             delivery_method: "ddex".into(),
             format_specs: Some(json!({
                 "confirmation": confirmation,
+                "file_names": names,
                 "ddex": {
+                    "takedown": takedown,
                     "sender_dpid": "PADPIDA2014120301C",
                     "recipient_dpid": "PADPIDA2009101501Y",
                 },
@@ -359,4 +368,103 @@ async fn the_partners_folder_gives_every_word_with_what_it_is_about() {
     assert_eq!(fault.code, Code::PartnerError);
     let without = partner.adapter("none");
     assert!(without.word_files().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_partner_that_has_the_files_gets_the_message_alone_once_more() {
+    let partner = Partner::start().await;
+    let mut package = partner.package(ReleaseType::Single, 1).await;
+    let (adapter, insert) = (partner.adapter("folder"), handover(Kind::Insert));
+    let receipt = adapter.deliver(&insert, &package).await.unwrap();
+    let asked = Acknowledgement {
+        proposed_action: Some(ProposedAction::ResendXmlOnly),
+        ..word(FileStatus::MetadataMissing, 0)
+    };
+    partner.answer("acknowledgements", 0, &asked.to_xml().unwrap());
+    let Status::Resend { wanted, .. } = adapter.status(&insert, &receipt).await.unwrap() else {
+        panic!("no resend")
+    };
+    assert_eq!(wanted, Wanted::MessageAlone);
+
+    let before = partner.files();
+    let mut again = insert.clone();
+    again.transmission = 2;
+    again.started_at += chrono::Duration::hours(1);
+    again.resend_of = receipt.stated.clone();
+    let receipt = adapter.deliver(&again, &package).await.unwrap();
+    assert!(receipt.confirmed.ends_with(".xml verified"), "{receipt:?}");
+    let after = partner.files();
+    assert_eq!(after.len(), before.len() + 1);
+    let (_, (xml, _)) = after
+        .iter()
+        .find(|(path, _)| !before.contains_key(*path))
+        .unwrap();
+    let message = read_message(xml).unwrap();
+    assert_eq!(message.message_id, again.key());
+    assert!(message.has_deals && message.resources.is_empty());
+
+    // Files that it has not seen go with the message all the same.
+    package.tracks[0].audio.as_mut().unwrap().file.sha256 = "0".repeat(64);
+    again.transmission = 3;
+    let message = build(&partner.platform("folder"), &again, &package).unwrap();
+    assert_eq!(message.files.len(), 2);
+}
+
+#[tokio::test]
+async fn a_partner_that_purges_is_told_to_forget_the_release() {
+    let partner = Partner::start().await;
+    let package = without_files(partner.package(ReleaseType::Single, 1).await);
+    let platform = partner.platform_with("none", &json!({}), "purge");
+    let assets = partner.fixture.assets.clone();
+    let schemas = schemas("validation of a purge before sending");
+    let adapter = DdexAdapter::new(platform, assets, schemas).unwrap();
+    let takedown = handover(Kind::Takedown);
+    let receipt = adapter.deliver(&takedown, &package).await.unwrap();
+    let files = partner.files();
+    let (xml, _) = files.values().next().unwrap();
+    assert!(read_message(xml).unwrap().is_purge);
+    // Looked for after a fault that hid the outcome, it is found.
+    let located = adapter.locate(&takedown, &package).await.unwrap();
+    assert_eq!(located, Located::Complete(Box::new(receipt)));
+}
+
+#[tokio::test]
+async fn files_have_the_names_that_the_partner_wants() {
+    let partner = Partner::start().await;
+    let names = json!({"audio": "{icpn}-{isrc}", "artwork": "cover_{icpn}"});
+    let platform = partner.platform_with("none", &names, "no-deals");
+    let release = partner.fixture.release(ReleaseType::Single, 1);
+    let assets = partner.fixture.assets.clone();
+    let package = assemble(&release, &platform, Kind::Insert, &assets)
+        .await
+        .unwrap();
+    let adapter = DdexAdapter::new(platform, assets, None).unwrap();
+    adapter
+        .deliver(&handover(Kind::Insert), &package)
+        .await
+        .unwrap();
+    let files = partner.files();
+    let folder = folder(&package);
+    let icpn = package.upc.to_gtin13();
+    let isrc = package.tracks[0].isrc.as_str();
+    for name in [format!("{icpn}-{isrc}.wav"), format!("cover_{icpn}.jpg")] {
+        assert!(
+            files.contains_key(&format!("{folder}/resources/{name}")),
+            "{name}"
+        );
+    }
+    let (xml, _) = &files[&format!("{folder}/{icpn}.xml")];
+    let uris: Vec<_> = read_message(xml)
+        .unwrap()
+        .resources
+        .into_iter()
+        .map(|one| one.uri)
+        .collect();
+    assert_eq!(
+        uris,
+        [
+            format!("resources/{icpn}-{isrc}.wav"),
+            format!("resources/cover_{icpn}.jpg")
+        ]
+    );
 }

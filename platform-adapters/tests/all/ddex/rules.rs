@@ -22,7 +22,11 @@ fn every_kept_message_keeps_the_rules() {
 
 /// What is said of the album's message with the first occurrence of a part replaced.
 fn altered(version: Version, from: &str, to: &str) -> Vec<String> {
-    let scenario = all().into_iter().find(|one| one.name == "album").unwrap();
+    altered_of("album", version, from, to)
+}
+
+fn altered_of(name: &str, version: Version, from: &str, to: &str) -> Vec<String> {
+    let scenario = all().into_iter().find(|one| one.name == name).unwrap();
     let xml = String::from_utf8(scenario.message(version).xml).unwrap();
     assert!(xml.contains(from), "{from} is not in {xml}");
     check_rules(xml.replacen(from, to, 1).as_bytes()).unwrap()
@@ -123,5 +127,20 @@ fn a_release_without_a_date_is_named() {
         let xml = String::from_utf8(scenario.message(version).xml).unwrap();
         let found = check_rules(xml.replace("ReleaseDate", "Day").as_bytes()).unwrap();
         assert!(found[0].contains("neither ReleaseDate"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_purge_names_its_release_and_its_artists_in_order() {
+    for version in Version::ALL {
+        let found = |from, to| altered_of("takedown_purge", version, from, to);
+        assert_eq!(
+            found(">0036000291452<", ">0036000291453<"),
+            ["the ICPN \"0036000291453\" is no bar code"]
+        );
+        let wrong = found("SequenceNumber=\"1\"", "SequenceNumber=\"2\"");
+        assert!(wrong[0].contains("sequence numbers 2"), "{wrong:?}");
+        let unnamed = found(">TuneMantra<", "><");
+        assert_eq!(unnamed, ["FullName is empty"]);
     }
 }

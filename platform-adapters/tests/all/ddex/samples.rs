@@ -22,7 +22,10 @@ fn every_release_notification_is_read() {
         for entry in fs::read_dir(directory.join("samples").join(version)).unwrap() {
             let path = entry.unwrap().path();
             let xml = fs::read(&path).unwrap();
-            let is_notification = String::from_utf8_lossy(&xml).contains("NewReleaseMessage");
+            let text = String::from_utf8_lossy(&xml);
+            let is_notification = ["NewReleaseMessage", "PurgeReleaseMessage"]
+                .iter()
+                .any(|name| text.contains(&format!(":{name}")));
             let message = read_message(&xml);
             assert_eq!(message.is_ok(), is_notification, "{path:?}: {message:?}");
             read += usize::from(is_notification);
@@ -108,4 +111,8 @@ fn the_life_of_a_release_is_read() {
     }
     let takedown = sample("ern382/LiveCycle_Takedown.xml").unwrap();
     assert_eq!(takedown.deals[0].end.as_deref(), Some("2015-10-01"));
+    let purge = sample("ern382/LiveCycle_PurgeReleases.xml").unwrap();
+    assert!(purge.is_purge && !takedown.is_purge && !purge.has_deals);
+    assert_eq!(purge.release.icpn, "123451234509");
+    assert_eq!(purge.release.title, "Boogie Man");
 }

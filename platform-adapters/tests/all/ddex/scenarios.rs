@@ -142,6 +142,7 @@ fn life() -> Vec<Scenario> {
             changed(|package| package.release.label = "Südlicht".into()),
             json!({"update_media": "when-changed"}),
         ),
+        message_alone(before.clone()),
         Scenario::after(
             "takedown",
             Kind::Takedown,
@@ -155,7 +156,24 @@ fn life() -> Vec<Scenario> {
             without_files(before.clone()),
             end_dates,
         ),
+        Scenario::after_with(
+            "takedown_purge",
+            Kind::Takedown,
+            &before,
+            without_files(before.clone()),
+            json!({"takedown": "purge"}),
+        ),
     ]
+}
+
+/// The message once more, to a partner that has the files.
+fn message_alone(package: Package) -> Scenario {
+    let first = build(&platform(json!({})), &handover(Kind::Insert), &package).unwrap();
+    let mut again = Scenario::insert("resend_message_alone", package);
+    again.handover.transmission = 2;
+    again.handover.started_at += TimeDelta::hours(1);
+    again.handover.resend_of = Some(serde_json::to_value(first.statement).unwrap());
+    again
 }
 
 pub(super) fn only(codes: &[&str]) -> Territories {

@@ -6,10 +6,11 @@ mod deals;
 mod releases;
 mod resources;
 
+pub(super) use self::releases::icpn;
 use super::{super::xml::Document, Plan, credits::DisplayArtist, header, titles};
 
 /// `MessageSchemaVersionId`.
-const SCHEMA: &str = "ern/382";
+pub(super) const SCHEMA: &str = "ern/382";
 /// What release profiles are called; version 1.4 of the release profiles for common release types.
 const PROFILES: &str = "CommonReleaseTypes/14/";
 
@@ -50,7 +51,8 @@ fn write_titles(title: &str, subtitle: Option<&str>, xml: &mut Document) {
     }
 }
 
-fn parts(title: &str, subtitle: Option<&str>, xml: &mut Document) {
+/// Writes a title in its parts.
+pub(super) fn parts(title: &str, subtitle: Option<&str>, xml: &mut Document) {
     xml.text("TitleText", title);
     if let Some(subtitle) = titles::apart(title, subtitle) {
         xml.text("SubTitle", subtitle);
@@ -68,7 +70,8 @@ fn write_artists(plan: &Plan<'_>, artists: &[DisplayArtist], xml: &mut Document)
     }
 }
 
-fn party_name(plan: &Plan<'_>, reference: &str, xml: &mut Document) {
+/// Writes a party by its name.
+pub(super) fn party_name(plan: &Plan<'_>, reference: &str, xml: &mut Document) {
     if let Some(name) = plan.parties.name(reference) {
         xml.element("PartyName", |xml| xml.text("FullName", name));
     }

@@ -25,14 +25,7 @@ pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
 fn main_release(plan: &Plan<'_>, xml: &mut Document) {
     let release = &plan.package.release;
     let playing = plan.playing_time();
-    xml.element("ReleaseId", |xml| {
-        let is_ean = if plan.icpn.starts_with('0') {
-            "false"
-        } else {
-            "true"
-        };
-        xml.text_with("ICPN", &[("IsEan", is_ean)], &plan.icpn);
-    });
+    xml.element("ReleaseId", |xml| icpn(plan, xml));
     xml.text("ReleaseReference", "R0");
     reference_title(&release.title, release.subtitle.as_deref(), xml);
     xml.element("ReleaseResourceReferenceList", |xml| {
@@ -56,6 +49,16 @@ fn main_release(plan: &Plan<'_>, xml: &mut Document) {
         "GlobalOriginalReleaseDate",
         &date(original.unwrap_or(release.release_date)),
     );
+}
+
+/// Writes the bar code.
+pub(in super::super) fn icpn(plan: &Plan<'_>, xml: &mut Document) {
+    let is_ean = if plan.icpn.starts_with('0') {
+        "false"
+    } else {
+        "true"
+    };
+    xml.text_with("ICPN", &[("IsEan", is_ean)], &plan.icpn);
 }
 
 fn main_details(plan: &Plan<'_>, xml: &mut Document) {
