@@ -326,6 +326,24 @@ fn print_status(out: &mut impl Write, status: &Status) -> anyhow::Result<()> {
             status.foreign_rows
         )?;
     }
+    if status.set_aside > 0 {
+        writeln!(
+            out,
+            "users' days that could not be written, and are tried again: {}; the oldest:",
+            status.set_aside
+        )?;
+        let rows = status.asides.iter().map(|one| {
+            [
+                one.user_id.to_string(),
+                one.date.to_string(),
+                one.attempts.to_string(),
+                time(one.next_attempt_at),
+                one.problem.clone(),
+            ]
+        });
+        let head = ["user", "day", "attempts", "next attempt", "what is wrong"];
+        writeln!(out, "{}", table(head, rows))?;
+    }
     if status.runs.is_empty() {
         return Ok(());
     }

@@ -8,7 +8,9 @@ use std::{
 
 use chrono::NaiveDate;
 use clap::Subcommand;
-use jobs::usage::{self, File, FileState, Imported, Order, Unmatched, UnmatchedFilter, UsageError};
+use jobs::usage::{
+    self, File, FileState, Imported, Order, Rematched, Unmatched, UnmatchedFilter, UsageError,
+};
 
 use crate::{
     cli::{
@@ -80,6 +82,18 @@ enum Command {
         /// At most so many.
         #[arg(long, value_name = "N", default_value_t = 1000)]
         limit: u32,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look again at the lines that were not imported, and import those that can be by now: after the
+    /// catalogue changed, or rates were imported. It may be repeated. Exit code 1: some are left.
+    Rematch {
+        /// Only those of this file.
+        #[arg(long, value_name = "ID")]
+        file: Option<i32>,
+        #[command(flatten)]
+        reason: Reason,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -167,6 +181,23 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 false => print_unmatched(&mut out, &lines)?,
             }
         }
+        Command::Rematch {
+            file,
+            reason,
+            json: as_json,
+        } => {
+            let (settings, royalties) = (&config.usage, &config.royalties);
+            let by = reason.by()?;
+            let found = usage::rematch(&pool, file, settings, royalties, &by, now()).await;
+            let found = found.map_err(of_usage)?;
+            match as_json {
+                true => json(&mut out, &found)?,
+                false => print_rematched(&mut out, &found)?,
+            }
+            if found.unmatched > 0 {
+                return Ok(ExitCode::from(EX_NO));
+            }
+        }
         Command::Void {
             file,
             yes,
@@ -252,6 +283,23 @@ fn print_imported(out: &mut impl Write, imported: &Imported) -> anyhow::Result<(
     }
     for one in &imported.problems {
         writeln!(out, "  line {}: {}: {}", one.line, one.reason, one.problem)?;
+    }
+    Ok(())
+}
+
+fn print_rematched(out: &mut impl Write, found: &Rematched) -> anyhow::Result<()> {
+    writeln!(
+        out,
+        "{} of {} lines that were looked at again are usage now: {} streams, {} downloads, {:.4} in the \
+         accounting currency",
+        found.lines, found.looked_at, found.streams, found.downloads, found.revenue
+    )?;
+    if found.unmatched > 0 {
+        writeln!(
+            out,
+            "lines that are not imported: {} (`usage unmatched`)",
+            found.unmatched
+        )?;
     }
     Ok(())
 }

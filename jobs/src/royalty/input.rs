@@ -171,8 +171,8 @@ async fn segments(
 
 /// What usage says of a month now, minus what other runs have settled of it.
 ///
-/// What a row was reported as stands with the imported line, or in `worker.usage_amounts` where somebody
-/// else wrote the usage.
+/// What a row was reported as, where that is another currency, stands in `worker.usage_lines`, whoever
+/// wrote the usage; one without a rate there has not been converted.
 ///
 /// Rows are summed first by what stands in them, and texts are looked at after that: there are
 /// millions of rows and some hundred texts.
@@ -197,13 +197,8 @@ async fn lines(
                left join worker.royalty_segments g
                    on g.run_id = $1 and g.usage_month = $2 and g.is_part
                    and g.track_id = a.track_id and a.date between g.first_day and g.last_day
-               left join (
-                   select analytics_id, currency, amount, rate from worker.usage_amounts
-                   union all
-                   -- The importer leaves out what has no rate.
-                   select analytics_id, currency, amount, rate from worker.usage_lines
-                   where rate is not null
-               ) u on u.analytics_id = a.id
+               -- What was reported in the accounting currency is what `analytics` says.
+               left join worker.usage_lines u on u.analytics_id = a.id and u.currency <> $5
                where a.date >= $2 and a.date < $3
                group by a.track_id, g.split_version, a.platform_id, a.territory, 5, u.currency
            ), difference as (

@@ -4,12 +4,14 @@
 //! A track counts for `tracks.user_id`. Which days changed is told by marks in `worker.dirty_days`:
 //! the importer's, those of triggers on the web application's tables, and a nightly scan that
 //! compares a fingerprint of each user's day with the one that its row was made of, and so finds
-//! what nobody told. Marked days are computed anew, never added to, and written where they differ.
+//! what nobody told. Marked days are computed anew, never added to, and written where they differ. A
+//! day that cannot be written is set aside and holds up no other.
 //!
 //! Labels are rolled up: the row of a label has its own tracks in the totals and breakdowns, and in
 //! `trend_data` what its sub-labels had, each on its own (`sub_labels`) and all of it together
 //! (`with_sub_labels`), five levels deep.
 
+mod aside;
 mod breakdown;
 mod duplicates;
 mod job;
@@ -22,6 +24,7 @@ mod status;
 use chrono::NaiveDate;
 use serde::Deserialize;
 
+pub use aside::Aside;
 pub use breakdown::{Average, Breakdown, Change, Entry, Figures, Trend};
 pub use duplicates::{Duplicate, duplicates, merge_duplicates};
 pub(crate) use job::wake;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Range, Settings};
+use super::{Range, Settings, aside};
 
 /// Held by whoever writes statistics, for the length of its transaction: `daily_stats` has no key
 /// that would keep two from inserting the same day.
@@ -54,13 +54,14 @@ pub async fn recompute(
     settings: &Settings,
     now: DateTime<Utc>,
 ) -> Result<Written, sqlx::Error> {
+    aside::mark_due(pool, now).await?;
     let mut written = Written::default();
     let mut batches = 0;
     loop {
         let days = days(pool, settings, now).await?;
         batches += 1;
         if days.is_none() || batches % DAYS_BEFORE_TRENDS == 0 {
-            let trends = trends(pool, settings).await?;
+            let trends = trends(pool, settings, now).await?;
             written.trends += trends.unwrap_or_default();
             if days.is_none() && trends.is_none() {
                 return Ok(written);
@@ -124,7 +125,7 @@ async fn days(
         mark_all(&mut tx, &everything.source, now).await?;
     }
     for statement in expand(&mut tx, &claimed, settings).await? {
-        written.add(&write(&mut tx, &statement, now).await?);
+        written.add(&aside::write_days(&mut tx, &statement, now).await?);
     }
     advance_runs(&mut tx, &claimed, &written, now).await?;
     tx.commit().await?;
@@ -150,7 +151,8 @@ async fn mark_all(
     Ok(())
 }
 
-type UserDays = Vec<(NaiveDate, i32)>;
+/// User-days, in the order of days.
+pub(super) type UserDays = Vec<(NaiveDate, i32)>;
 
 /// The user-days behind marks, with those of the labels above, as statements are to take them: a day
 /// that is looked at as a whole may have more users than one statement should have. Labels come last,
@@ -205,37 +207,65 @@ async fn expand(
     Ok(statements)
 }
 
-fn columns<'a>(pairs: impl Iterator<Item = &'a (NaiveDate, i32)>) -> (Vec<i32>, Vec<NaiveDate>) {
+/// The users, and the days.
+pub(super) fn columns<'a>(
+    pairs: impl Iterator<Item = &'a (NaiveDate, i32)>,
+) -> (Vec<i32>, Vec<NaiveDate>) {
     pairs.map(|(date, user)| (*user, *date)).unzip()
 }
 
-/// Computes user-days, in the order of days, and writes what differs.
-async fn write(
-    conn: &mut PgConnection,
-    pairs: &[(NaiveDate, i32)],
-    now: DateTime<Utc>,
-) -> Result<Written, sqlx::Error> {
-    let (Some((first, _)), Some((last, _))) = (pairs.first(), pairs.last()) else {
-        return Ok(Written::default());
-    };
-    let (users, dates) = columns(pairs.iter());
-    let row = sqlx::query_file!(
-        "src/statistics/recompute.sql",
-        &users,
-        &dates,
-        first,
-        last,
-        now
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(Written {
-        looked_at: i64::try_from(pairs.len()).unwrap_or(i64::MAX),
-        inserted: row.inserted,
-        updated: row.updated,
-        deleted: row.deleted,
-        trends: 0,
-    })
+/// What is computed of user-days, and written where it differs.
+#[derive(Clone, Copy)]
+pub(super) enum Work {
+    /// They themselves.
+    Days(DateTime<Utc>),
+    /// The trends of the days after.
+    Trends,
+}
+
+impl Work {
+    /// Does it in one statement.
+    pub(super) async fn run(
+        self,
+        conn: &mut PgConnection,
+        pairs: &[(NaiveDate, i32)],
+    ) -> Result<Written, sqlx::Error> {
+        let (Some((first, _)), Some((last, _))) = (pairs.first(), pairs.last()) else {
+            return Ok(Written::default());
+        };
+        let (users, dates) = columns(pairs.iter());
+        match self {
+            Self::Days(now) => {
+                let row = sqlx::query_file!(
+                    "src/statistics/recompute.sql",
+                    &users,
+                    &dates,
+                    first,
+                    last,
+                    now
+                )
+                .fetch_one(conn)
+                .await?;
+                Ok(Written {
+                    looked_at: i64::try_from(pairs.len()).unwrap_or(i64::MAX),
+                    inserted: row.inserted,
+                    updated: row.updated,
+                    deleted: row.deleted,
+                    trends: 0,
+                })
+            }
+            Self::Trends => {
+                let done =
+                    sqlx::query_file!("src/statistics/trends.sql", &users, &dates, first, last)
+                        .execute(conn)
+                        .await?;
+                Ok(Written {
+                    trends: i64::try_from(done.rows_affected()).unwrap_or(i64::MAX),
+                    ..Written::default()
+                })
+            }
+        }
+    }
 }
 
 /// Notes how far the runs have come whose marks were taken.
@@ -270,7 +300,11 @@ async fn advance_runs(
 }
 
 /// A batch of trends that follow from changed days; how many rows were written. `None`: there is none.
-async fn trends(pool: &PgPool, settings: &Settings) -> Result<Option<i64>, sqlx::Error> {
+async fn trends(
+    pool: &PgPool,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> Result<Option<i64>, sqlx::Error> {
     let mut tx = begin(pool, settings).await?;
     let mut claimed: Vec<(NaiveDate, i32)> = sqlx::query!(
         r#"with reach as (
@@ -292,14 +326,10 @@ async fn trends(pool: &PgPool, settings: &Settings) -> Result<Option<i64>, sqlx:
     .collect();
     claimed.sort_unstable();
     claimed.dedup();
-    let (Some((first, _)), Some((last, _))) = (claimed.first(), claimed.last()) else {
+    if claimed.is_empty() {
         return Ok(None);
-    };
-    let (users, dates) = columns(claimed.iter());
-    let updated = sqlx::query_file!("src/statistics/trends.sql", &users, &dates, first, last)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
+    }
+    let written = aside::write_trends(&mut tx, claimed, now).await?;
     tx.commit().await?;
-    Ok(Some(i64::try_from(updated).unwrap_or(i64::MAX)))
+    Ok(Some(written.trends))
 }

@@ -5,10 +5,12 @@ use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
-use super::{Run, runs};
+use super::{Aside, Run, aside, runs};
 
 /// Runs that are shown.
 const RUNS: i64 = 5;
+/// User-days that are shown of those that were set aside.
+const ASIDES: i64 = 20;
 
 /// How statistics stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -28,6 +30,10 @@ pub struct Status {
     pub duplicates: i64,
     /// Rows that the worker did not write and that have no usage.
     pub foreign_rows: i64,
+    /// User-days that could not be written.
+    pub set_aside: i64,
+    /// The oldest of them.
+    pub asides: Vec<Aside>,
     /// The last runs.
     pub runs: Vec<Run>,
 }
@@ -43,6 +49,7 @@ pub async fn status(pool: &PgPool) -> Result<Status, sqlx::Error> {
                (select min(date) from worker.dirty_days where isfinite(date)) as oldest_marked_day,
                (select min(marked_at) from worker.dirty_days) as waiting_since,
                (select count(*) from worker.dirty_trends) as "trend_marks!",
+               (select count(*) from worker.statistics_asides) as "set_aside!",
                (select count(*) from worker.statistics_days) as "rows!",
                (select count(*) from (
                    select from public.daily_stats group by user_id, date having count(*) > 1
@@ -65,6 +72,8 @@ pub async fn status(pool: &PgPool) -> Result<Status, sqlx::Error> {
         rows: row.rows,
         duplicates: row.duplicates,
         foreign_rows: row.foreign_rows,
+        set_aside: row.set_aside,
+        asides: aside::asides(pool, ASIDES).await?,
         runs: runs(pool, None, RUNS).await?,
     })
 }

@@ -11,12 +11,11 @@ use tokio::sync::mpsc;
 
 use super::{
     Layout, Settings, UsageError,
-    convert::Converter,
+    aside::Aside,
     files::{self, File},
     layout::Columns,
-    recording::Recordings,
     source::{Records, Survey},
-    store::{self, Aside, Batch, Knowledge, Report, Tally},
+    store::{self, Batch, Knowledge, Report, Tally},
 };
 use crate::{
     audit::{self, By, Change},
@@ -102,7 +101,7 @@ pub async fn import(
         file: file.id,
         platform: order.platform,
     };
-    let mut knowledge = knowledge(order);
+    let mut knowledge = Knowledge::new(order.royalties);
     let mut done = file.records_done;
     // A connection of its own: it is closed, and not used again, if this is dropped amid a COPY.
     let mut conn = pool.acquire().await?.detach();
@@ -143,7 +142,7 @@ pub async fn dry_run(
     let survey = survey(order, now).await?;
     files::platform_name(pool, order.platform).await?;
     files::refuse_known(pool, &survey.sha256).await?;
-    let mut knowledge = knowledge(order);
+    let mut knowledge = Knowledge::new(order.royalties);
     let mut found = Imported {
         sha256: survey.sha256,
         records: survey.records,
@@ -176,13 +175,6 @@ impl Imported {
                 reason: aside.reason,
                 problem: aside.problem,
             }));
-    }
-}
-
-fn knowledge<'a>(order: &Order<'a>) -> Knowledge<'a> {
-    Knowledge {
-        recordings: Recordings::default(),
-        converter: Converter::new(order.royalties),
     }
 }
 

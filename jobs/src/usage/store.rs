@@ -9,20 +9,16 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::{
     UsageError,
+    aside::{self, Aside},
     convert::{Converter, NoAmount},
-    layout::{Line, Place},
+    files::FileState,
+    layout::Line,
     recording::{NoTrack, Recordings, Track},
 };
 use crate::{
-    database::storable,
-    royalty::rates::Rate,
+    royalty::{self, rates::Rate},
     statistics::{self, Mark},
 };
-
-/// Characters of a field that are kept of a line that was not imported.
-const FIELD_CHARACTERS: usize = 1000;
-/// Fields of it that are kept.
-const FIELDS: usize = 200;
 
 /// Lines of a file, one after another.
 #[derive(Debug, Default)]
@@ -37,57 +33,9 @@ impl Batch {
     }
 }
 
-/// A line that is not imported.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Aside {
-    pub(super) place: Place,
-    pub(super) reason: &'static str,
-    pub(super) problem: String,
-    isrc: Option<String>,
-    upc: Option<String>,
-    fields: Vec<String>,
-}
-
-impl Aside {
-    /// One that cannot be read.
-    pub(super) fn unreadable(place: Place, problem: String, fields: &csv::ByteRecord) -> Self {
-        Self {
-            place,
-            reason: "unreadable",
-            problem: storable(&problem).into_owned(),
-            isrc: None,
-            upc: None,
-            fields: kept(fields),
-        }
-    }
-
-    fn of(line: &Line, reason: &'static str, problem: String) -> Self {
-        let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-        Self {
-            place: line.place,
-            reason,
-            problem,
-            isrc: given(&line.isrc),
-            upc: given(&line.upc),
-            fields: kept(&line.fields),
-        }
-    }
-}
-
-fn kept(fields: &csv::ByteRecord) -> Vec<String> {
-    fields
-        .iter()
-        .take(FIELDS)
-        .map(|field| {
-            let text = String::from_utf8_lossy(field);
-            storable(&text).chars().take(FIELD_CHARACTERS).collect()
-        })
-        .collect()
-}
-
 /// A line that is imported.
-struct Kept<'a> {
-    line: &'a Line,
+pub(super) struct Kept<'a> {
+    pub(super) line: &'a Line,
     track: Track,
     revenue: Decimal,
     rate: Option<Rate>,
@@ -105,7 +53,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn of(kept: &[Kept<'_>], asides: &[Aside]) -> Self {
+    pub(super) fn of(kept: &[Kept<'_>], asides: &[Aside]) -> Self {
         let dates = || kept.iter().map(|one| one.line.date);
         Self {
             lines: i64::try_from(kept.len()).unwrap_or(i64::MAX),
@@ -130,18 +78,30 @@ pub(super) struct Report {
 
 /// What is known of tracks and rates.
 pub(super) struct Knowledge<'a> {
-    pub(super) recordings: Recordings,
-    pub(super) converter: Converter<'a>,
+    recordings: Recordings,
+    converter: Converter<'a>,
 }
 
-impl Knowledge<'_> {
-    async fn learn(&mut self, conn: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+impl<'a> Knowledge<'a> {
+    /// Nothing is known yet.
+    pub(super) fn new(royalties: &'a royalty::Settings) -> Self {
+        Self {
+            recordings: Recordings::default(),
+            converter: Converter::new(royalties),
+        }
+    }
+
+    pub(super) async fn learn(
+        &mut self,
+        conn: &mut PgConnection,
+        batch: &Batch,
+    ) -> Result<(), sqlx::Error> {
         self.recordings.learn(conn, &batch.lines).await?;
         self.converter.learn(conn, &batch.lines).await
     }
 
     /// Parts lines into those that are imported and those that are not.
-    fn part<'b>(&mut self, batch: &'b Batch) -> (Vec<Kept<'b>>, Vec<Aside>) {
+    pub(super) fn part<'b>(&mut self, batch: &'b Batch) -> (Vec<Kept<'b>>, Vec<Aside>) {
         let mut kept = Vec::with_capacity(batch.lines.len());
         let mut asides = batch.asides.clone();
         for line in &batch.lines {
@@ -194,23 +154,46 @@ pub(super) async fn store(
     now: DateTime<Utc>,
 ) -> Result<Tally, UsageError> {
     let mut tx = conn.begin().await?;
-    // The triggers need not look for what is marked here.
-    let is_ours = sqlx::query_scalar!(
-        r#"select set_config('tunemantra.records_days', 'yes', true) = 'yes'
-               and f.state = 'importing' and f.records_done = $2 as "is_ours!"
-           from worker.usage_files f where f.id = $1 for update"#,
-        report.file,
-        done,
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    if is_ours != Some(true) {
+    if lock(&mut tx, report.file).await? != Some((FileState::Importing, done)) {
         return Err(UsageError::Busy(report.file));
     }
     knowledge.learn(&mut tx, batch).await?;
     let (kept, asides) = knowledge.part(batch);
-    write_lines(&mut tx, report, &kept, now).await?;
-    write_asides(&mut tx, report.file, &asides).await?;
+    write_kept(&mut tx, report, &kept, now).await?;
+    aside::write(&mut tx, report.file, &asides).await?;
+    let tally = Tally::of(&kept, &asides);
+    advance(&mut tx, report.file, batch.records(), &tally, now).await?;
+    tx.commit().await?;
+    Ok(tally)
+}
+
+/// Keeps others from writing lines of a file, if it may have lines: its state, and the records that
+/// are done. The days that change are marked by the caller's transaction.
+pub(super) async fn lock(
+    conn: &mut PgConnection,
+    file: i32,
+) -> Result<Option<(FileState, i64)>, sqlx::Error> {
+    // The triggers need not look for what is marked here.
+    let row = sqlx::query!(
+        r#"select state as "state: FileState", records_done,
+               set_config('tunemantra.records_days', 'yes', true) as setting
+           from worker.usage_files
+           where id = $1 and state in ('importing', 'imported') for update"#,
+        file,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.state, row.records_done)))
+}
+
+/// Writes lines that are imported, and marks their days.
+pub(super) async fn write_kept(
+    conn: &mut PgConnection,
+    report: Report,
+    kept: &[Kept<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    write_lines(&mut *conn, report, kept, now).await?;
     let marks: BTreeSet<Mark> = kept
         .iter()
         .map(|one| Mark {
@@ -219,11 +202,7 @@ pub(super) async fn store(
         })
         .collect();
     let marks: Vec<Mark> = marks.into_iter().collect();
-    statistics::mark(&mut tx, &marks, statistics::Source::Import, now).await?;
-    let tally = Tally::of(&kept, &asides);
-    advance(&mut tx, report.file, batch, &tally, now).await?;
-    tx.commit().await?;
-    Ok(tally)
+    statistics::mark(conn, &marks, statistics::Source::Import, now).await
 }
 
 async fn write_lines(
@@ -321,55 +300,11 @@ async fn copy(conn: &mut PgConnection, statement: &str, rows: String) -> Result<
     Ok(())
 }
 
-async fn write_asides(
-    conn: &mut PgConnection,
-    file: i32,
-    asides: &[Aside],
-) -> Result<(), sqlx::Error> {
-    if asides.is_empty() {
-        return Ok(());
-    }
-    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let (records, lines): (Vec<i64>, Vec<i64>) = asides
-        .iter()
-        .map(|one| (number(one.place.record), number(one.place.line)))
-        .unzip();
-    let reasons: Vec<&str> = asides.iter().map(|one| one.reason).collect();
-    let problems: Vec<&str> = asides.iter().map(|one| one.problem.as_str()).collect();
-    let isrcs: Vec<Option<&str>> = asides.iter().map(|one| one.isrc.as_deref()).collect();
-    let upcs: Vec<Option<&str>> = asides.iter().map(|one| one.upc.as_deref()).collect();
-    // An array of arrays must be rectangular, and lines are not.
-    let fields: Vec<serde_json::Value> = asides
-        .iter()
-        .map(|one| serde_json::Value::from(one.fields.clone()))
-        .collect();
-    sqlx::query!(
-        r#"insert into worker.usage_unmatched
-               (file_id, record, line, reason, problem, isrc, upc, fields)
-           select $1, record, line, reason, problem, isrc, upc,
-               array(select jsonb_array_elements_text(fields))
-           from unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-                   $8::jsonb[])
-               as aside (record, line, reason, problem, isrc, upc, fields)"#,
-        file,
-        &records,
-        &lines,
-        &reasons as _,
-        &problems as _,
-        &isrcs as _,
-        &upcs as _,
-        &fields,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// Notes how far the file has come.
-async fn advance(
+pub(super) async fn advance(
     conn: &mut PgConnection,
     file: i32,
-    batch: &Batch,
+    records: usize,
     tally: &Tally,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
@@ -382,7 +317,7 @@ async fn advance(
                last_day = greatest(last_day, $9), updated_at = $10
            where id = $1"#,
         file,
-        i64::try_from(batch.records()).unwrap_or(i64::MAX),
+        i64::try_from(records).unwrap_or(i64::MAX),
         tally.lines,
         tally.asides,
         tally.streams,

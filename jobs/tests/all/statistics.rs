@@ -1,5 +1,6 @@
 //! Daily statistics: always what usage says, whoever changed it.
 
+mod asides;
 mod days;
 mod duplicates;
 pub(crate) mod expected;

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod interrupted;
+mod rematched;
 mod reports;
 
 use std::{io::Write as _, path::Path};

@@ -239,7 +239,7 @@ async fn a_track_that_cannot_be_settled_is_set_aside_and_settled_later() {
         .usage(3, 1, "2026-10-11", "DE", 2_000_000_000, "3")
         .await;
     house.sql("with row as (insert into analytics (track_id, platform_id, date, revenue) values (4, 1, '2026-10-10', 0) returning id)
-               insert into worker.usage_amounts (analytics_id, currency, amount) select id, 'XAU', 5 from row").await;
+               insert into worker.usage_lines (file_id, record, analytics_id, currency, amount) select 0, id, id, 'XAU', 5 from row").await;
     let run = house.run("2026-10").await;
     let mut conn = house.pool().acquire().await.unwrap();
     let aside = royalty::set_aside(&mut conn, run.id, None, 10)
@@ -267,8 +267,12 @@ async fn a_track_that_cannot_be_settled_is_set_aside_and_settled_later() {
     house
         .sql("delete from analytics where track_id = 3 and date = '2026-10-11'")
         .await;
-    house.sql("update worker.usage_amounts set rate = 2, rate_source = 'ECB', rate_date = '2026-10-09';
-               update analytics set revenue = 10 where track_id = 4").await;
+    house
+        .sql(
+            "update worker.usage_lines set rate = 2, rate_source = 'ECB', rate_date = '2026-10-09';
+               update analytics set revenue = 10 where track_id = 4",
+        )
+        .await;
     // A correction holds from its day on unless it says otherwise.
     house
         .sql(r#"update revenue_shares set custom_terms = '{"valid_from": "2026-10-01"}'"#)
