@@ -5,6 +5,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection, PgPool};
+use utoipa::ToSchema;
 
 use super::recompute::{UserDays, Work, Written, columns};
 
@@ -13,7 +14,8 @@ use super::recompute::{UserDays, Work, Written, columns};
 const MOST: usize = 100;
 
 /// A user-day that could not be computed or written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StatisticsAside)]
 pub struct Aside {
     /// The user.
     pub user_id: i32,
