@@ -6,10 +6,7 @@ mod revise;
 mod show;
 mod top;
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    process::ExitCode,
-};
+use std::{io::Write as _, process::ExitCode};
 
 use clap::Subcommand;
 use jobs::delivery::{self, Filter, Listed, Operation, Selection, State};
@@ -20,6 +17,7 @@ use crate::{
     cli::{
         Failure,
         table::{json, table, text},
+        watch::Watch,
     },
     config::Config,
 };
@@ -65,6 +63,8 @@ enum Command {
         /// At most so many.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
+        #[command(flatten)]
+        watch: Watch,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -151,6 +151,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             owner,
             fault,
             limit,
+            watch,
             json: as_json,
         } => {
             let filter = Filter {
@@ -168,14 +169,19 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 after: None,
                 limit: limit.into(),
             };
-            let listed = delivery::list(&pool, &filter).await?;
-            if as_json {
-                json(&mut out, &listed)?;
-            } else if listed.is_empty() {
-                writeln!(out, "no deliveries")?;
-            } else {
-                print_list(&mut out, &listed)?;
-            }
+            drop(out);
+            let look = async |out: &mut Vec<u8>| {
+                let listed = delivery::list(&pool, &filter).await?;
+                if as_json {
+                    json(out, &listed)?;
+                } else if listed.is_empty() {
+                    writeln!(out, "no deliveries")?;
+                } else {
+                    print_list(out, &listed)?;
+                }
+                Ok(())
+            };
+            watch.looks(look).await?;
         }
         Command::Show { id, json: as_json } => {
             let Some(story) = delivery::story(&pool, id).await? else {
@@ -198,8 +204,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             out.write_all(&body)?;
         }
         Command::Top(arguments) => {
-            let is_terminal = out.is_terminal();
-            top::run(&mut out, is_terminal, &pool, &arguments).await?;
+            drop(out);
+            top::run(&pool, &arguments).await?;
         }
         Command::Change(change) => return make(&mut out, &pool, change).await,
     }

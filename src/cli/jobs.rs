@@ -1,11 +1,11 @@
-//! `jobs`: those that have died, and giving them another life.
+//! `jobs`: what waits in each queue, those that have died, and giving them another life.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write, process::ExitCode};
 
 use clap::Subcommand;
 use jobs::{
     dead,
-    queue::{self, DeadFilter, DeadJob},
+    queue::{self, DeadFilter, DeadJob, ListedQueue},
 };
 
 use crate::{
@@ -14,11 +14,12 @@ use crate::{
         by::{Reason, now},
         deliveries,
         table::{json, table, text},
+        watch::Watch,
     },
     config::Config,
 };
 
-/// Look after jobs: list the dead ones, retry them.
+/// Look after jobs: what waits in each queue, the dead ones, retrying them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -43,6 +44,14 @@ struct Which {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List queues with what waits in them, since when, and whether they are paused.
+    Queues {
+        #[command(flatten)]
+        watch: Watch,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// List dead jobs that nobody has followed up, the oldest first.
     Dead {
         #[command(flatten)]
@@ -70,9 +79,24 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         super::COMMAND_CONNECTIONS,
     )
     .await?;
-    let mut out = std::io::stdout().lock();
     match arguments.command {
+        Command::Queues {
+            watch,
+            json: as_json,
+        } => {
+            let look = async |out: &mut Vec<u8>| {
+                let queues = queue::queues(&pool, now()).await?;
+                if as_json {
+                    json(out, &queues)?;
+                } else {
+                    print_queues(out, &queues)?;
+                }
+                Ok(())
+            };
+            watch.looks(look).await?;
+        }
         Command::Dead { which } => {
+            let mut out = std::io::stdout().lock();
             let listed = queue::dead(&pool, &filter(&which)).await?;
             if which.json {
                 json(&mut out, &listed)?;
@@ -83,6 +107,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             }
         }
         Command::Retry { which, yes, reason } => {
+            let mut out = std::io::stdout().lock();
             let by = reason.by()?;
             if which.kind.is_none() && which.queue.is_none() {
                 return Err(Failure::usage(anyhow::anyhow!("give --kind or --queue")).into());
@@ -108,6 +133,42 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_queues(out: &mut impl Write, queues: &[ListedQueue]) -> anyhow::Result<()> {
+    if queues.is_empty() {
+        writeln!(out, "nothing waits")?;
+        return Ok(());
+    }
+    let rows = queues.iter().map(|one| {
+        let since = one.oldest_due;
+        let paused = one.paused_at.map(|at| {
+            let why = one.paused_reason.as_deref().unwrap_or_default();
+            format!("{}: {why}", at.format("%F %T UTC"))
+        });
+        [
+            one.name.clone(),
+            one.due.to_string(),
+            one.later.to_string(),
+            one.running.to_string(),
+            one.held.to_string(),
+            one.dead.to_string(),
+            since.map_or_else(String::new, |at| at.format("%F %T UTC").to_string()),
+            text(paused.as_ref()),
+        ]
+    });
+    let head = [
+        "queue",
+        "due",
+        "later",
+        "running",
+        "held",
+        "dead",
+        "due since",
+        "paused",
+    ];
+    writeln!(out, "{}", table(head, rows))?;
+    Ok(())
 }
 
 fn filter(which: &Which) -> DeadFilter {

@@ -23,6 +23,7 @@ mod schedules;
 mod stats;
 mod table;
 mod usage;
+mod watch;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 

@@ -72,7 +72,9 @@ pass("logged in");
 
 for (const [name, path] of [
   ["overview", "/console/"], ["deliveries", "/console/deliveries"], ["platforms", "/console/platforms"],
-  ["platform", "/console/platforms/1"], ["schedules", "/console/schedules"], ["jobs", "/console/jobs?state=completed"],
+  ["platform", "/console/platforms/1"], ["schedules", "/console/schedules"], ["royalties", "/console/royalties"],
+  ["balances", "/console/royalties/balances"], ["statistics", "/console/statistics"],
+  ["notifications", "/console/notifications?state=delivered"], ["notifications-none", "/console/notifications?state=dismissed"], ["jobs", "/console/jobs?state=completed"],
   ["cron", "/console/cron"], ["workers", "/console/workers"], ["audit", "/console/audit"], ["keys", "/console/keys"],
   ["missing", "/console/deliveries/00000000-0000-7000-8000-000000000000"],
 ]) {
@@ -89,6 +91,18 @@ const document_ = await page.$eval("#evidence ~ * a, .documents a", (link) => li
 if (document_) {
   await open(document_);
   await inspect("document");
+}
+for (const [list, name] of [["royalties", "royalty-run"], ["notifications?state=unaddressed", "notification"]]) {
+  await open(`/console/${list}`);
+  const link = await page.$eval("a.main-link", (one) => one.getAttribute("href")).catch(() => null);
+  if (!link) {
+    fail(`${list}: there is nothing to open`);
+    continue;
+  }
+  await open(link);
+  await inspect(name);
+  for (const summary of await page.$$(".actions summary")) await summary.evaluate((one) => (one.parentElement.open = true));
+  await inspect(`${name}-forms`);
 }
 
 await open("/console/deliveries");

@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use crate::cli::{
     by::now,
     table::{table, text},
+    watch::looks,
 };
 
 /// How often, and how long.
@@ -23,30 +24,15 @@ pub(super) struct Arguments {
 
 /// The columns by age, as `jobs::overview::AGES_MIN` ends them.
 const AGES: [&str; 8] = ["<5m", "<15m", "<1h", "<4h", "<1d", "<3d", "<7d", "older"];
-/// Clears a terminal and goes to its first place.
-const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Looks until it is interrupted. On a terminal each look replaces the one before.
-pub(super) async fn run(
-    out: &mut impl Write,
-    is_terminal: bool,
-    pool: &PgPool,
-    arguments: &Arguments,
-) -> anyhow::Result<()> {
-    let mut looks = 0;
-    loop {
+pub(super) async fn run(pool: &PgPool, arguments: &Arguments) -> anyhow::Result<()> {
+    let pause = Duration::from_secs(arguments.every);
+    looks(pause, arguments.times, async |out| {
         let overview = overview::overview(pool, now()).await?;
-        if is_terminal {
-            write!(out, "{CLEAR}")?;
-        }
-        print(out, &overview)?;
-        out.flush()?;
-        looks += 1;
-        if arguments.times.is_some_and(|times| looks >= times) {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_secs(arguments.every)).await;
-    }
+        print(out, &overview)
+    })
+    .await
 }
 
 fn print(out: &mut impl Write, overview: &Overview) -> anyhow::Result<()> {

@@ -18,6 +18,7 @@ use crate::{
         EX_NO,
         by::{Reason, now},
         table,
+        watch::Watch,
     },
     config::Config,
 };
@@ -86,6 +87,8 @@ pub(super) enum Command {
     Show {
         /// The run's id or period.
         run: Which,
+        #[command(flatten)]
+        watch: Watch,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -164,7 +167,12 @@ pub(super) async fn run(
             let (run, aside) = royalty::rehearse(pool, period, settings, &clock)
                 .await
                 .map_err(refusal)?;
-            print_run(&run, &aside, json, Some("nothing of this was kept"))
+            let mut out = io::stdout().lock();
+            print_run(&mut out, &run, &aside, json)?;
+            if !json {
+                writeln!(out, "nothing of this was kept")?;
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::Start {
             period,
@@ -199,11 +207,15 @@ pub(super) async fn run(
             limit,
             json,
         } => list(pool, period, limit, json).await,
-        Command::Show { run, json } => {
-            let mut conn = pool.acquire().await?;
-            let run = find(&mut conn, run).await?;
-            let aside = royalty::set_aside(&mut conn, run.id, None, 1000).await?;
-            print_run(&run, &aside, json, None)
+        Command::Show { run, watch, json } => {
+            let look = async |out: &mut Vec<u8>| {
+                let mut conn = pool.acquire().await?;
+                let run = find(&mut conn, run).await?;
+                let aside = royalty::set_aside(&mut conn, run.id, None, 1000).await?;
+                print_run(out, &run, &aside, json)
+            };
+            watch.looks(look).await?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Recompute {
             run,
@@ -308,7 +320,7 @@ async fn finish(pool: &PgPool, id: Uuid, wait: bool, json: bool) -> anyhow::Resu
     if wait {
         let mut conn = pool.acquire().await?;
         let aside = royalty::set_aside(&mut conn, id, None, 1000).await?;
-        print_run(&run, &aside, json, None)?;
+        print_run(&mut io::stdout().lock(), &run, &aside, json)?;
     } else {
         print_state(&run, json)?;
     }
@@ -344,21 +356,15 @@ async fn list(
 }
 
 fn print_run(
+    out: &mut impl io::Write,
     run: &Run,
     aside: &[SetAsideTrack],
     json: bool,
-    note: Option<&str>,
-) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
+) -> anyhow::Result<()> {
     if json {
-        table::json(&mut out, &json!({"run": run, "set_aside": aside}))?;
-    } else {
-        print::run(&mut out, run, aside)?;
-        if let Some(note) = note {
-            writeln!(out, "{note}")?;
-        }
+        return table::json(out, &json!({"run": run, "set_aside": aside}));
     }
-    Ok(ExitCode::SUCCESS)
+    print::run(out, run, aside)
 }
 
 fn print_state(run: &Run, json: bool) -> anyhow::Result<ExitCode> {

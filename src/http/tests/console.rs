@@ -16,14 +16,14 @@ use crate::config::Http;
 const HOSTILE: &str =
     "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\r\nSet-Cookie: a=b";
 
-struct Visit<'a> {
+pub(super) struct Visit<'a> {
     world: &'a World,
     cookie: String,
     csrf: String,
 }
 
 impl World {
-    async fn visit(&self, scopes: &[Scope]) -> Visit<'_> {
+    pub(super) async fn visit(&self, scopes: &[Scope]) -> Visit<'_> {
         let (_, key) = self.key(scopes).await;
         let answer = self
             .form(
@@ -68,23 +68,27 @@ impl World {
 }
 
 impl Visit<'_> {
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         let request = Request::get(path).header(header::COOKIE, &self.cookie);
         self.world.send(request.body(Body::empty()).unwrap()).await
     }
 
-    async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(super) async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let fields = [fields, &[("csrf", self.csrf.as_str())]].concat();
         self.world.form(path, &fields, &self.cookie).await
     }
 }
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 14] = [
     "/console/",
     "/console/deliveries",
     "/console/platforms",
     "/console/platforms/1",
     "/console/schedules",
+    "/console/royalties",
+    "/console/royalties/balances",
+    "/console/statistics",
+    "/console/notifications",
     "/console/jobs",
     "/console/cron",
     "/console/workers",
@@ -241,6 +245,14 @@ async fn whoever_may_only_read_changes_nothing() {
         "/console/deliveries/matching".into(),
         format!("/console/platforms/{platform}/pause"),
         format!("/console/platforms/{platform}/check"),
+        format!("/console/deliveries/{id}/acknowledge"),
+        "/console/royalties".into(),
+        "/console/royalties/rehearsal".into(),
+        format!("/console/royalties/{id}/finalise"),
+        "/console/statistics".into(),
+        format!("/console/statistics/{id}/cancel"),
+        format!("/console/notifications/{id}/retry"),
+        "/console/notifications/failed/dismiss".into(),
         "/console/schedules/1/cancel".into(),
         format!("/console/jobs/{id}/retry"),
         "/console/cron/retention/run".into(),
@@ -258,7 +270,20 @@ async fn whoever_may_only_read_changes_nothing() {
             "{path}"
         );
     }
-    visit.get("/console/keys").await.expect(403);
+    for page in [
+        "/console/keys".to_owned(),
+        "/console/royalties".into(),
+        "/console/royalties/balances".into(),
+        format!("/console/royalties/{id}"),
+        format!("/console/royalties/{id}/statements/1"),
+    ] {
+        visit.get(&page).await.expect(403);
+    }
+    let audit = visit.get("/console/audit").await.expect(200);
+    assert!(
+        !audit.body.contains("/console/royalties\""),
+        "a way to nowhere"
+    );
     let page = visit
         .get(&format!("/console/deliveries/{id}"))
         .await
@@ -275,6 +300,7 @@ async fn nothing_that_anybody_wrote_becomes_markup_or_a_header() {
     let platform = world.platform("Nordlys").await;
     world.deliveries(1..2, &[platform]).await;
     let (delivery, document) = fill_with_hostility(&world).await;
+    let (run, notification) = hostile_upkeep(&world).await;
     let visit = world.visit(&Scope::ALL).await;
     let paused = [("reason", HOSTILE)];
     visit
@@ -293,6 +319,11 @@ async fn nothing_that_anybody_wrote_becomes_markup_or_a_header() {
         format!("/console/deliveries/matching?operation=hold&q={quoted}"),
         format!("/console/audit?actor={quoted}&action={quoted}&id={quoted}&kind={quoted}"),
         format!("/console/schedules?status={quoted}&day={quoted}"),
+        format!("/console/royalties?state={quoted}"),
+        format!("/console/royalties/balances?payee={quoted}"),
+        format!("/console/royalties/{run}"),
+        format!("/console/notifications?state={quoted}"),
+        format!("/console/notifications/{notification}"),
         format!("/console/jobs?state={quoted}"),
         format!("/console/deliveries/{delivery}?{quoted}"),
         format!("/console/{quoted}"),
@@ -368,6 +399,28 @@ async fn fill_with_hostility(world: &World) -> (String, String) {
         .fetch_one(world.pool())
         .await
         .unwrap()
+}
+
+/// A royalty run and a notification with hostile words in all that their pages show.
+async fn hostile_upkeep(world: &World) -> (String, String) {
+    for statement in [
+        "insert into worker.royalty_runs (period, revision, state, currency, rules, fault, created_at)
+         values ('2024-10', 1, 'running', $1, '{}', $1, now())",
+        "insert into worker.royalty_progress (run_id, phase, done, total, updated_at)
+         select id, $1, 1, 2, now() from worker.royalty_runs",
+        "insert into worker.notifications (event, subject, topic, payload, state, created_at, settled_at)
+         values ($1, 'delivery/' || $1, $1, jsonb_build_object($1, $1::text), 'failed', now(), now())",
+        "insert into worker.notification_sends (notification_id, channel, problem)
+         select id, $1, $1 from worker.notifications",
+    ] {
+        sqlx::query(statement).bind(HOSTILE).execute(world.pool()).await.unwrap();
+    }
+    sqlx::query_as(
+        "select r.id::text, n.id::text from worker.royalty_runs r, worker.notifications n",
+    )
+    .fetch_one(world.pool())
+    .await
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

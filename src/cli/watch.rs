@@ -1,0 +1,57 @@
+//! Looking again and again.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+/// Clears a terminal and goes to its first place.
+const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
+/// Between two looks, unless a command asks how long.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Whether to look again and again.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Watch {
+    /// Print it again every 2 seconds, until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
+}
+
+impl Watch {
+    /// Looks once, or until it is interrupted.
+    pub(super) async fn looks(
+        self,
+        look: impl AsyncFnMut(&mut Vec<u8>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let times = (!self.watch).then_some(1);
+        looks(PAUSE, times, look).await
+    }
+}
+
+/// Looks so many times, or until it is interrupted. On a terminal each of several looks replaces the
+/// one before, all at once.
+pub(super) async fn looks(
+    pause: Duration,
+    times: Option<u64>,
+    mut look: impl AsyncFnMut(&mut Vec<u8>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    let is_replaced = out.is_terminal() && times != Some(1);
+    let mut done = 0;
+    loop {
+        let mut seen = if is_replaced {
+            CLEAR.to_vec()
+        } else {
+            Vec::new()
+        };
+        look(&mut seen).await?;
+        out.write_all(&seen)?;
+        out.flush()?;
+        done += 1;
+        if times.is_some_and(|times| done >= times) {
+            return Ok(());
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
