@@ -168,7 +168,8 @@ pub async fn revise(
 }
 
 /// What the run of a period would come to now. Nothing is kept. The month need not be over; if the
-/// period has a run, the answer is what a further one would settle.
+/// period has a final run, the answer is what a further one would settle. An open run is looked at,
+/// and computed again, instead.
 ///
 /// # Errors
 /// [`Refused`].
@@ -182,6 +183,12 @@ pub async fn rehearse(
         .begin_with("begin isolation level repeatable read")
         .await?;
     compute::take_turn(&mut tx).await?;
+    if let Some(last) = run::newest(&mut tx, period).await?
+        && !last.state.is_final()
+    {
+        let instead = "it shows what it comes to; to see what it would come to now, recompute it";
+        return Err(refused(&last, instead));
+    }
     // Rolled back at the end, so the revision that no run has is nobody's.
     let run = create(&mut tx, period, i16::MAX, settings, clock()).await?;
     sqlx::query!(
