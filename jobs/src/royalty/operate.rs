@@ -66,7 +66,9 @@ pub enum Refused {
     )]
     Outdated(String),
     /// A correction needs the ledger to itself.
-    #[error("royalty run {0} is open: finalise or void it before another one is corrected")]
+    #[error(
+        "royalty run {0} is open: finalise or void it before another one is corrected or rehearsed"
+    )]
     OtherOpen(String),
     /// The payee has nothing to be paid with this run.
     #[error("there is nothing to be paid to user {payee} with royalty run {name}")]
@@ -168,7 +170,8 @@ pub async fn revise(
 }
 
 /// What the run of a period would come to now. Nothing is kept. The month need not be over; if the
-/// period has a run, the answer is what a further one would settle.
+/// period has a final run, the answer is what a further one would settle. An open run is looked at,
+/// and computed again, instead.
 ///
 /// # Errors
 /// [`Refused`].
@@ -182,8 +185,24 @@ pub async fn rehearse(
         .begin_with("begin isolation level repeatable read")
         .await?;
     compute::take_turn(&mut tx).await?;
+    if let Some(last) = run::newest(&mut tx, period).await?
+        && !last.state.is_final()
+    {
+        let instead = "it shows what it comes to; to see what it would come to now, recompute it";
+        return Err(refused(&last, instead));
+    }
     // Rolled back at the end, so the revision that no run has is nobody's.
-    let run = create(&mut tx, period, i16::MAX, settings, clock()).await?;
+    let run = create(&mut tx, period, i16::MAX, settings, clock())
+        .await
+        .map_err(|error| match error {
+            // One that was started since this transaction's snapshot.
+            Refused::Database(sqlx::Error::Database(error))
+                if error.constraint() == Some("royalty_runs_open") =>
+            {
+                Refused::OtherOpen(period.to_string())
+            }
+            other => other,
+        })?;
     sqlx::query!(
         "update worker.royalty_runs set revision = 1 where id = $1 and not exists
             (select from worker.royalty_runs where period = $2 and id <> $1 and state <> 'void')",

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
 #[serde(into = "String", try_from = "String")]
-#[schema(value_type = String, pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2026-10")]
+#[schema(value_type = String, pattern = "^[1-9][0-9]{3}-(0[1-9]|1[0-2])$", example = "2026-10")]
 pub struct Period(NaiveDate);
 
 /// A text that names no month.
@@ -80,7 +80,7 @@ impl FromStr for Period {
         let is_plain = text
             .bytes()
             .all(|byte| byte.is_ascii_digit() || byte == b'-');
-        if text.len() != 7 || !is_plain || text.starts_with('-') {
+        if text.len() != 7 || !is_plain || text.starts_with(['-', '0']) {
             return Err(invalid());
         }
         let day = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d");
@@ -126,6 +126,7 @@ mod tests {
             "2026/10",
             "+999-01",
             "-999-01",
+            "0000-01",
         ] {
             assert!(text.parse::<Period>().is_err(), "{text}");
         }

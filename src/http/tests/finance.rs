@@ -285,6 +285,9 @@ async fn a_month_is_rehearsed_and_a_final_one_corrected() {
     let id = id_of(&started.expect(201).json());
     let repeated = world.post_with(&key, runs, begin, &headers).await;
     assert_eq!(id_of(&repeated.expect(201).json()), id, "the first answer");
+    let open = json!({"period": MONTH});
+    let open = world.post(&key, rehearsals, open).await.expect(409);
+    assert!(open.body.contains("it shows what it comes to"), "{open:?}");
     let why = json!({"reason": "the terms changed", "accept_set_aside": true});
     compute(&world, &id).await;
     let path = format!("{runs}/{id}");
