@@ -54,24 +54,27 @@ impl Process<'_> {
         let server = listener.map(|it| tokio::spawn(it.serve(front.clone(), served.clone())));
         let keeper = tokio::spawn(service::keep(vitals.clone(), self.shutdown.clone()));
         let mut retired = JoinSet::new();
-        let mut fixed = config.clone();
         let ended = loop {
             tokio::select! {
                 ended = &mut current.task => break ended,
                 _ = hangup.recv() => {}
             }
             service::reloading();
-            let said = match self.follow(&fixed, &front, &vitals).await {
-                Ok((config, next)) => {
-                    fixed = config;
+            let said = match self.follow(config, &front, &vitals).await {
+                Ok(next) => {
                     let before = mem::replace(&mut current, next);
                     before.retire.cancel();
                     retired.spawn(finish(before));
-                    "the configuration was read again".to_owned()
+                    let said = "the configuration was read again".to_owned();
+                    tracing::info!("{said}");
+                    said
                 }
-                Err(error) => format!("the configuration stays as it was: {error:#}"),
+                Err(error) => {
+                    let said = format!("the configuration stays as it was: {error:#}");
+                    tracing::error!("{said}");
+                    said
+                }
             };
-            tracing::warn!("reload: {said}");
             service::reloaded(&said);
         };
         self.shutdown.cancel();
@@ -86,25 +89,26 @@ impl Process<'_> {
         Ok(())
     }
 
-    /// Starts the next generation with the configuration as it is now.
+    /// Starts the next generation with the configuration as it is now. What only a start takes is as it
+    /// was `at_start`.
     async fn follow(
         &self,
-        before: &Config,
+        at_start: &Config,
         front: &http::Front,
         vitals: &Vitals,
-    ) -> anyhow::Result<(Config, AtWork)> {
+    ) -> anyhow::Result<AtWork> {
         let config = (self.read)()?;
-        let next = self.start(config.clone(), front, vitals).await?;
         let lasting = [
-            ("http.listen", before.http.listen != config.http.listen),
-            ("log", before.log != config.log),
+            ("http.listen", at_start.http.listen != config.http.listen),
+            ("log", at_start.log != config.log),
         ];
+        let next = self.start(config, front, vitals).await?;
         for (name, is_changed) in lasting {
             if is_changed {
                 tracing::warn!("{name} has changed; that takes a restart");
             }
         }
-        Ok((config, next))
+        Ok(next)
     }
 
     /// Starts a generation and waits until it is at work.

@@ -79,30 +79,30 @@ impl Crew {
     }
 
     /// Begins to measure how fast jobs run, at a time when there are some.
-    pub(super) fn pace(&self) -> Pace {
-        Pace {
+    pub(super) fn measure(&self) -> Measure {
+        Measure {
             since: Instant::now(),
             gone: self.gone.load(Ordering::Relaxed),
         }
     }
 
-    /// Fetches as far ahead as jobs ran since `pace`, and measures anew.
-    pub(super) fn follow(&self, pace: &mut Pace) {
-        let now = self.pace();
-        let ran = now.gone.wrapping_sub(pace.gone);
-        let elapsed = now.since - pace.since;
+    /// Fetches as far ahead as jobs ran since then, and measures anew.
+    pub(super) fn follow(&self, then: &mut Measure) {
+        let now = self.measure();
+        let ran = now.gone.wrapping_sub(then.gone);
+        let elapsed = now.since - then.since;
         if elapsed < AHEAD / 20 {
             return;
         }
         let ahead = ran as f64 * AHEAD.as_secs_f64() / elapsed.as_secs_f64();
         let ahead = (ahead as usize).clamp(self.slots.min(self.most_ahead), self.most_ahead);
         self.ahead.store(ahead, Ordering::Relaxed);
-        *pace = now;
+        *then = now;
     }
 }
 
 /// A moment from which the speed of a crew is measured.
-pub(super) struct Pace {
+pub(super) struct Measure {
     since: Instant,
     gone: usize,
 }

@@ -22,7 +22,7 @@ pub(super) async fn fetch(daemon: &Daemon, crew: &Crew, claimed: mpsc::Sender<Ar
         daemon.settings.poll_interval,
     );
     let mut agenda = Agenda::default();
-    let mut pace = crew.pace();
+    let mut measure = crew.measure();
     let mut failures = 0_u32;
     // A claim is never cut short: what it claimed would be unknown to all until the lease expires.
     while !daemon.stopping.is_cancelled() {
@@ -30,14 +30,13 @@ pub(super) async fn fetch(daemon: &Daemon, crew: &Crew, claimed: mpsc::Sender<Ar
         let pause = match step(daemon, crew, &mut agenda, &claimed).await {
             Ok(Step::Again) => {
                 failures = 0;
-                crew.follow(&mut pace);
+                crew.follow(&mut measure);
                 continue;
             }
             Ok(Step::Full) => {
                 failures = 0;
-                let until_woken = daemon.settings.poll_interval;
-                wait(daemon, crew, until_woken).await;
-                crew.follow(&mut pace);
+                wait(daemon, crew, daemon.settings.poll_interval).await;
+                crew.follow(&mut measure);
                 continue;
             }
             Ok(Step::Wait(pause)) => {
@@ -53,7 +52,7 @@ pub(super) async fn fetch(daemon: &Daemon, crew: &Crew, claimed: mpsc::Sender<Ar
         agenda.lanes.clear();
         wait(daemon, crew, pause).await;
         // No jobs ran because there were none: that says nothing of how fast they do.
-        pace = crew.pace();
+        measure = crew.measure();
     }
     pulse.end();
 }
