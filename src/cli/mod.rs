@@ -381,6 +381,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whoever_mistypes_is_told_what_there_is() {
+        let wrong = |line: &str| {
+            let wrong = Arguments::try_parse_from(line.split(' '));
+            wrong.expect_err("a wrong line").to_string()
+        };
+        assert!(wrong("worker delivery list").contains("deliveries"));
+        assert!(wrong("worker deliveries lst").contains("list"));
+        assert!(wrong("worker deliveries list --plattform 3").contains("--platform"));
+    }
+
+    #[test]
     fn configuration_files_in_two_places_are_refused() {
         let read = |line: &str| {
             let words = || line.split(' ').map(OsString::from);

@@ -26,13 +26,14 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Http, connection::Means, console, metrics::Metrics};
-use api::overview::Cache;
+use api::{overview::Cache, statements::FontCache};
 use feed::Feed;
 use refusals::Refusals;
 
 pub(crate) use api::{
     events::sse,
-    royalties::{csv_of, find as find_royalty_run},
+    royalties::find as find_royalty_run,
+    statements::Layout,
 };
 pub(crate) use caller::{Asked, forbid, refuse};
 pub(crate) use download::download;
@@ -61,6 +62,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Refusals,
     pub(crate) overview: Cache,
+    pub(crate) fonts: FontCache,
     pub(crate) feed: Feed,
     /// The daemon is stopping: it is not ready, and streams end.
     pub(crate) stopping: CancellationToken,
@@ -97,6 +99,7 @@ impl App {
             metrics: Metrics::new(),
             refusals,
             overview: Cache::default(),
+            fonts: FontCache::default(),
             feed,
             stopping: given.stopping,
         }))

@@ -3,7 +3,13 @@
 use platform_adapters::sandbox::Misbehaviours;
 use serde_json::json;
 
-use super::site::Site;
+use super::{
+    processes::{Running, program},
+    site::Site,
+};
+
+/// How often a command that looks again and again is waited for.
+const LOOKS: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_pauses_holds_releases_and_takes_down() {
@@ -22,6 +28,18 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
     let release = site.scheduled(1..2, &[platform]).await[0];
     let daemon = site.daemon("daemon.log");
     site.until_state(release, platform, "queued").await;
+    let queue = format!("deliver/{platform}");
+    let queues = site.cli(&["jobs", "queues"]).await;
+    queues.expect(0, &[&queue, "they move house"]);
+    let queues = site.cli(&["jobs", "queues", "--json"]).await.json();
+    assert_eq!((&queues[0]["name"], &queues[0]["due"]), (&json!(queue), &json!(1)));
+    for watched in [
+        ["jobs", "queues", "--watch"],
+        ["deliveries", "list", "--watch"],
+        ["deliveries", "top", "--every=1"],
+    ] {
+        sees_again_and_again(&site, &watched).await;
+    }
     let hold = [
         "deliveries",
         "hold",
@@ -113,4 +131,24 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
         .expect(0, &["no dead jobs"]);
     let retry = ["jobs", "retry", "--kind", "deliver", "--reason", "mended"];
     site.cli(&retry).await.expect(0, &["0 dead jobs fit"]);
+}
+
+/// A command that looks until it is interrupted, and prints each look where there is no terminal.
+async fn sees_again_and_again(site: &Site, command: &[&str]) {
+    let printed = site.path("watched.txt");
+    let mut looking = program();
+    looking
+        .args(command)
+        .arg("--config")
+        .arg(site.config_file());
+    let looking = Running::start_apart(&mut looking, site.path("watch.log"), &printed);
+    loop {
+        let seen = std::fs::read_to_string(&printed).unwrap();
+        assert!(!seen.contains('\u{1b}'), "signs of a terminal: {seen:?}");
+        if seen.matches("Fjordwave").count().max(seen.matches("deliver/").count()) >= LOOKS {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    looking.signal(nix::sys::signal::Signal::SIGINT);
 }

@@ -22,6 +22,17 @@ pub struct JobFilter {
     pub limit: i64,
 }
 
+impl JobFilter {
+    /// The queue that is asked for is none of a platform's.
+    fn is_of_upkeep(&self) -> bool {
+        self.queue.as_deref().is_some_and(|queue| {
+            !["deliver/", "confirm/"]
+                .iter()
+                .any(|of_platform| queue.starts_with(of_platform))
+        })
+    }
+}
+
 /// A job.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Job)]
@@ -59,12 +70,15 @@ pub async fn jobs(pool: &PgPool, filter: &JobFilter) -> Result<Vec<ListedJob>, s
            from worker.jobs
            where ($1::text is null or state = $1) and ($2::text is null or kind = $2)
              and ($3::text is null or queue = $3) and ($4::uuid is null or id < $4)
+             -- Said so, these few are found by their index.
+             and ($6 is false or left(queue, 8) not in ('deliver/', 'confirm/'))
            order by id desc limit $5"#,
         filter.state,
         filter.kind,
         filter.queue,
         filter.after,
         filter.limit,
+        filter.is_of_upkeep(),
     )
     .fetch_all(pool)
     .await

@@ -4,7 +4,6 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use jobs::{
-    access::Scope,
     audit::{self, Entry},
     delivery::{self, Attempt, Document, Operation, Story},
 };
@@ -13,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     console::{
+        changes::changes,
         failure::Failure,
         frame::{Frame, render},
         markers::{ago, bytes, meaning, span, time, tone, verb},
@@ -59,7 +59,6 @@ pub(in crate::console) async fn page(
     visitor: Visitor,
     Path(id): Path<Uuid>,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
     let story = delivery::story(&app.pool, id)
         .await?
         .ok_or_else(|| Problem::missing(format!("there is no delivery {id}")))?;

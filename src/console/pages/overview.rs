@@ -4,7 +4,6 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use jobs::{
-    access::Scope,
     overview::{Attention, Overview},
 };
 
@@ -72,7 +71,6 @@ pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
     let overview = app.overview.get(&app).await?;
     let most = overview
         .faults

@@ -3,24 +3,20 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, Utc};
 use jobs::{
-    access::Scope,
     schedule::{self, ListFilter, Listed, Rescheduled},
 };
 
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
+        fields::Query,
         flash::Note,
         frame::{Frame, back, render},
         markers::{time, tone},
-        visitor::Visitor,
+        visitor::{Order, Visitor},
     },
     http::{App, Kind, Path, Problem},
 };
@@ -59,10 +55,8 @@ struct Row {
 pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let status = fields
         .filled("status")
         .map(|status| status.replace('\0', "\u{fffd}"));
@@ -134,12 +128,9 @@ fn row(one: Listed) -> Row {
 
 pub(in crate::console) async fn operate(
     State(app): State<App>,
-    visitor: Visitor,
     Path((id, operation)): Path<(i32, String)>,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let by = visitor.by(&fields)?;
     let now = (app.clock)();
     let seen = Some(fields.text("version"));
     let (done, word) = match operation.as_str() {

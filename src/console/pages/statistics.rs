@@ -1,13 +1,9 @@
 //! Daily statistics: rebuilds and scans with their progress, and rebuilding days.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, NaiveDate};
 use jobs::{
-    access::Scope,
     statistics::{self, Range, Run, RunError, RunKind, RunState},
 };
 use uuid::Uuid;
@@ -15,11 +11,11 @@ use uuid::Uuid;
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
+        fields::{Fields, Query},
         flash::Note,
         frame::{Frame, back, render},
         markers::{span, time},
-        visitor::Visitor,
+        visitor::{Order, Visitor},
     },
     http::{App, Limit, Page as Listing, Path, Problem, place},
 };
@@ -74,10 +70,8 @@ fn row(one: Run) -> Row {
 pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let before = place(fields.filled("cursor"), |text| {
         let (started, id) = text.split_once(PLACE_SEPARATOR)?;
         let started = DateTime::from_timestamp_micros(started.parse().ok()?)?;
@@ -103,11 +97,8 @@ pub(in crate::console) async fn page(
 
 pub(in crate::console) async fn rebuild(
     State(app): State<App>,
-    visitor: Visitor,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let by = visitor.by(&fields)?;
     let range = Range {
         first: day(&fields, "first")?.unwrap_or(Range::ALL.first),
         last: day(&fields, "last")?.unwrap_or(Range::ALL.last),
@@ -132,12 +123,9 @@ fn day(fields: &Fields, name: &str) -> Result<Option<NaiveDate>, Problem> {
 
 pub(in crate::console) async fn cancel(
     State(app): State<App>,
-    visitor: Visitor,
     Path(id): Path<Uuid>,
-    fields: Fields,
+    Order { by, .. }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let by = visitor.by(&fields)?;
     let canceled = statistics::cancel(&app.pool, id, &by, (app.clock)())
         .await
         .map_err(Problem::from)?;

@@ -69,20 +69,28 @@ async fn a_run_goes_from_its_start_to_the_ledger() {
         "pending",
         "21.0000",
         "Tracks set aside",
-        "download CSV",
+        "PDF",
         "drafts",
     ] {
         assert!(shown.contains(word), "{word}: {shown}");
     }
     let (_, rest) = shown.split_once("name=\"version\" value=\"").unwrap();
     let version = rest.split('"').next().unwrap().to_owned();
-    let statement = format!("{page}/statements/{}", world.owner);
-    let statement = visit.get(&statement).await.expect(200);
-    assert_eq!(statement.header(header::CONTENT_TYPE), "text/csv");
-    assert!(
-        statement.body.starts_with("section,period,payee_id"),
-        "{statement:?}"
-    );
+    let statements = format!("{page}/statements/{}", world.owner);
+    for (layout, media_type, begins) in [
+        ("csv", "text/csv", "section,period,payee_id"),
+        ("pdf", "application/pdf", "%PDF-"),
+    ] {
+        assert!(shown.contains(&format!("{statements}/{layout}")), "{shown}");
+        let file = visit.get(&format!("{statements}/{layout}")).await;
+        let file = file.expect(200);
+        assert_eq!(file.header(header::CONTENT_TYPE), media_type);
+        assert!(file.body.starts_with(begins), "{layout}: {file:?}");
+    }
+    visit
+        .get(&format!("{statements}/exe"))
+        .await
+        .expect(404);
 
     let finalise = format!("{page}/finalise");
     let seen = ("version", version.as_str());

@@ -1,0 +1,95 @@
+//! What an operator changed, thing by thing, out of the two documents that the audit keeps.
+
+use std::collections::BTreeSet;
+
+use jobs::audit::Entry;
+use serde_json::Value;
+
+/// One thing that was changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// What; empty: the whole.
+    pub(super) name: String,
+    /// As it was; none: it was not there.
+    pub(super) before: Option<String>,
+    /// As it is; none: it is no more.
+    pub(super) after: Option<String>,
+}
+
+/// What differs between before and after.
+pub(super) fn changes(entry: &Entry) -> Vec<Changed> {
+    of(entry.before.as_ref(), entry.after.as_ref())
+}
+
+fn of(before: Option<&Value>, after: Option<&Value>) -> Vec<Changed> {
+    let members = |value: Option<&Value>| value.map(Value::as_object);
+    let (was, is) = match (members(before), members(after)) {
+        // Something other than an object is shown as a whole.
+        (Some(None), _) | (_, Some(None)) => {
+            let whole = Changed {
+                name: String::new(),
+                before: before.map(text),
+                after: after.map(text),
+            };
+            return vec![whole];
+        }
+        (was, is) => (was.flatten(), is.flatten()),
+    };
+    let names: BTreeSet<&String> = [was, is]
+        .into_iter()
+        .flatten()
+        .flat_map(|members| members.keys())
+        .collect();
+    names
+        .into_iter()
+        .map(|name| Changed {
+            name: name.replace('_', " "),
+            before: was.and_then(|was| was.get(name)).map(text),
+            after: is.and_then(|is| is.get(name)).map(text),
+        })
+        .filter(|one| one.before != one.after || one.name == "withheld")
+        .collect()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_stayed_is_not_told() {
+        let told = |before: Option<Value>, after: Option<Value>| {
+            let changes = of(before.as_ref(), after.as_ref()).into_iter();
+            let word = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+            let changes = changes.map(|one| {
+                let (before, after) = (word(one.before), word(one.after));
+                format!("{}:{before}>{after}", one.name)
+            });
+            changes.collect::<Vec<_>>().join(" ")
+        };
+        let (was, is) = (
+            json!({"state": "queued", "revision": 1, "paused_at": null}),
+            json!({"state": "held", "revision": 1, "paused_at": "noon"}),
+        );
+        assert_eq!(
+            told(Some(was), Some(is)),
+            "paused at:nothing>noon state:queued>held"
+        );
+        assert_eq!(told(None, Some(json!({"n": [1]}))), "n:->[1]");
+        assert_eq!(told(Some(json!([1])), None), ":[1]>-");
+        assert_eq!(told(None, None), "");
+        let withheld = json!({"withheld": "amounts"});
+        assert_eq!(
+            told(Some(withheld.clone()), Some(withheld)),
+            "withheld:amounts>amounts"
+        );
+    }
+}
