@@ -111,6 +111,7 @@ fn operating() -> Router<App> {
             "/console/platforms/{id}/{operation}",
             post(platforms::operate),
         )
+        .route("/console/schedules", post(schedules::create))
         .route(
             "/console/schedules/{id}/{operation}",
             post(schedules::operate),

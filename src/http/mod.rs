@@ -40,7 +40,7 @@ pub(crate) use download::download;
 pub(crate) use extract::Path;
 pub(crate) use layers::is_safe;
 pub(crate) use openapi::document;
-pub(crate) use page::{Limit, Page, place};
+pub(crate) use page::{Limit, Page, at_moment, moment, place};
 pub(crate) use problem::{Kind, Problem};
 pub(crate) use server::{Front, Listener, pool};
 

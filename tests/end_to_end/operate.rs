@@ -123,6 +123,20 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
     );
     assert!(entries[0]["actor"].as_str().unwrap().starts_with("cli:"));
     site.cli(&["audit"]).await.expect(0, &["rights lost"]);
+    let held = site.cli(&["audit", "--action", "delivery.hold", "--json"]).await.json();
+    assert_eq!(held.as_array().unwrap().len(), 1, "{held}");
+    let delivering = site.cli(&["audit", "--action", "delivery", "--json"]).await.json();
+    assert_eq!(delivering.as_array().unwrap().len(), 2, "{delivering}");
+    site.cli(&["workers"]).await.expect(0, &["stopped"]);
+    let jobs = site.cli(&["jobs", "list", "--queue", &queue, "--json"]).await.json();
+    let job = jobs[0]["id"].as_str().unwrap();
+    site.cli(&["jobs", "show", job])
+        .await
+        .expect(0, &["completed", "outcome"]);
+    site.cli(&["jobs", "list", "--state", "dead"])
+        .await
+        .expect(0, &["no jobs"]);
+    schedules_by_hand(&site, &number, &id).await;
     site.cli(&["schedules", "list"])
         .await
         .expect(0, &["completed"]);
@@ -131,6 +145,28 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
         .expect(0, &["no dead jobs"]);
     let retry = ["jobs", "retry", "--kind", "deliver", "--reason", "mended"];
     site.cli(&retry).await.expect(0, &["0 dead jobs fit"]);
+}
+
+async fn schedules_by_hand(site: &Site, release: &str, platform: &str) {
+    let due = ["--due", "2999-01-31T06:00:00Z", "--reason", "pre-order"];
+    let place = ["schedules", "create", "--release", release, "--platform"];
+    let nowhere = [&place[..], &["4711"], &due].concat();
+    site.cli(&nowhere)
+        .await
+        .expect(66, &["there are no platforms [4711]"]);
+    let made = [&place[..], &[platform], &due, &["--json"]].concat();
+    let made = site.cli(&made).await.json();
+    assert_eq!(
+        (&made["status"], &made["scheduled_date"]),
+        (&json!("pending"), &json!("2999-01-31T06:00:00"))
+    );
+    let made = made["id"].to_string();
+    let cancel = ["schedules", "cancel", &made, "--reason", "a mistake"];
+    site.cli(&cancel).await.expect(0, &["is called off"]);
+    let audited = ["audit", "--kind", "schedule", "--id", &made];
+    site.cli(&audited)
+        .await
+        .expect(0, &["schedule.create", "pre-order", "a mistake"]);
 }
 
 /// A command that looks until it is interrupted, and prints each look where there is no terminal.

@@ -102,7 +102,10 @@ function changeTheme() {
 }
 
 // Keys.
-const places = { o: "/console/", d: "/console/deliveries", p: "/console/platforms", s: "/console/schedules", a: "/console/audit" };
+const places = {
+  o: "/console/", d: "/console/deliveries", p: "/console/platforms", s: "/console/schedules", r: "/console/royalties",
+  n: "/console/notifications", j: "/console/jobs", w: "/console/workers", a: "/console/audit",
+};
 let isGoing = false;
 
 function choose(step) {

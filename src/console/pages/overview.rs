@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use jobs::{
-    overview::{Attention, Overview},
+    overview::{Attention, Hour, Overview},
 };
 
 use crate::{
@@ -31,9 +31,28 @@ struct Page<'a> {
     ages: [&'static str; 8],
     rows: Vec<Row<'a>>,
     total: i64,
+    day: Day,
     items: Vec<Item>,
     chart: Chart,
     faults: Vec<FaultRow<'a>>,
+}
+
+/// What was decided in the last 24 hours.
+struct Day {
+    accepted: i64,
+    rejected: i64,
+    failed: i64,
+}
+
+impl Day {
+    fn of(hours: &[Hour]) -> Self {
+        let sum = |of: fn(&Hour) -> i64| hours.iter().map(of).sum();
+        Self {
+            accepted: sum(|hour| hour.accepted),
+            rejected: sum(|hour| hour.rejected),
+            failed: sum(|hour| hour.failed),
+        }
+    }
 }
 
 struct Row<'a> {
@@ -84,6 +103,7 @@ pub(in crate::console) async fn page(
         ages: AGES,
         rows: rows(&overview),
         total: overview.shape.iter().map(|shape| shape.total).sum(),
+        day: Day::of(&overview.hours),
         items: overview
             .attention
             .iter()

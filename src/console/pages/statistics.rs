@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use chrono::{DateTime, NaiveDate};
+use chrono::NaiveDate;
 use jobs::{
     statistics::{self, Range, Run, RunError, RunKind, RunState},
 };
@@ -17,11 +17,8 @@ use crate::{
         markers::{span, time},
         visitor::{Order, Visitor},
     },
-    http::{App, Limit, Page as Listing, Path, Problem, place},
+    http::{App, Limit, Page as Listing, Path, Problem, at_moment, moment, place},
 };
-
-/// Between the start, in microseconds since 1970, and the id: a run's place in the list.
-const PLACE_SEPARATOR: char = '.';
 
 #[derive(Template)]
 #[template(path = "statistics.html")]
@@ -72,20 +69,10 @@ pub(in crate::console) async fn page(
     visitor: Visitor,
     Query(fields): Query,
 ) -> Result<Response, Failure> {
-    let before = place(fields.filled("cursor"), |text| {
-        let (started, id) = text.split_once(PLACE_SEPARATOR)?;
-        let started = DateTime::from_timestamp_micros(started.parse().ok()?)?;
-        Some((started, id.parse().ok()?))
-    })?;
+    let before = place(fields.filled("cursor"), moment)?;
     let limit = Limit::of(None)?;
     let runs = statistics::runs(&app.pool, before, limit.and_one()).await?;
-    let listing = Listing::of(runs, limit, |run| {
-        format!(
-            "{}{PLACE_SEPARATOR}{}",
-            run.started_at.timestamp_micros(),
-            run.id
-        )
-    });
+    let listing = Listing::of(runs, limit, |run| at_moment(run.started_at, run.id));
     let rows: Vec<Row> = listing.items.into_iter().map(row).collect();
     Ok(render(&Page {
         frame: Frame::new(&visitor, "statistics", "Statistics"),

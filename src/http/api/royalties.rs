@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::http::{
     App,
     extract::{Path, Query},
-    page::{Limit, Page, place},
+    page::{Limit, Page, PageQuery, place},
     precondition::Tagged,
     problem::{Kind, Problem},
 };
@@ -90,18 +90,6 @@ pub(super) async fn one(
 pub(crate) async fn find(app: &App, id: Uuid) -> Result<Run, Problem> {
     let run = royalty::get(&mut *app.pool.acquire().await?, id).await?;
     run.ok_or_else(|| Problem::missing(format!("there is no royalty run {id}")))
-}
-
-/// Which part of a list.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct PageQuery {
-    /// Where the page begins: `next` of the page before.
-    pub(super) cursor: Option<String>,
-    /// The most items of the page.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    pub(super) limit: Option<u16>,
 }
 
 /// List the tracks that a run does not settle, with the reasons, the dearest first.

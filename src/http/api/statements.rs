@@ -11,11 +11,11 @@ use jobs::royalty::{
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::royalties::{PageQuery, find};
+use super::royalties::find;
 use crate::http::{
     App, download,
     extract::{Path, Query},
-    page::{Limit, Page, place},
+    page::{Limit, Page, PageQuery, place},
     problem::{Kind, Problem},
 };
 

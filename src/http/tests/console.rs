@@ -248,6 +248,7 @@ fn forms(id: &str, platform: i32) -> Vec<String> {
         format!("/console/statistics/{id}/cancel"),
         format!("/console/notifications/{id}/retry"),
         "/console/notifications/failed/dismiss".into(),
+        "/console/schedules".into(),
         "/console/schedules/1/cancel".into(),
         format!("/console/jobs/{id}/retry"),
         "/console/cron/retention/run".into(),
