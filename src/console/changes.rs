@@ -22,8 +22,7 @@ pub(super) fn changes(entry: &Entry) -> Vec<Changed> {
 }
 
 fn of(before: Option<&Value>, after: Option<&Value>) -> Vec<Changed> {
-    let members = |value: Option<&Value>| value.map(Value::as_object);
-    let (was, is) = match (members(before), members(after)) {
+    let (was, is) = match (before.map(Value::as_object), after.map(Value::as_object)) {
         // Something other than an object is shown as a whole.
         (Some(None), _) | (_, Some(None)) => {
             let whole = Changed {

@@ -16,11 +16,10 @@ use crate::{
     console::{
         changes::changes,
         failure::Failure,
-        fields::Fields,
         flash::Note,
         frame::{Frame, back, render},
         markers::{ago, time, tone},
-        visitor::Visitor,
+        visitor::{Order, Visitor},
     },
     http::{App, Kind, Path, Problem},
 };
