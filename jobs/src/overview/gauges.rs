@@ -78,13 +78,13 @@ pub async fn gauges(pool: &PgPool, now: DateTime<Utc>) -> Result<Gauges, sqlx::E
         JobGauge,
         // Each state has its index; together they would be looked for among all jobs.
         r#"select kind as "kind!", state as "state!", count(*) as "count!" from (
-               select kind, state from worker.jobs where state = 'available'
+               select kind, 'available' as state from worker.jobs where state = 'available'
                union all
-               select kind, state from worker.jobs where state = 'running'
+               select kind, 'running' from worker.jobs where state = 'running'
                union all
-               select kind, state from worker.jobs where state = 'held'
+               select kind, 'held' from worker.jobs where state = 'held'
                union all
-               select kind, state from worker.jobs where state = 'dead'
+               select kind, 'dead' from worker.jobs where state = 'dead'
            ) unfinished
            group by kind, state order by 1, 2"#
     );

@@ -191,7 +191,7 @@ pub async fn queues(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<ListedQueue
                coalesce(tally.dead, 0) as "dead!", tally.oldest_due,
                q.paused_at as "paused_at?", q.paused_reason as "paused_reason?"
            from (
-               -- Each state has its index; together they would be looked for among all jobs.
+               -- Each state has its index, which alone has all that is asked for here.
                select queue,
                    count(*) filter (where state = 'available' and run_at <= $1) as due,
                    count(*) filter (where state = 'available' and run_at > $1) as later,
@@ -200,13 +200,13 @@ pub async fn queues(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<ListedQueue
                    count(*) filter (where state = 'dead') as dead,
                    min(run_at) filter (where state = 'available' and run_at <= $1) as oldest_due
                from (
-                   select queue, state, run_at from worker.jobs where state = 'available'
+                   select queue, 'available' as state, run_at from worker.jobs where state = 'available'
                    union all
-                   select queue, state, null from worker.jobs where state = 'running'
+                   select queue, 'running', null from worker.jobs where state = 'running'
                    union all
-                   select queue, state, null from worker.jobs where state = 'held'
+                   select queue, 'held', null from worker.jobs where state = 'held'
                    union all
-                   select queue, state, null from worker.jobs where state = 'dead'
+                   select queue, 'dead', null from worker.jobs where state = 'dead'
                ) unfinished
                group by queue
            ) tally
