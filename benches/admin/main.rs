@@ -38,12 +38,19 @@ const OVERVIEW_LIMIT_MS: f64 = 300.0;
 const UNDECIDED: &str = "select platform_id, state, created_at from worker.deliveries
     where state not in ('accepted', 'rejected', 'failed', 'canceled')";
 
-/// What is asked for: table, and the conditions by what people call them.
-const LISTS: [(&str, &str, &[(&str, &str)]); 5] = [
-    (
-        "worker.deliveries",
-        "/deliveries",
-        &[
+/// A list of the API.
+struct List {
+    table: &'static str,
+    path: &'static str,
+    /// What it is asked for, by what people call it.
+    conditions: &'static [(&'static str, &'static str)],
+}
+
+const LISTS: [List; 5] = [
+    List {
+        table: "worker.deliveries",
+        path: "/deliveries",
+        conditions: &[
             ("newest", ""),
             ("one platform", "platform=17"),
             ("one state", "state=failed"),
@@ -63,11 +70,11 @@ const LISTS: [(&str, &str, &[(&str, &str)]); 5] = [
             ("an owner", "owner=17"),
             ("a release", "release=4711"),
         ],
-    ),
-    (
-        "worker.jobs",
-        "/jobs",
-        &[
+    },
+    List {
+        table: "worker.jobs",
+        path: "/jobs",
+        conditions: &[
             ("newest", ""),
             ("dead", "state=dead"),
             ("held", "state=held"),
@@ -75,37 +82,37 @@ const LISTS: [(&str, &str, &[(&str, &str)]); 5] = [
             ("one queue", "queue=deliver/17"),
             ("a small queue", "queue=statistics"),
         ],
-    ),
-    (
-        "scheduled_distributions",
-        "/schedules",
-        &[
+    },
+    List {
+        table: "scheduled_distributions",
+        path: "/schedules",
+        conditions: &[
             ("newest", ""),
             ("one status", "status=completed"),
             ("a release", "release=4711"),
         ],
-    ),
-    (
-        "worker.audit",
-        "/audit",
-        &[
+    },
+    List {
+        table: "worker.audit",
+        path: "/audit",
+        conditions: &[
             ("newest", ""),
             ("who", "actor=key:3"),
             ("what", "action=delivery.cancel"),
             ("what never was", "action=key"),
             ("a request", "request=nobody"),
         ],
-    ),
-    (
-        "worker.notifications",
-        "/notifications",
-        &[
+    },
+    List {
+        table: "worker.notifications",
+        path: "/notifications",
+        conditions: &[
             ("newest", ""),
             ("failed", "state=failed"),
             ("dismissed", "state=dismissed"),
             ("an event", "event=platform.paused"),
         ],
-    ),
+    },
 ];
 
 /// Lists that are never long, and pages of the console.
@@ -141,9 +148,10 @@ async fn main() -> ExitCode {
     let daemon = site.daemon("daemon.log");
     let asker = Asker::new(daemon.address().await, &key(&site)).await;
     let mut asked = Vec::new();
-    for (table, path, conditions) in LISTS {
-        for (name, condition) in conditions {
-            let path = format!("/api/v1{path}?{condition}");
+    for list in LISTS {
+        let table = list.table;
+        for (name, condition) in list.conditions {
+            let path = format!("/api/v1{}?{condition}", list.path);
             let ours = asker.p95(&path, TIMES, Duration::ZERO).await;
             let bare = bare(&site, table, &asker.json(&path).await).await;
             asked.push(Asked::new(format!("{table}: {name}"), ours, bare));

@@ -144,7 +144,10 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             };
             let mut out = std::io::stdout().lock();
             if as_json {
-                json(&mut out, &serde_json::json!({"job": job, "attempts": attempts}))?;
+                json(
+                    &mut out,
+                    &serde_json::json!({"job": job, "attempts": attempts}),
+                )?;
             } else {
                 print_jobs(&mut out, std::slice::from_ref(&job))?;
                 print_attempts(&mut out, &attempts)?;

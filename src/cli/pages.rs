@@ -56,7 +56,10 @@ mod tests {
     fn commands(command: &clap::Command, above: &[String], found: &mut Vec<Vec<String>>) {
         let mut path = above.to_vec();
         path.push(command.get_name().to_owned());
-        assert!(command.get_about().is_some(), "{path:?} says nothing of itself");
+        assert!(
+            command.get_about().is_some(),
+            "{path:?} says nothing of itself"
+        );
         for below in command.get_subcommands() {
             commands(below, &path, found);
         }
@@ -84,7 +87,10 @@ mod tests {
             let script = String::from_utf8(script).unwrap();
             for path in &found {
                 let name = path.last().unwrap();
-                assert!(script.contains(name.as_str()), "{shell} does not know {path:?}");
+                assert!(
+                    script.contains(name.as_str()),
+                    "{shell} does not know {path:?}"
+                );
             }
         }
     }

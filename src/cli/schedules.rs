@@ -119,11 +119,16 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 user_id: None,
             };
             let made = schedule::create(&pool, &new, &by, now).await?;
-            let id = made.map_err(|why| Failure::missing(format!("nothing was scheduled: {why}")))?;
+            let id =
+                made.map_err(|why| Failure::missing(format!("nothing was scheduled: {why}")))?;
             if as_json {
                 json(&mut out, &schedule::one(&pool, id).await?)?;
             } else {
-                writeln!(out, "schedule {id} is made, due {}", new.due.format("%F %T UTC"))?;
+                writeln!(
+                    out,
+                    "schedule {id} is made, due {}",
+                    new.due.format("%F %T UTC")
+                )?;
             }
             return Ok(ExitCode::SUCCESS);
         }

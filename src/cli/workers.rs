@@ -51,7 +51,15 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 one.running.to_string(),
             ]
         });
-        let head = ["machine", "process", "state", "version", "started", "last seen", "jobs"];
+        let head = [
+            "machine",
+            "process",
+            "state",
+            "version",
+            "started",
+            "last seen",
+            "jobs",
+        ];
         writeln!(out, "{}", table(head, rows))?;
         Ok(())
     };

@@ -1,9 +1,7 @@
 //! What an operator changed, thing by thing, out of the two documents that the audit keeps.
 
-use std::collections::BTreeSet;
-
 use jobs::audit::Entry;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// One thing that was changed.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,20 +32,37 @@ fn of(before: Option<&Value>, after: Option<&Value>) -> Vec<Changed> {
         }
         (was, is) => (was.flatten(), is.flatten()),
     };
-    let names: BTreeSet<&String> = [was, is]
-        .into_iter()
-        .flatten()
-        .flat_map(|members| members.keys())
-        .collect();
-    names
-        .into_iter()
-        .map(|name| Changed {
-            name: name.replace('_', " "),
-            before: was.and_then(|was| was.get(name)).map(text),
-            after: is.and_then(|is| is.get(name)).map(text),
-        })
-        .filter(|one| one.before != one.after || one.name == "withheld")
-        .collect()
+    let mut found = Vec::new();
+    for name in names(was, is) {
+        let value = |members: Option<&'_ Map<String, Value>>| members?.get(name).cloned();
+        let (before, after) = (value(was), value(is));
+        let within = |value: &Option<Value>| value.as_ref().is_none_or(Value::is_object);
+        let label = name.replace('_', " ");
+        if within(&before) && within(&after) {
+            let parts = of(before.as_ref(), after.as_ref()).into_iter();
+            found.extend(parts.map(|part| Changed {
+                name: format!("{label} {}", part.name),
+                ..part
+            }));
+            continue;
+        }
+        found.push(Changed {
+            name: label,
+            before: before.as_ref().map(text),
+            after: after.as_ref().map(text),
+        });
+    }
+    found.retain(|one| one.before != one.after || one.name == "withheld");
+    found
+}
+
+/// Of whatever there is now; what stands only in the document before says what it was, not that it
+/// went, unless nothing is left.
+fn names<'a>(
+    was: Option<&'a Map<String, Value>>,
+    is: Option<&'a Map<String, Value>>,
+) -> impl Iterator<Item = &'a String> {
+    is.or(was).into_iter().flat_map(Map::keys)
 }
 
 fn text(value: &Value) -> String {
@@ -85,6 +100,12 @@ mod tests {
         assert_eq!(told(None, Some(json!({"n": [1]}))), "n:->[1]");
         assert_eq!(told(Some(json!([1])), None), ":[1]>-");
         assert_eq!(told(None, None), "");
+        let (was, is) = (
+            json!({"period": "2026-10"}),
+            json!({"totals": {"tracks": 4}}),
+        );
+        assert_eq!(told(Some(was), Some(is)), "totals tracks:->4");
+        assert_eq!(told(Some(json!({"n": 1})), None), "n:1>-");
         let withheld = json!({"withheld": "amounts"});
         assert_eq!(
             told(Some(withheld.clone()), Some(withheld)),

@@ -30,11 +30,7 @@ use api::{overview::Cache, statements::FontCache};
 use feed::Feed;
 use refusals::Refusals;
 
-pub(crate) use api::{
-    events::sse,
-    royalties::find as find_royalty_run,
-    statements::Layout,
-};
+pub(crate) use api::{events::sse, royalties::find as find_royalty_run, statements::Layout};
 pub(crate) use caller::{Asked, forbid, refuse};
 pub(crate) use download::download;
 pub(crate) use extract::Path;

@@ -32,7 +32,10 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
     let queues = site.cli(&["jobs", "queues"]).await;
     queues.expect(0, &[&queue, "they move house"]);
     let queues = site.cli(&["jobs", "queues", "--json"]).await.json();
-    assert_eq!((&queues[0]["name"], &queues[0]["due"]), (&json!(queue), &json!(1)));
+    assert_eq!(
+        (&queues[0]["name"], &queues[0]["due"]),
+        (&json!(queue), &json!(1))
+    );
     for watched in [
         ["jobs", "queues", "--watch"],
         ["deliveries", "list", "--watch"],
@@ -123,12 +126,21 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
     );
     assert!(entries[0]["actor"].as_str().unwrap().starts_with("cli:"));
     site.cli(&["audit"]).await.expect(0, &["rights lost"]);
-    let held = site.cli(&["audit", "--action", "delivery.hold", "--json"]).await.json();
+    let held = site
+        .cli(&["audit", "--action", "delivery.hold", "--json"])
+        .await
+        .json();
     assert_eq!(held.as_array().unwrap().len(), 1, "{held}");
-    let delivering = site.cli(&["audit", "--action", "delivery", "--json"]).await.json();
+    let delivering = site
+        .cli(&["audit", "--action", "delivery", "--json"])
+        .await
+        .json();
     assert_eq!(delivering.as_array().unwrap().len(), 2, "{delivering}");
     site.cli(&["workers"]).await.expect(0, &["stopped"]);
-    let jobs = site.cli(&["jobs", "list", "--queue", &queue, "--json"]).await.json();
+    let jobs = site
+        .cli(&["jobs", "list", "--queue", &queue, "--json"])
+        .await
+        .json();
     let job = jobs[0]["id"].as_str().unwrap();
     site.cli(&["jobs", "show", job])
         .await
@@ -181,7 +193,12 @@ async fn sees_again_and_again(site: &Site, command: &[&str]) {
     loop {
         let seen = std::fs::read_to_string(&printed).unwrap();
         assert!(!seen.contains('\u{1b}'), "signs of a terminal: {seen:?}");
-        if seen.matches("Fjordwave").count().max(seen.matches("deliver/").count()) >= LOOKS {
+        if seen
+            .matches("Fjordwave")
+            .count()
+            .max(seen.matches("deliver/").count())
+            >= LOOKS
+        {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

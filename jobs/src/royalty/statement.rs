@@ -56,7 +56,10 @@ impl Statement {
     /// What a file of it is called: `2026-10-1-12.pdf`, by month, revision and payee.
     #[must_use]
     pub fn file_name(&self, extension: &str) -> String {
-        format!("{}-{}-{}.{extension}", self.period, self.revision, self.payee)
+        format!(
+            "{}-{}-{}.{extension}",
+            self.period, self.revision, self.payee
+        )
     }
 }
 

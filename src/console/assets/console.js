@@ -153,5 +153,10 @@ new MutationObserver((changes) => {
     showTimes(document);
   }
 }).observe(document.getElementById("main"), { childList: true, subtree: true });
+// On a narrow screen the navigation is one line: where this is must be seen.
+const here = document.querySelector(".side [aria-current]");
+if (here && here.closest(".side").scrollWidth > here.closest(".side").clientWidth) {
+  here.scrollIntoView({ block: "nearest", inline: "center" });
+}
 showTimes(document);
 connect();

@@ -2,9 +2,7 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use jobs::{
-    audit::{self, Entry, Filter},
-};
+use jobs::audit::{self, Entry, Filter};
 
 use crate::{
     console::{

@@ -2,9 +2,7 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use jobs::{
-    queue::cron::{self, Listed},
-};
+use jobs::queue::cron::{self, Listed};
 
 use crate::{
     console::{

@@ -49,9 +49,30 @@ struct Moment<'a> {
 
 enum What<'a> {
     Made,
-    Attempt(&'a Attempt, String),
+    Tried(Tried<'a>),
     Kept(&'a Document),
     Operated(&'a Entry),
+}
+
+/// Attempts in a row that came to the same.
+struct Tried<'a> {
+    /// The last of them.
+    last: &'a Attempt,
+    took: String,
+    /// Those before the last.
+    alike: usize,
+    /// When the first of them began.
+    since: DateTime<Utc>,
+}
+
+impl Tried<'_> {
+    fn came_to_the_same(&self, earlier: &Attempt) -> bool {
+        let of = |attempt: &Attempt| {
+            let (outcome, code) = (attempt.outcome.clone(), attempt.fault_code.clone());
+            (outcome, code, attempt.fault_message.clone())
+        };
+        earlier.outcome.is_some() && of(self.last) == of(earlier)
+    }
 }
 
 pub(in crate::console) async fn page(
@@ -113,13 +134,15 @@ fn moments<'a>(story: &'a Story, audited: &'a [Entry]) -> Vec<Moment<'a>> {
     let attempts = story.attempts_made.iter().map(|attempt| Moment {
         at: attempt.started_at,
         tone: attempt.outcome.as_deref().map_or("busy", tone),
-        what: What::Attempt(
-            attempt,
-            attempt.ended_at.map_or_else(
+        what: What::Tried(Tried {
+            last: attempt,
+            took: attempt.ended_at.map_or_else(
                 || "under way".to_owned(),
                 |end| span(end - attempt.started_at),
             ),
-        ),
+            alike: 0,
+            since: attempt.started_at,
+        }),
     });
     let kept = story.evidence.iter().map(|document| Moment {
         at: document.created_at,
@@ -137,7 +160,24 @@ fn moments<'a>(story: &'a Story, audited: &'a [Entry]) -> Vec<Moment<'a>> {
         .chain(operated)
         .collect();
     moments.sort_by_key(|moment| std::cmp::Reverse(moment.at));
-    moments
+    folded(moments)
+}
+
+/// A partner that is away is probed again and again: that is told once.
+fn folded(moments: Vec<Moment<'_>>) -> Vec<Moment<'_>> {
+    let mut told: Vec<Moment<'_>> = Vec::new();
+    for moment in moments {
+        if let Some(What::Tried(later)) = told.last_mut().map(|last| &mut last.what)
+            && let What::Tried(earlier) = &moment.what
+            && later.came_to_the_same(earlier.last)
+        {
+            later.alike += 1;
+            later.since = moment.at;
+            continue;
+        }
+        told.push(moment);
+    }
+    told
 }
 
 /// What the partner gave back, a line for each thing it said.

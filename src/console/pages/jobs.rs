@@ -14,7 +14,7 @@ use crate::{
         fields::Query,
         flash::Note,
         frame::{Frame, back, render},
-        markers::{time, tone},
+        markers::{grouped, time, tone},
         visitor::{Order, Visitor},
     },
     http::{App, Limit, Page as Listing, Path, Problem, place},

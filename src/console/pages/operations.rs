@@ -3,9 +3,7 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use jobs::{
-    delivery::{self, Heard, Operated, Operation, Tally, Word},
-};
+use jobs::delivery::{self, Heard, Operated, Operation, Tally, Word};
 use uuid::Uuid;
 
 use super::deliveries::Search;
@@ -15,7 +13,7 @@ use crate::{
         fields::Query,
         flash::Note,
         frame::{Frame, back, render},
-        markers::{meaning, verb},
+        markers::{grouped, meaning, verb},
         visitor::{Order, Visitor},
     },
     http::{App, Kind, Path, Problem},

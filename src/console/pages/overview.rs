@@ -3,16 +3,14 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use jobs::{
-    overview::{Attention, Hour, Overview},
-};
+use jobs::overview::{Attention, Hour, Overview};
 
 use crate::{
     console::{
         chart::{Chart, throughput},
         failure::Failure,
         frame::{Frame, render},
-        markers::{ago, span, time},
+        markers::{ago, grouped, span, time},
         visitor::Visitor,
     },
     http::App,
@@ -163,7 +161,7 @@ fn item(one: &Attention, now: DateTime<Utc>) -> Item {
         });
         format!("/console/deliveries?state={state}&platform={id}{fault}")
     };
-    let count = one.count;
+    let count = grouped(&one.count);
     let (tone, headline, href) = match one.kind.as_str() {
         "no_daemon" => (
             "bad",

@@ -18,7 +18,7 @@ use crate::{
         failure::Failure,
         flash::Note,
         frame::{Frame, back, render},
-        markers::{ago, time, tone},
+        markers::{ago, grouped, time, tone},
         visitor::{Order, Visitor},
     },
     http::{App, Kind, Path, Problem},
@@ -79,8 +79,7 @@ pub(in crate::console) async fn one(
     let overview = app.overview.get(&app).await?;
     let waiting = overview.shape.iter().find(|shape| shape.platform_id == id);
     let stopped = overview.attention.iter().filter(|some| {
-        some.platform_id == Some(id)
-            && ["held", "failed", "rejected"].contains(&some.kind.as_str())
+        some.platform_id == Some(id) && ["held", "failed", "rejected"].contains(&some.kind.as_str())
     });
     let page = One {
         faults: waiting.map_or_else(Vec::new, |shape| shape.faults.clone()),

@@ -2,9 +2,7 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use jobs::{
-    royalty::{self, Balance, BalanceFilter, Period, Run, RunFilter},
-};
+use jobs::royalty::{self, Balance, BalanceFilter, Period, Run, RunFilter};
 
 use super::royalty_run::refused;
 use crate::{
@@ -13,7 +11,7 @@ use crate::{
         fields::{Fields, Query},
         flash::Note,
         frame::{Frame, back, render},
-        markers::time,
+        markers::{grouped, time},
         visitor::{Order, Visitor},
     },
     http::{App, Limit, Page as Listing, Problem, place},

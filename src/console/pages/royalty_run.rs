@@ -20,7 +20,7 @@ use crate::{
         fields::{Fields, Query},
         flash::Note,
         frame::{Frame, back, render},
-        markers::time,
+        markers::{grouped, time},
         visitor::{Order, Visitor},
     },
     http::{

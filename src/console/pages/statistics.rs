@@ -3,9 +3,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::NaiveDate;
-use jobs::{
-    statistics::{self, Range, Run, RunError, RunKind, RunState},
-};
+use jobs::statistics::{self, Range, Run, RunError, RunKind, RunState};
 use uuid::Uuid;
 
 use crate::{

@@ -3,9 +3,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use jobs::{
-    daemons::{self, Listed},
-};
+use jobs::daemons::{self, Listed};
 
 use crate::{
     console::{

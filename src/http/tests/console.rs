@@ -267,7 +267,10 @@ async fn no_form_is_taken_without_its_token() {
         for token in ["", "00"] {
             let fields = [("reason", "x"), ("operation", "hold"), ("csrf", token)];
             let refused = world.form(&path, &fields, &visit.cookie).await.expect(403);
-            assert!(refused.body.contains("did not come from this page"), "{path}");
+            assert!(
+                refused.body.contains("did not come from this page"),
+                "{path}"
+            );
         }
     }
     assert_eq!(audited(&world).await, before);
@@ -406,7 +409,10 @@ async fn nothing_that_anybody_wrote_becomes_markup_or_a_header() {
         "{name}"
     );
     assert_eq!(file.headers.get_all(header::SET_COOKIE).iter().count(), 0);
-    assert!(file.header(header::CONTENT_SECURITY_POLICY).contains("sandbox"));
+    assert!(
+        file.header(header::CONTENT_SECURITY_POLICY)
+            .contains("sandbox")
+    );
     let login = world
         .get("", &format!("/console/login?next={quoted}"))
         .await

@@ -65,13 +65,7 @@ async fn a_run_goes_from_its_start_to_the_ledger() {
     assert!(waits.contains("It waits for a daemon"), "{waits}");
     compute(&world, page.rsplit('/').next().unwrap()).await;
     let shown = visit.get(&page).await.expect(200).body;
-    for word in [
-        "pending",
-        "21.0000",
-        "Tracks set aside",
-        "PDF",
-        "drafts",
-    ] {
+    for word in ["pending", "21.0000", "Tracks set aside", "PDF", "drafts"] {
         assert!(shown.contains(word), "{word}: {shown}");
     }
     let (_, rest) = shown.split_once("name=\"version\" value=\"").unwrap();
@@ -87,10 +81,7 @@ async fn a_run_goes_from_its_start_to_the_ledger() {
         assert_eq!(file.header(header::CONTENT_TYPE), media_type);
         assert!(file.body.starts_with(begins), "{layout}: {file:?}");
     }
-    visit
-        .get(&format!("{statements}/exe"))
-        .await
-        .expect(404);
+    visit.get(&format!("{statements}/exe")).await.expect(404);
 
     let finalise = format!("{page}/finalise");
     let seen = ("version", version.as_str());
