@@ -10,7 +10,7 @@ use platform_adapters::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
     limits::{self, Scope},
     load::load,
     policy::RetryPolicy,
-    record::{self, Shown},
+    record::{self, Begins, Written},
     row::{self, Delivery, Unknown},
     transition, unknown,
 };
@@ -100,20 +100,12 @@ pub(super) struct Begun {
     is_repeated: bool,
 }
 
-/// Counts the attempt. `None`: the lease is lost, or there is nothing to deliver any more.
+/// Counts the attempt. `None`: the lease is lost, or there is nothing to deliver now.
 async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Begun>, JobFault> {
     let now = (services.clock)();
-    let mut tx = super::begin(&services.pool).await?;
-    let must_wait = job::must_wait(&mut tx, id).await?;
-    if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
+    let Some((mut tx, delivery)) = take(services, id, lease, now).await? else {
         return Ok(None);
-    }
-    if must_wait {
-        queue::settle(&mut tx, lease, &job::waiting(), now).await?;
-        tx.commit().await?;
-        return Ok(None);
-    }
-    let delivery = row::lock(&mut tx, id).await?;
+    };
     let started = delivery
         .as_ref()
         .map(|held| transition(held.state, Event::Started));
@@ -138,37 +130,53 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
         delivery.kind = Kind::Insert;
     }
     delivery.started_at.get_or_insert(now);
-    let unknown = delivery.unknown.as_ref();
-    sqlx::query!(
-        r#"update worker.deliveries
-           set state = $2, attempts = $3, started_at = $4, next_attempt_at = null, updated_at = $5,
-               kind = $6, unknown_since = $7, unknown_reason = $8
-           where id = $1"#,
-        delivery.id,
-        state.as_str(),
-        delivery.attempts,
-        delivery.started_at,
-        now,
-        delivery.kind.as_str(),
-        unknown.map(|unknown| unknown.since),
-        unknown.map(|unknown| unknown.reason.as_str()),
-    )
-    .execute(&mut *tx)
-    .await?;
-    let shown = Shown {
-        state,
-        receipt: None,
-        fault: None,
-        next_attempt_at: None,
-        attempt: None,
+    let written = Written {
+        begun: Some(Begins {
+            kind: delivery.kind,
+            started_at: delivery.started_at,
+            unknown: delivery.unknown.as_ref(),
+        }),
+        ..Written::default()
     };
-    record::show(&mut tx, &delivery, &shown, now).await?;
+    record::write(&mut tx, &delivery, state, &written, now).await?;
     tx.commit().await?;
     Ok(Some(Begun {
         delivery,
         at: now,
         is_repeated,
     }))
+}
+
+/// Locks job and delivery and begins the attempt, unless the lease is lost or the delivery must wait for
+/// an earlier one.
+async fn take(
+    services: &Services,
+    id: Uuid,
+    lease: &Lease,
+    now: DateTime<Utc>,
+) -> Result<Option<(Transaction<'static, Postgres>, Option<Delivery>)>, JobFault> {
+    let mut tx = super::begin(&services.pool).await?;
+    if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
+        return Ok(None);
+    }
+    let delivery = row::lock(&mut tx, id).await?;
+    if !delivery.as_ref().is_some_and(|found| found.has_earlier) {
+        return Ok(Some((tx, delivery)));
+    }
+    // Seldom. Whether it must wait is asked under locks that come before all others.
+    tx.rollback().await?;
+    let mut tx = super::begin(&services.pool).await?;
+    let must_wait = job::must_wait(&mut tx, id).await?;
+    if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
+        return Ok(None);
+    }
+    if must_wait {
+        queue::settle(&mut tx, lease, &job::waiting(), now).await?;
+        tx.commit().await?;
+        return Ok(None);
+    }
+    let delivery = row::lock(&mut tx, id).await?;
+    Ok(Some((tx, delivery)))
 }
 
 /// Makes the package and hands it over. Nothing is written to the database.

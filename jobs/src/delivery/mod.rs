@@ -60,7 +60,9 @@ pub use selection::Selection;
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
 pub use updates::{UpdateSettings, start_changed, watch_changes};
 
-use crate::{catalog::Withholding, clock::Clock, queue::circuit::CircuitPolicy};
+use crate::{
+    catalog::Withholding, clock::Clock, notification::Audience, queue::circuit::CircuitPolicy,
+};
 
 /// What deliveries need to be worked.
 pub struct Services {
@@ -84,6 +86,8 @@ pub struct Services {
     pub confirm: ConfirmPolicy,
     /// What is not sent though it could be.
     pub withholding: Withholding,
+    /// Who wants to be told.
+    pub audience: Audience,
 }
 
 /// Begins a transaction about one delivery. All of its statements find a few rows by their keys: a

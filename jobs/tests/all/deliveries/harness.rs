@@ -15,7 +15,7 @@ use jobs::{
     catalog::Withholding,
     clock::{self, Clock},
     delivery::{Adapters, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
-    notification::{self, Channels, Notify},
+    notification::{self, Audience, Channels, Notify},
     queue::{self, Registry, circuit::CircuitPolicy},
     schedule::{self, PollSettings},
 };
@@ -258,6 +258,7 @@ impl World {
                 ..ConfirmPolicy::default()
             },
             withholding: self.withholding.clone(),
+            audience: Audience::default(),
         })
     }
 
