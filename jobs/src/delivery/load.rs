@@ -35,13 +35,13 @@ pub(super) fn unreadable(error: sqlx::Error) -> Fault {
 /// nothing that happened to the release's row since, not even its end, stands in its way.
 pub(super) async fn load(
     services: &Services,
+    conn: &mut PgConnection,
     delivery: &Delivery,
 ) -> Result<(PlatformRow, Release), Fault> {
-    let mut conn = services.pool.acquire().await.map_err(unreadable)?;
-    let platform = platform_row(&mut conn, delivery).await?;
+    let platform = platform_row(conn, delivery).await?;
     let terms = match delivery.kind {
         Kind::Takedown => {
-            if let Some(release) = snapshot(&mut conn, delivery).await.map_err(unreadable)? {
+            if let Some(release) = snapshot(conn, delivery).await.map_err(unreadable)? {
                 return Ok((platform, release));
             }
             None
@@ -56,12 +56,13 @@ pub(super) async fn load(
         }),
     };
     let (id, platform_id) = (delivery.release_id, delivery.platform_id);
-    let release = catalog::load(&mut conn, id, platform_id, terms)
-        .await
-        .map_err(|error| match error {
-            CatalogError::Fault(fault) => fault,
-            CatalogError::Database(error) => unreadable(error),
-        })?;
+    let release =
+        catalog::load(conn, id, platform_id, terms)
+            .await
+            .map_err(|error| match error {
+                CatalogError::Fault(fault) => fault,
+                CatalogError::Database(error) => unreadable(error),
+            })?;
     Ok((platform, release))
 }
 

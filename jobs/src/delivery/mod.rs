@@ -92,14 +92,13 @@ pub struct Services {
 
 /// Begins a transaction about one delivery. All of its statements find a few rows by their keys: a
 /// plan for any values is as good as one for these, and to make one each time costs more than to run it.
+const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan";
+
+/// [`BEGIN`], on a connection of its own.
 pub(crate) async fn begin(
     pool: &sqlx::PgPool,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-    crate::database::begin(
-        pool,
-        "begin; set local plan_cache_mode = force_generic_plan",
-    )
-    .await
+    crate::database::begin(pool, BEGIN).await
 }
 
 /// The queue of a platform's deliveries.

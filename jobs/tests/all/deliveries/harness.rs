@@ -15,7 +15,7 @@ use jobs::{
     catalog::Withholding,
     clock::{self, Clock},
     delivery::{Adapters, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
-    notification::{self, Audience, Channels, Notify},
+    notification::{self, Channels, Notify},
     queue::{self, Registry, circuit::CircuitPolicy},
     schedule::{self, PollSettings},
 };
@@ -258,7 +258,7 @@ impl World {
                 ..ConfirmPolicy::default()
             },
             withholding: self.withholding.clone(),
-            audience: Audience::default(),
+            audience: Channels::new(&self.notifications).unwrap().audience(),
         })
     }
 
