@@ -16,6 +16,7 @@ mod notices;
 mod operate;
 mod outcome;
 mod partner;
+mod partner_notice;
 mod policy;
 mod preview;
 mod priority;
@@ -46,6 +47,7 @@ pub use operate::{
     operate_all, operate_each, operate_if, pause_platform, platform_version, probe_platform,
     restore_territory, resume_platform, take_down, take_down_territory, update,
 };
+pub use partner_notice::{Noticed, hear_notice};
 pub use policy::RetryPolicy;
 pub use preview::{PreviewOf, preview};
 pub use priority::{
