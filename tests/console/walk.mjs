@@ -95,10 +95,15 @@ await open("/console/deliveries");
 const first = await page.$eval("a.main-link", (link) => link.getAttribute("href"));
 await open(first);
 await inspect("delivery");
-const document_ = await page.$eval("#evidence ~ * a, .documents a", (link) => link.getAttribute("href")).catch(() => null);
-if (document_) {
-  await open(document_);
+await open("/console/deliveries?state=accepted");
+await open(await page.$eval("a.main-link", (link) => link.getAttribute("href")));
+await inspect("delivery-accepted");
+const kept = await page.$eval(".documents a", (link) => link.getAttribute("href")).catch(() => null);
+if (kept) {
+  await open(kept);
   await inspect("document");
+} else {
+  fail("an accepted delivery has no document");
 }
 for (const [list, name] of [["royalties", "royalty-run"], ["notifications?state=unaddressed", "notification"]]) {
   await open(`/console/${list}`);
