@@ -3,6 +3,8 @@
 -- audit, schedules, notifications.
 insert into users (username, email, password, full_name, status) select 'u' || n, 'u' || n || '@x.example', '-', 'Label ' || n, 'active' from generate_series(1, 500) n;
 insert into distribution_platforms (name, delivery_method, api_endpoint) select 'Platform ' || n, 'api', 'https://p' || n || '.example/' from generate_series(1, 50) n;
+-- Nothing is delivered while it is looked at.
+insert into worker.queues (name, paused_at, paused_reason) select 'deliver/' || n, now(), 'benchmark' from generate_series(1, 50) n;
 insert into releases (user_id, title, type, release_date, artist_names, upc, status)
   select 1 + n % 500, md5(n::text) || ' ' || (array['Midnight','Ferry','Song','Études','Nacht'])[1 + n % 5], 'single', now(), 'Artist ' || n % 3000, (842000000000 + n)::text, 'approved' from generate_series(1, 20000) n;
 insert into tracks (release_id, user_id, title, artist, isrc, track_number)

@@ -7,6 +7,7 @@ mod adapters;
 mod attempt;
 mod conclude;
 mod confirm;
+mod faulty;
 mod feed;
 mod inbox;
 mod job;
@@ -38,6 +39,7 @@ pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge, acknowledge_by_
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
 pub use confirm::{Confirm, ConfirmPolicy};
+pub use faulty::{Faulty, faulty};
 pub use feed::{Changed, changed_since};
 pub use inbox::{InboxSettings, look_everywhere, watch_inboxes};
 pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};

@@ -50,8 +50,6 @@ pub struct Shape {
     pub by_age: Vec<i64>,
     /// When the oldest was made (UTC).
     pub oldest: DateTime<Utc>,
-    /// The faults of those that have one, the most frequent first.
-    pub faults: Vec<Faults>,
 }
 
 /// What was decided in an hour.
@@ -110,7 +108,7 @@ pub async fn overview(pool: &PgPool, now: DateTime<Utc>) -> Result<Overview, sql
     Ok(Overview {
         at: now,
         faults: faults(&waiting, &stopped),
-        shape: shape::shapes(&waiting),
+        shape: shape::shapes(waiting),
         attention: attention::ranked(others, stopped),
         hours,
     })
@@ -145,7 +143,8 @@ async fn hours(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<Hour>, sqlx::Err
     Ok(hours.collect())
 }
 
-/// Of what waits, which what is held does too, and of what stopped in the last day.
+/// By code, the most frequent first: of what waits, which what is held does too, and of what stopped
+/// in the last day.
 fn faults(waiting: &[Waiting], stopped: &[Stopped]) -> Vec<Faults> {
     let waiting = waiting
         .iter()
@@ -154,13 +153,8 @@ fn faults(waiting: &[Waiting], stopped: &[Stopped]) -> Vec<Faults> {
         .iter()
         .filter(|some| some.state != "held")
         .map(|some| (some.fault_code.as_ref(), some.count));
-    counted(waiting.chain(ended))
-}
-
-/// By code, the most frequent first.
-fn counted<'a>(found: impl Iterator<Item = (Option<&'a String>, i64)>) -> Vec<Faults> {
     let mut counts: HashMap<&str, i64> = HashMap::new();
-    for (code, count) in found {
+    for (code, count) in waiting.chain(ended) {
         if let Some(code) = code {
             *counts.entry(code).or_default() += count;
         }

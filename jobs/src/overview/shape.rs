@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 
-use super::{AGES_MIN, Shape, counted};
+use super::{AGES_MIN, Shape};
 
 /// Undecided deliveries to a platform, of an age and with a fault or none.
 pub(super) struct Waiting {
@@ -43,7 +43,7 @@ pub(super) async fn waiting(
 }
 
 /// The table: a line for each platform, the longest first.
-pub(super) fn shapes(waiting: &[Waiting]) -> Vec<Shape> {
+pub(super) fn shapes(waiting: Vec<Waiting>) -> Vec<Shape> {
     let mut shapes: HashMap<i32, Shape> = HashMap::new();
     for some in waiting {
         let shape = shapes.entry(some.platform_id).or_insert_with(|| Shape {
@@ -52,24 +52,17 @@ pub(super) fn shapes(waiting: &[Waiting]) -> Vec<Shape> {
             total: 0,
             by_age: vec![0; AGES_MIN.len() + 1],
             oldest: some.oldest,
-            faults: Vec::new(),
         });
         shape.total += some.count;
         shape.oldest = shape.oldest.min(some.oldest);
         // A platform may have been renamed since some of them were made.
-        if shape.platform < some.platform {
-            shape.platform.clone_from(&some.platform);
-        }
+        shape.platform = some.platform.max(std::mem::take(&mut shape.platform));
         let place = usize::try_from(some.age)
             .ok()
             .and_then(|age| AGES_MIN.len().checked_sub(age));
         if let Some(cell) = place.and_then(|place| shape.by_age.get_mut(place)) {
             *cell += some.count;
         }
-    }
-    for (platform, shape) in &mut shapes {
-        let there = waiting.iter().filter(|some| some.platform_id == *platform);
-        shape.faults = counted(there.map(|some| (some.fault_code.as_ref(), some.count)));
     }
     let mut shapes: Vec<Shape> = shapes.into_values().collect();
     shapes.sort_by_key(|shape| (-shape.total, shape.platform_id));

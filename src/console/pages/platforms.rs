@@ -6,8 +6,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     audit::{self, Entry},
     catalog::{self, PlatformQueue},
-    delivery,
-    overview::{Attention, Faults},
+    delivery::{self, Faulty},
 };
 use platform_adapters::settings::Windows;
 
@@ -47,10 +46,7 @@ struct One {
     row: Row,
     windows: String,
     fault_at: String,
-    /// Of what waits.
-    faults: Vec<Faults>,
-    /// What is held, and what failed in the last day.
-    stopped: Vec<Attention>,
+    faults: Vec<Faulty>,
     audited: Vec<Entry>,
 }
 
@@ -76,14 +72,8 @@ pub(in crate::console) async fn one(
         .await?
         .ok_or_else(|| missing(id))?;
     let object = id.to_string();
-    let overview = app.overview.get(&app).await?;
-    let waiting = overview.shape.iter().find(|shape| shape.platform_id == id);
-    let stopped = overview.attention.iter().filter(|some| {
-        some.platform_id == Some(id) && ["held", "failed", "rejected"].contains(&some.kind.as_str())
-    });
     let page = One {
-        faults: waiting.map_or_else(Vec::new, |shape| shape.faults.clone()),
-        stopped: stopped.cloned().collect(),
+        faults: delivery::faulty(&app.pool, id).await?,
         frame: Frame::new(&visitor, "platforms", one.name.clone()),
         windows: windows(&one),
         fault_at: since(one.standing.circuit_fault_at, now),
