@@ -7,7 +7,7 @@ use jobs::{
     assets::InDatabase,
     clock::{self, Clock},
     daemons::{self, Identity},
-    delivery::{self, Adapters, Confirm, Deliver, Services},
+    delivery::{self, Adapters, CloseBatch, Confirm, Deliver, Services},
     notification::{self, Channels, Notify},
     queue::{self, Ending, Registry, cron},
     retention::{self, Retention},
@@ -139,6 +139,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     };
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
+        .and_then(|registry| registry.with::<CloseBatch>(Arc::clone(&services)))
         .and_then(|registry| registry.with::<Confirm>(Arc::clone(&services)))
         .and_then(|registry| registry.with::<Notify>(notifications))
         .and_then(|registry| {

@@ -11,6 +11,7 @@
 
 mod acceptance;
 mod adopt;
+mod batches;
 mod daemon;
 mod demo;
 mod http;

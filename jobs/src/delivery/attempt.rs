@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use platform_adapters::{
-    Code, Fault, Kind, Located, Receipt,
+    Code, Fault, Handover, Kind, Located, Receipt,
     package::{self, Package},
     settings::Platform,
 };
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     Event, Services, State,
     adapters::Known,
+    batch::{self, Place},
     conclude::{finish, follow},
     job,
     limits::{self, Scope},
@@ -90,6 +91,8 @@ pub(super) struct Progress {
     pub(super) is_answered: bool,
     /// The partner offers no way to find out.
     pub(super) is_unanswerable: bool,
+    /// Where it goes in a batch, if it does.
+    pub(super) place: Option<Place>,
 }
 
 /// A delivery whose attempt has begun.
@@ -171,7 +174,7 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
     }))
 }
 
-/// Makes the package and hands it over. Nothing is written to the database.
+/// Makes the package and hands it over. Nothing is written to the database but its place in a batch.
 async fn attempt(services: &Services, begun: &Begun) -> (Made, Progress) {
     let delivery = &begun.delivery;
     let mut progress = Progress {
@@ -180,6 +183,7 @@ async fn attempt(services: &Services, begun: &Begun) -> (Made, Progress) {
         // What became of an earlier transmission is not this one's question.
         is_answered: delivery.unknown.is_none() || !begun.is_repeated,
         is_unanswerable: false,
+        place: None,
     };
     let made = hand_over(services, begun, &mut progress).await;
     let made = made.unwrap_or_else(|fault| {
@@ -226,11 +230,25 @@ async fn hand_over(
             fingerprint,
         });
     }
-    let handover = delivery.handover();
-    if begun.is_repeated {
-        match adapter.locate(&handover, package).await? {
+    let mut handover = delivery.handover();
+    if let Some(specs) = platform.batches() {
+        let place = batch::take_place(services, delivery, package, specs).await?;
+        let place = progress.place.insert(place);
+        // The partner does not look into an open batch: what an earlier attempt left there is gone on
+        // with, and may be called off.
+        progress.is_answered |= !place.is_first;
+        handover.batch = Some(place.name.clone());
+    }
+    if begun.is_repeated && !(progress.is_answered && handover.batch.is_some()) {
+        // An attempt without a place in a batch laid nothing into one.
+        let alone = Handover {
+            batch: None,
+            ..handover.clone()
+        };
+        match adapter.locate(&alone, package).await? {
             Located::Complete(receipt) => {
                 progress.is_answered = true;
+                progress.place = None;
                 return Ok(Made::HandedOver {
                     receipt: *receipt,
                     fingerprint,

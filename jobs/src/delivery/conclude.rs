@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     Event, Services, State,
     attempt::{Begun, Made, Progress},
-    job,
+    batch, job,
     outcome::{self, Happened, Late, OutcomeError, after},
     partner,
     row::{self, Delivery},
@@ -94,7 +94,11 @@ async fn write(
                 ..ended
             };
             let is_final = receipt.is_final;
-            (Event::HandedOver { is_final }, happened)
+            let event = match progress.place {
+                Some(_) => Event::Batched,
+                None => Event::HandedOver { is_final },
+            };
+            (event, happened)
         }
         Made::Unchanged {
             receipt,
@@ -123,6 +127,9 @@ async fn write(
         }
     };
     let state = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await?;
+    if let Some(place) = &progress.place {
+        batch::attempt_ended(&mut tx, place, delivery.platform_id, now).await?;
+    }
     tx.commit().await?;
     partner::log(&recorded, &delivery);
     Ok(state)

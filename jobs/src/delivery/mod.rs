@@ -5,6 +5,7 @@
 mod acknowledge;
 mod adapters;
 mod attempt;
+mod batch;
 mod conclude;
 mod confirm;
 mod feed;
@@ -36,6 +37,7 @@ use sqlx::PgPool;
 pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge, acknowledge_by_operator};
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
+pub use batch::{CloseBatch, InBatch};
 pub use confirm::{Confirm, ConfirmPolicy};
 pub use feed::{Changed, changed_since};
 pub use inbox::{InboxSettings, look_everywhere, watch_inboxes};
@@ -49,7 +51,7 @@ pub use operate::{
 pub use policy::RetryPolicy;
 pub use preview::{PreviewOf, preview};
 pub use priority::{
-    PRIORITY_BACKFILL, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET, PRIORITY_TAKEDOWN,
+    PRIORITY_BACKFILL, PRIORITY_BATCH, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET, PRIORITY_TAKEDOWN,
     PRIORITY_UPDATE, priority,
 };
 pub use read::{

@@ -364,7 +364,7 @@ pub(super) async fn keep_evidence(
 
 /// Settings that are wrong for one delivery are wrong for all: the platform's queue waits until an
 /// operator resumes it.
-async fn pause_platform(
+pub(super) async fn pause_platform(
     conn: &mut PgConnection,
     delivery: &Delivery,
     fault: Option<&Fault>,

@@ -3,6 +3,7 @@
 
 use std::{fs, io, path::Path};
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{
@@ -40,7 +41,6 @@ pub(super) fn by_ddex(
     parties: &(String, String),
     violations: &[Violation],
 ) -> io::Result<()> {
-    let (sender, recipient) = parties;
     let (status, error_text) = match &handover.verdict {
         Verdict::Accepted => (FileStatus::FileOk, None),
         Verdict::Rejected(reason) => {
@@ -55,21 +55,49 @@ pub(super) fn by_ddex(
         }
     };
     let acknowledgement = Acknowledgement {
+        release_id: Some(handover.upc.clone()).filter(|upc| !upc.is_empty()),
+        status: Some(status),
+        error_text,
+        ..blank(parties, handover.received_at)
+    };
+    put_word(incoming, &acknowledgement, &handover.key)
+}
+
+/// Writes DDEX's acknowledgement of a whole batch that is in order, unless it is there.
+pub(super) fn by_ddex_of_batch(
+    incoming: &Path,
+    batch: &str,
+    parties: &(String, String),
+    received_at: DateTime<Utc>,
+) -> io::Result<()> {
+    let acknowledgement = Acknowledgement {
+        status: Some(FileStatus::FileOk),
+        ..blank(parties, received_at)
+    };
+    put_word(incoming, &acknowledgement, batch)
+}
+
+/// An acknowledgement that says nothing yet.
+fn blank((sender, recipient): &(String, String), received_at: DateTime<Utc>) -> Acknowledgement {
+    Acknowledgement {
         sender: recipient.clone(),
         recipient: sender.clone(),
-        created_at: handover.received_at,
-        release_id: Some(handover.upc.clone()).filter(|upc| !upc.is_empty()),
-        date: Some(handover.received_at.format("%Y-%m-%d").to_string()),
-        status: Some(status),
+        created_at: received_at,
+        release_id: None,
+        date: Some(received_at.format("%Y-%m-%d").to_string()),
+        status: None,
         message_id: None,
         supply_chain: None,
-        error_text,
+        error_text: None,
         proposed_action: None,
         manual_check_required: false,
         affected_isrcs: Vec::new(),
-    };
+    }
+}
+
+fn put_word(incoming: &Path, acknowledgement: &Acknowledgement, id: &str) -> io::Result<()> {
     let xml = acknowledgement.to_xml().map_err(io::Error::other)?;
-    put(incoming, &acknowledgement.file_name(&handover.key), &xml)
+    put(incoming, &acknowledgement.file_name(id), &xml)
 }
 
 fn put(incoming: &Path, name: &str, body: &[u8]) -> io::Result<()> {

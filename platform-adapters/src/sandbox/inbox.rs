@@ -1,6 +1,8 @@
 //! The SFTP partner's inbox: finds hand-overs that are complete, inspects each once, remembers it and
 //! acknowledges it. A hand-over that is completed again, or in a second place, is noticed.
 
+mod batches;
+
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
@@ -119,6 +121,11 @@ impl Inbox {
 
     /// Deals with the hand-over in a folder if it is complete and was not dealt with.
     async fn look_into(&mut self, name: &str, folder: PathBuf) -> io::Result<()> {
+        if self.kind == SftpKind::Ddex
+            && let Some(batch) = inspection::batch_id(name)
+        {
+            return self.look_into_batch(name, batch, folder).await;
+        }
         let Some(marker) = inspection::marker(self.kind, &folder)? else {
             return Ok(());
         };
@@ -146,19 +153,50 @@ impl Inbox {
         key: &str,
         mut inspected: Inspection,
     ) -> io::Result<()> {
-        if let Some(known) = self.shelf.by_key(key) {
-            let mut known = known.clone();
-            known.completed += 1;
-            known.violations.push(format!(
-                "completed {} times, the last time in {folder}",
-                known.completed
-            ));
-            known.markers.insert(folder.to_owned(), marker.to_owned());
-            tracing::warn!(partner = self.name, key, folder, "completed more than once");
-            return self.shelf.keep(known);
+        if self.is_repeated(folder, marker, key)? {
+            return Ok(());
         }
+        let handover = self.weigh(folder, (folder, marker), key, &mut inspected)?;
+        // Acknowledged first: a partner that dies in between does both again, to the same effect.
+        match (self.kind, &inspected.parties) {
+            (SftpKind::Sftp, _) => acknowledge::by_json(&self.incoming, &handover)?,
+            (SftpKind::Ddex, Some(parties)) => {
+                acknowledge::by_ddex(&self.incoming, &handover, parties, &inspected.violations)?;
+            }
+            // Nobody is named to whom it could be addressed.
+            (SftpKind::Ddex, None) => {}
+        }
+        self.shelf.keep(handover)
+    }
+
+    /// Notes that a hand-over was completed once more, if it is known.
+    fn is_repeated(&mut self, folder: &str, marker: &str, key: &str) -> io::Result<bool> {
+        let Some(known) = self.shelf.by_key(key) else {
+            return Ok(false);
+        };
+        let mut known = known.clone();
+        known.completed += 1;
+        known.violations.push(format!(
+            "completed {} times, the last time in {folder}",
+            known.completed
+        ));
+        known.markers.insert(folder.to_owned(), marker.to_owned());
+        tracing::warn!(partner = self.name, key, folder, "completed more than once");
+        self.shelf.keep(known)?;
+        Ok(true)
+    }
+
+    /// What the partner makes of a hand-over that lies in `folder`. `completed`: the folder of its
+    /// completion marker, with what tells that one from another.
+    fn weigh(
+        &mut self,
+        folder: &str,
+        completed: (&str, &str),
+        key: &str,
+        inspected: &mut Inspection,
+    ) -> io::Result<ReceivedHandover> {
         let on_sale = self.shelf.on_sale(&inspected.upc).map(str::to_owned);
-        let kind = self.kind_of(&mut inspected, on_sale.as_deref());
+        let kind = self.kind_of(inspected, on_sale.as_deref());
         let wish = match self.course.next(key)? {
             Some(Misbehaviour::RejectLater { reason }) => Some(reason),
             _ => None,
@@ -178,6 +216,7 @@ impl Inbox {
             .strip_prefix(&self.root)
             .unwrap_or(&self.incoming)
             .join(folder);
+        let (completed_in, marker) = completed;
         let handover = ReceivedHandover {
             key: key.to_owned(),
             partner: self.name.clone(),
@@ -193,20 +232,11 @@ impl Inbox {
             violations,
             completed: 1,
             asked: 0,
-            markers: [(folder.to_owned(), marker.to_owned())].into(),
+            markers: [(completed_in.to_owned(), marker.to_owned())].into(),
             fingerprint: inspected.fingerprint.clone(),
         };
         tracing::info!(partner = self.name, key, verdict = ?handover.verdict, "received");
-        // Acknowledged first: a partner that dies in between does both again, to the same effect.
-        match (self.kind, &inspected.parties) {
-            (SftpKind::Sftp, _) => acknowledge::by_json(&self.incoming, &handover)?,
-            (SftpKind::Ddex, Some(parties)) => {
-                acknowledge::by_ddex(&self.incoming, &handover, parties, &inspected.violations)?;
-            }
-            // Nobody is named to whom it could be addressed.
-            (SftpKind::Ddex, None) => {}
-        }
-        self.shelf.keep(handover)
+        Ok(handover)
     }
 
     /// What a hand-over is to do, and whether it can be: a DDEX message does not say whether its

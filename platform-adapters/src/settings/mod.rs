@@ -23,7 +23,9 @@ pub use credentials::{
     ClientAuthentication, Credentials, HashAlgorithm, Hmac, OAuth2, OneOrMore, SecretReference,
     SecretSource, TimestampForm,
 };
-pub use ddex::{DdexSpecs, GenreWords, TakedownForm, UpdateMedia, WithdrawalForm};
+pub use ddex::{
+    BatchSpecs, Choreography, DdexSpecs, GenreWords, TakedownForm, UpdateMedia, WithdrawalForm,
+};
 pub use file_names::FileNameSpecs;
 pub use limits::{Limits, Window, Windows};
 pub use sftp::{AlgorithmKind, LayoutSpecs, OldAlgorithm, SftpSpecs};
@@ -303,6 +305,15 @@ impl Platform {
                 .collect(),
             processing_time: row.processing_time.as_deref().and_then(processing_time),
         })
+    }
+
+    /// When batches are closed, where the platform takes its deliveries in batches.
+    #[must_use]
+    pub fn batches(&self) -> Option<BatchSpecs> {
+        let specs = self.format_specs.ddex.as_ref()?;
+        let takes_batches =
+            self.method == Method::Ddex && specs.choreography == Choreography::Batch;
+        takes_batches.then_some(specs.batch)
     }
 
     /// What confirms a delivery into a folder: nothing but the marker, or acknowledgement files.

@@ -99,6 +99,7 @@ pub(crate) fn handover(kind: Kind) -> Handover {
         transmission: 1,
         partner_release_id: None,
         started_at: Utc.timestamp_opt(1_764_000_000, 0).unwrap(),
+        batch: None,
         last_stated: None,
         resend_of: None,
     }

@@ -40,6 +40,7 @@ async fn put(world: &World, second: u32, status: fn(&WordFile) -> Status) -> Wor
     let (file, key) = file(world, second).await;
     let said = Said {
         key,
+        release_id: None,
         status: status(&file),
     };
     let mut inbox = world.partner.inbox.lock().unwrap();
@@ -120,7 +121,11 @@ async fn a_file_that_cannot_be_read_is_waited_for_and_then_wrong() {
         (grown, key)
     };
     let status = no(&grown);
-    let said = Said { key, status };
+    let said = Said {
+        key,
+        release_id: None,
+        status,
+    };
     world
         .partner
         .inbox
@@ -147,6 +152,7 @@ async fn a_late_request_for_a_resend_is_honoured_and_a_stranger_is_noted() {
     };
     let said = Said {
         key: "theirs".into(),
+        release_id: None,
         status: yes(&stranger),
     };
     world

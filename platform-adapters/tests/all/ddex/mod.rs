@@ -1,6 +1,7 @@
 //! The method `ddex`: its messages, held against DDEX's own schemas, and its acknowledgements.
 
 mod acknowledgements;
+mod batches;
 mod corpus;
 mod delivery;
 mod kept;
