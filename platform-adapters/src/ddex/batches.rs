@@ -28,13 +28,15 @@ impl DdexAdapter {
         if let Some(receipt) = self.find_manifest(batch).await? {
             return Ok(BatchFound::Complete(Box::new(receipt)));
         }
-        let found: Vec<(&BatchEntry, Option<Lying<'_>>)> = stream::iter(&batch.entries)
-            .map(|entry| async move { Ok::<_, Fault>((entry, self.lying(entry).await?)) })
+        let looks: Vec<_> = batch.entries.iter().map(|entry| self.lying(entry)).collect();
+        let found: Vec<Option<Lying<'_>>> = stream::iter(looks)
             .buffered(READ_AT_ONCE)
             .try_collect()
             .await?;
-        let lacking: Vec<String> = found
+        let lacking: Vec<String> = batch
+            .entries
             .iter()
+            .zip(&found)
             .filter(|(_, lying)| lying.is_none())
             .map(|(entry, _)| entry.key.clone())
             .collect();
@@ -47,7 +49,7 @@ impl DdexAdapter {
         if !lacking.is_empty() {
             return Ok(BatchFound::Lacking(lacking));
         }
-        let messages: Vec<Lying<'_>> = found.into_iter().filter_map(|(_, lying)| lying).collect();
+        let messages: Vec<Lying<'_>> = found.into_iter().flatten().collect();
         self.clear_out(batch, &messages).await?;
         let xml = manifest::write(&self.platform, &self.specs, batch, &messages)?;
         let name = batch_complete(&batch.name);
