@@ -29,7 +29,7 @@ struct Page {
     frame: Frame,
     search: Search,
     platforms: Vec<PlatformQueue>,
-    states: [delivery::State; 10],
+    states: [delivery::State; 11],
     rows: Vec<Row>,
     next: Option<String>,
     operations: [Operation; 6],
