@@ -27,7 +27,9 @@ async fn ten_releases_in_batches_of_four_are_taken_once_each() {
 
     // The last two wait for nobody: their batch is closed by its age.
     until("a delivery waits for its batch", || async {
-        let waiting = site.cli(&["deliveries", "list", "--state", "batched"]).await;
+        let waiting = site
+            .cli(&["deliveries", "list", "--state", "batched"])
+            .await;
         waiting.stdout.contains("batched").then_some(())
     })
     .await;
@@ -44,11 +46,12 @@ async fn ten_releases_in_batches_of_four_are_taken_once_each() {
     let closed = |releases| ("closed".to_owned(), releases);
     assert_eq!(batches, [closed(4), closed(4), closed(2)]);
 
-    let id: String = sqlx::query_scalar("select id::text from worker.deliveries where release_id = $1")
-        .bind(releases[0])
-        .fetch_one(site.pool())
-        .await
-        .unwrap();
+    let id: String =
+        sqlx::query_scalar("select id::text from worker.deliveries where release_id = $1")
+            .bind(releases[0])
+            .fetch_one(site.pool())
+            .await
+            .unwrap();
     let name: String = sqlx::query_scalar("select min(name) from worker.batches")
         .fetch_one(site.pool())
         .await

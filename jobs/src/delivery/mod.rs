@@ -51,8 +51,8 @@ pub use operate::{
 pub use policy::RetryPolicy;
 pub use preview::{PreviewOf, preview};
 pub use priority::{
-    PRIORITY_BACKFILL, PRIORITY_BATCH, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET, PRIORITY_TAKEDOWN,
-    PRIORITY_UPDATE, priority,
+    PRIORITY_BACKFILL, PRIORITY_BATCH, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET,
+    PRIORITY_TAKEDOWN, PRIORITY_UPDATE, priority,
 };
 pub use read::{
     Attempt, Document, File, Filter, InDoubt, Kept, Listed, Story, count_matching, evidence,

@@ -11,7 +11,8 @@ use super::{
     untrusted::brief,
 };
 use crate::{
-    Adapter, Batch, BatchFound, BatchReceipt, Code, Evidence, Fault, Handover, Located, Receipt, Said, Status, WordFile,
+    Adapter, Batch, BatchFound, BatchReceipt, Code, Evidence, Fault, Handover, Located, Receipt,
+    Said, Status, WordFile,
     package::{AssetStore, Package},
     settings::{Confirmation, DdexSpecs, Platform},
     sftp::{Entry, Marker, Remote},

@@ -14,8 +14,7 @@ use super::{
     read_manifest, read_message,
 };
 use crate::{
-    Batch, BatchEntry, BatchFound, BatchReceipt, Code, Evidence, Fault,
-    settings::Confirmation,
+    Batch, BatchEntry, BatchFound, BatchReceipt, Code, Evidence, Fault, settings::Confirmation,
     sftp::Marker,
 };
 
@@ -28,7 +27,11 @@ impl DdexAdapter {
         if let Some(receipt) = self.find_manifest(batch).await? {
             return Ok(BatchFound::Complete(Box::new(receipt)));
         }
-        let looks: Vec<_> = batch.entries.iter().map(|entry| self.lying(entry)).collect();
+        let looks: Vec<_> = batch
+            .entries
+            .iter()
+            .map(|entry| self.lying(entry))
+            .collect();
         let found: Vec<Option<Lying<'_>>> = stream::iter(looks)
             .buffered(READ_AT_ONCE)
             .try_collect()

@@ -11,11 +11,7 @@ use crate::{
 };
 
 /// Prints it as it stands at `now`.
-pub(super) fn print(
-    out: &mut impl Write,
-    story: &Story,
-    now: DateTime<Utc>,
-) -> anyhow::Result<()> {
+pub(super) fn print(out: &mut impl Write, story: &Story, now: DateTime<Utc>) -> anyhow::Result<()> {
     let one = &story.delivery;
     writeln!(
         out,

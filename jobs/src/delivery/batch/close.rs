@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     database::storable,
-    queue::{self, Done, Job, JobFault, Lease, Outcome},
+    queue::{self, Done, Job, JobFault, Lease, Outcome, circuit::Recorded},
 };
 
 /// The longest wait before a batch that could not be closed is tried again.
@@ -347,7 +347,14 @@ async fn conclude(
             ..Happened::default()
         };
         let is_final = receipt.is_final;
-        apply(&mut tx, delivery, Event::BatchClosed { is_final }, &happened, now).await?;
+        apply(
+            &mut tx,
+            delivery,
+            Event::BatchClosed { is_final },
+            &happened,
+            now,
+        )
+        .await?;
     }
     let manifest = receipt.manifest.as_ref().map(|kept| kept.body.as_slice());
     sqlx::query!(
@@ -362,7 +369,7 @@ async fn conclude(
     .await?;
     let recorded = match members.first() {
         Some(one) => partner::record(&mut tx, services, one, None, now).await?,
-        None => Default::default(),
+        None => Recorded::default(),
     };
     tx.commit().await?;
     if let Some(one) = members.first() {
@@ -425,7 +432,12 @@ async fn leave_out(
         apply(&mut tx, &mut delivery, Event::LeftOut, &happened, now).await?;
     }
     tx.commit().await?;
-    tracing::warn!(batch.name = sealed.name, "{}: {}", fault.message, keys.join(", "));
+    tracing::warn!(
+        batch.name = sealed.name,
+        "{}: {}",
+        fault.message,
+        keys.join(", ")
+    );
     Ok(Done::Settled)
 }
 
@@ -479,7 +491,9 @@ async fn faulted(
         "{message}"
     );
     let wait = services.retry.wait(lease.attempt, (services.random)());
-    let wait = services.retry.asked_wait(fault.retry_after, wait.min(LONGEST_WAIT));
+    let wait = services
+        .retry
+        .asked_wait(fault.retry_after, wait.min(LONGEST_WAIT));
     let mut tx = begin(&services.pool).await?;
     let recorded = partner::record(&mut tx, services, one, Some(fault), now).await?;
     let outcome = Outcome::Retry {

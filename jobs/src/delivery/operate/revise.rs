@@ -138,7 +138,8 @@ async fn take_down_from(
         .find(|one| one.was_taken())
         .is_some_and(|taken| !taken.is_takedown());
     let was_never_ours = earlier.is_empty();
-    if is_live || was_never_ours || is_in_sealed_batch || earlier.iter().any(Earlier::may_be_there) {
+    if is_live || was_never_ours || is_in_sealed_batch || earlier.iter().any(Earlier::may_be_there)
+    {
         let started = start(conn, release_id, platform_id, Kind::Takedown, now).await?;
         answer.outcome = Outcome::Started(started);
         note(conn, "release.take_down", release_id, &answer, by, now).await?;

@@ -1,7 +1,9 @@
 //! Deliveries that a partner takes in batches: a real SSH server, and a strict partner behind it that
 //! looks at a batch when it is said to be complete.
 
-use std::{collections::BTreeSet, env, fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet, env, fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration,
+};
 
 use chrono::{TimeDelta, Utc};
 use jobs::{
@@ -119,7 +121,10 @@ impl Scene {
     /// The batch of the release's newest delivery, by its id at the partner.
     async fn batch(&self, release: i32) -> Option<String> {
         let id = self.delivery(release).await;
-        let story = delivery::story(self.world.pool(), id).await.unwrap().unwrap();
+        let story = delivery::story(self.world.pool(), id)
+            .await
+            .unwrap()
+            .unwrap();
         story.in_batch.map(|batch| batch.id)
     }
 
@@ -200,18 +205,27 @@ async fn two_daemons_fill_batches_and_every_release_is_taken_once() {
         .execute(pool)
         .await
         .unwrap();
-    delivery::update(pool, releases[0], None, &by, now).await.unwrap();
-    delivery::take_down(pool, releases[1], None, &by, now).await.unwrap();
+    delivery::update(pool, releases[0], None, &by, now)
+        .await
+        .unwrap();
+    delivery::take_down(pool, releases[1], None, &by, now)
+        .await
+        .unwrap();
     for release in &releases[..2] {
         until(|| async {
-            let done = scene.text(*release, "revision = 2 and state = 'accepted'").await;
+            let done = scene
+                .text(*release, "revision = 2 and state = 'accepted'")
+                .await;
             (done.as_deref() == Some("true")).then_some(())
         })
         .await;
     }
     scene.world.stop().await;
     let kinds: BTreeSet<String> = scene.received().into_iter().map(|one| one.kind).collect();
-    assert_eq!(kinds, ["insert", "takedown", "update"].map(String::from).into());
+    assert_eq!(
+        kinds,
+        ["insert", "takedown", "update"].map(String::from).into()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +239,10 @@ async fn what_is_called_off_or_cannot_be_sent_is_left_out_and_holds_nobody_up() 
     scene.until_state(stays, "batched").await;
     scene.until_state(called_off, "batched").await;
     scene.until_state(broken, "failed").await;
-    assert!(scene.received().is_empty(), "the partner looks at no open batch");
+    assert!(
+        scene.received().is_empty(),
+        "the partner looks at no open batch"
+    );
 
     let story = delivery::story(scene.world.pool(), scene.delivery(stays).await);
     let batch = story.await.unwrap().unwrap().in_batch.unwrap();
@@ -249,7 +266,10 @@ async fn what_is_called_off_or_cannot_be_sent_is_left_out_and_holds_nobody_up() 
     let folder = scene.partner.incoming().join(format!("N_{}", batch.id));
     let left = fs::read_dir(folder).unwrap().count();
     assert_eq!(left, 2, "the message's folder and what completes the batch");
-    assert_eq!(scene.text(called_off, "state").await.as_deref(), Some("canceled"));
+    assert_eq!(
+        scene.text(called_off, "state").await.as_deref(),
+        Some("canceled")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,7 +325,10 @@ async fn a_release_that_is_taken_down_before_its_batch_is_complete_never_gets_th
     let by = By::new("test", "because").unwrap();
     let done = delivery::take_down(scene.world.pool(), release, None, &by, Utc::now());
     let done = done.await.unwrap();
-    assert_eq!((done[0].outcome, done[0].called_off), (Outcome::NotThere, 1));
+    assert_eq!(
+        (done[0].outcome, done[0].called_off),
+        (Outcome::NotThere, 1)
+    );
     let later = [scene.schedule(2).await, scene.schedule(3).await];
     for release in later {
         scene.until_state(release, "accepted").await;
@@ -337,8 +360,11 @@ async fn a_word_on_a_batch_is_about_all_of_it_and_a_resend_goes_into_a_new_one()
         scene.until_state(release, "sent").await;
     }
     look().await;
-    let batches: BTreeSet<Option<String>> =
-        [scene.batch(releases[0]).await, scene.batch(releases[1]).await].into();
+    let batches: BTreeSet<Option<String>> = [
+        scene.batch(releases[0]).await,
+        scene.batch(releases[1]).await,
+    ]
+    .into();
     for release in releases {
         scene.until_state(release, "accepted").await;
     }
@@ -364,7 +390,9 @@ async fn a_word_on_a_batch_is_about_all_of_it_and_a_resend_goes_into_a_new_one()
     look().await;
     for release in releases {
         until(|| async {
-            let sent = scene.text(release, "transmission = 2 and state = 'sent'").await;
+            let sent = scene
+                .text(release, "transmission = 2 and state = 'sent'")
+                .await;
             (sent.as_deref() == Some("true")).then_some(())
         })
         .await;

@@ -20,8 +20,8 @@ use jobs::{
     schedule::{self, PollSettings},
 };
 use platform_adapters::{
-    Adapter, Batch, BatchFound, BatchReceipt, Code, ConnectOptions, Evidence, Fault, Handover, Kind,
-    Located, Receipt, Said, Status, WordFile, connect,
+    Adapter, Batch, BatchFound, BatchReceipt, Code, ConnectOptions, Evidence, Fault, Handover,
+    Kind, Located, Receipt, Said, Status, WordFile, connect,
     package::{AssetStore, Package},
 };
 use serde_json::Value;
@@ -224,7 +224,10 @@ impl CutOff {
     }
 
     fn may_end(&self, step: Cut) {
-        assert!(!self.takes(step), "cut off at {step:?}, as it was asked for");
+        assert!(
+            !self.takes(step),
+            "cut off at {step:?}, as it was asked for"
+        );
     }
 }
 

@@ -36,13 +36,7 @@ pub(super) async fn validate(schemas: &Schemas, message: &Path) -> io::Result<Ve
     let Ok(read) = read_message(&xml) else {
         return Ok(Vec::new());
     };
-    complaints(
-        schemas,
-        read.version.namespace(),
-        &file_name(message),
-        &xml,
-    )
-    .await
+    complaints(schemas, read.version.namespace(), &file_name(message), &xml).await
 }
 
 /// What the schema of a namespace says of a document.

@@ -101,7 +101,10 @@ async fn a_batch_is_said_to_be_complete_last_and_once() {
     assert_eq!(manifest.name, format!("BatchComplete_{NAME}.xml"));
     assert!(!folder.join(&manifest.name).exists());
     let read = read_manifest(&manifest.body).unwrap();
-    assert_eq!((read.root.as_str(), read.number.as_str()), ("/N_20251124160000043", "2"));
+    assert_eq!(
+        (read.root.as_str(), read.number.as_str()),
+        ("/N_20251124160000043", "2")
+    );
     let types: Vec<&str> = read
         .messages
         .iter()
@@ -112,17 +115,32 @@ async fn a_batch_is_said_to_be_complete_last_and_once() {
     assert_eq!(read.messages[0].url, format!("{icpn}/{icpn}.xml"));
     assert_eq!(read.messages[0].icpn, icpn);
 
-    let told = adapter.complete_batch(&batch, manifest.clone()).await.unwrap();
+    let told = adapter
+        .complete_batch(&batch, manifest.clone())
+        .await
+        .unwrap();
     assert!(!told.is_final);
     assert_eq!(told.manifest.as_ref(), Some(&manifest));
     let written = fs::read(folder.join(&manifest.name)).unwrap();
     assert_eq!(written, manifest.body);
     // Again, after a fault that hid the outcome: nothing is written.
-    let changed = fs::metadata(folder.join(&manifest.name)).unwrap().modified().unwrap();
+    let changed = fs::metadata(folder.join(&manifest.name))
+        .unwrap()
+        .modified()
+        .unwrap();
     let again = adapter.survey_batch(&batch).await.unwrap();
     assert_eq!(again, BatchFound::Complete(Box::new(told.clone())));
-    assert_eq!(adapter.complete_batch(&batch, manifest.clone()).await.unwrap(), told);
-    let still = fs::metadata(folder.join(&manifest.name)).unwrap().modified().unwrap();
+    assert_eq!(
+        adapter
+            .complete_batch(&batch, manifest.clone())
+            .await
+            .unwrap(),
+        told
+    );
+    let still = fs::metadata(folder.join(&manifest.name))
+        .unwrap()
+        .modified()
+        .unwrap();
     assert_eq!(still, changed);
 
     let mut other = batch.clone();
@@ -140,7 +158,10 @@ async fn what_lies_in_an_open_batch_is_gone_on_with() {
     let partner = Partner::start().await;
     let adapter = adapter(&partner);
     let (insert, package) = scene(&partner).await.remove(0);
-    assert_eq!(adapter.locate(&insert, &package).await.unwrap(), Located::Absent);
+    assert_eq!(
+        adapter.locate(&insert, &package).await.unwrap(),
+        Located::Absent
+    );
     let receipt = adapter.deliver(&insert, &package).await.unwrap();
     let path = receipt.remote_path.clone().unwrap();
     fs::write(format!("{path}/resources/stray.wav"), b"of another version").unwrap();
@@ -177,7 +198,12 @@ async fn words_on_a_batch_are_about_its_releases() {
         name
     };
     let second = parts[1].1.upc.to_string();
-    put("acknowledgements", 1, Some(second.clone()), FileStatus::ErnMissing);
+    put(
+        "acknowledgements",
+        1,
+        Some(second.clone()),
+        FileStatus::ErnMissing,
+    );
     assert!(matches!(status(0).await, Status::Pending(_)));
     assert!(matches!(status(1).await, Status::Rejected { .. }));
     put(&format!("N_{NAME}"), 2, None, FileStatus::FileOk);
