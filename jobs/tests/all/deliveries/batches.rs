@@ -148,6 +148,7 @@ impl Scene {
 }
 
 /// DDEX's schemas; where they are absent messages are held against the rules alone.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is to know")]
 fn schemas() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/ddex");
     let directory = env::var_os("DDEX_DIR").map_or(beside, PathBuf::from);
