@@ -352,6 +352,7 @@ impl World {
             platform_concurrency: 4,
             confirm: self.confirm.clone(),
             withholding: self.withholding.clone(),
+            audience: Channels::new(&self.notifications).unwrap().audience(),
         })
     }
 
