@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     database::storable,
-    queue::{self, Done, Job, JobFault, Lease, Outcome, circuit::Recorded},
+    queue::{self, Done, Job, JobFault, Lease, Outcome},
 };
 
 /// The longest wait before a batch that could not be closed is tried again.
@@ -74,7 +74,9 @@ impl Job for CloseBatch {
             return Ok(Done::Complete);
         };
         match close(&services, &sealed, &members).await {
-            Ok(Closed::Complete(receipt)) => conclude(&services, &lease, &sealed, &receipt).await,
+            Ok(Closed::Complete(receipt)) => {
+                conclude(&services, &lease, &sealed, one, &receipt).await
+            }
             Ok(Closed::Lacking(keys)) => leave_out(&services, &lease, &sealed, &keys).await,
             Err(fault) => faulted(&services, &lease, &sealed, one, &fault).await,
         }
@@ -325,10 +327,12 @@ async fn conclude(
     services: &Services,
     lease: &Lease,
     sealed: &Sealed,
+    one: &Delivery,
     receipt: &BatchReceipt,
 ) -> Result<Done, JobFault> {
     let now = (services.clock)();
     let mut tx = begin(&services.pool).await?;
+    let recorded = partner::record(&mut tx, services, one, None, now).await?;
     if !queue::settle(&mut tx, lease, &Outcome::Completed, now).await? {
         return Ok(Done::Settled);
     }
@@ -367,22 +371,16 @@ async fn conclude(
     )
     .execute(&mut *tx)
     .await?;
-    let recorded = match members.first() {
-        Some(one) => partner::record(&mut tx, services, one, None, now).await?,
-        None => Recorded::default(),
-    };
     tx.commit().await?;
-    if let Some(one) = members.first() {
-        partner::log(&recorded, one);
-        tracing::info!(
-            platform.id = one.platform_id,
-            batch.name = sealed.name,
-            batch.releases = members.len(),
-            "{}: {}",
-            one.platform_name,
-            receipt.confirmed
-        );
-    }
+    partner::log(&recorded, one);
+    tracing::info!(
+        platform.id = one.platform_id,
+        batch.name = sealed.name,
+        batch.releases = members.len(),
+        "{}: {}",
+        one.platform_name,
+        receipt.confirmed
+    );
     Ok(Done::Settled)
 }
 
