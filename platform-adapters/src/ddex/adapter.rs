@@ -8,6 +8,7 @@ use super::{
     Version, build, check_rules, check_settings,
     choreography::{ACKNOWLEDGEMENTS, Folder, acknowledged_at, named},
     read_message,
+    target::Target,
     untrusted::brief,
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     Said, Status, WordFile,
     package::{AssetStore, Package},
     settings::{Confirmation, DdexSpecs, Platform},
-    sftp::{Entry, Marker, Remote},
+    sftp::{Entry, Marker},
 };
 
 /// Delivers by DDEX to one platform.
@@ -24,7 +25,7 @@ pub struct DdexAdapter {
     pub(super) specs: DdexSpecs,
     pub(super) confirmation: Confirmation,
     assets: AssetStore,
-    pub(super) remote: Remote,
+    pub(super) remote: Target,
     pub(super) schemas: Option<Schemas>,
 }
 
@@ -42,7 +43,7 @@ impl DdexAdapter {
         let specs = check_settings(&platform)?.clone();
         let confirmation = platform.folder_confirmation()?;
         Ok(Self {
-            remote: Remote::new(&platform)?,
+            remote: Target::new(&platform)?,
             platform,
             specs,
             confirmation,
@@ -292,7 +293,7 @@ impl Adapter for DdexAdapter {
         if !message.files.is_empty() {
             let files: Vec<_> = message.files.iter().collect();
             self.remote
-                .put_files(&self.assets, &folder.resources(), &files, &[])
+                .put_files(&self.assets, &folder.resources(), &files)
                 .await?;
         }
         if is_open {

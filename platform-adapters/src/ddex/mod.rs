@@ -1,9 +1,10 @@
 //! The method `ddex`: messages of DDEX ERN 4.3.2, 4.3 and 3.8.2, release by release or in batches,
-//! over SFTP.
+//! over SFTP or to an object store.
 //!
 //! - `adapter` hands over, looks and asks;
 //! - `choreography` names folders and files;
 //! - `batches` completes batches, `manifest` is what says that one is;
+//! - `target` is where they go: an SFTP server, or the object store in `store`;
 //! - `message` builds the NewReleaseMessage from a package;
 //! - `rules` holds it against what the schema cannot say;
 //! - `validate` holds it against DDEX's schemas, where the operator has them;
@@ -19,6 +20,8 @@ mod manifest;
 mod message;
 mod received;
 mod rules;
+mod store;
+mod target;
 mod untrusted;
 mod validate;
 mod version;

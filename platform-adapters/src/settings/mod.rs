@@ -7,6 +7,7 @@ mod ddex;
 mod file_names;
 mod limits;
 mod sftp;
+mod store;
 mod template;
 
 use chrono::Duration;
@@ -29,6 +30,7 @@ pub use ddex::{
 pub use file_names::FileNameSpecs;
 pub use limits::{Limits, Window, Windows};
 pub use sftp::{AlgorithmKind, LayoutSpecs, OldAlgorithm, SftpSpecs};
+pub use store::StoreSpecs;
 pub use template::Template;
 
 use crate::{Code, Fault};
@@ -77,7 +79,8 @@ pub struct Platform {
     pub name: String,
     /// `delivery_method`.
     pub method: Method,
-    /// `api_endpoint`: `https://host/path` or `sftp://host:port/directory`.
+    /// `api_endpoint`: `https://host/path`, `sftp://host:port/directory`, `s3://bucket/prefix` or
+    /// `file:///directory`.
     pub endpoint: Url,
     /// `api_credentials`.
     pub credentials: Credentials,
@@ -101,7 +104,7 @@ pub enum Method {
     Api,
     /// A folder with metadata, files and manifest on an SFTP server.
     Sftp,
-    /// DDEX ERN messages with their choreography on an SFTP server.
+    /// DDEX ERN messages with their choreography on an SFTP server or in an object store.
     Ddex,
 }
 
@@ -201,6 +204,8 @@ pub struct FormatSpecs {
     pub ddex: Option<DdexSpecs>,
     /// Connections, algorithms and names of an SFTP partner.
     pub sftp: SftpSpecs,
+    /// How a partner's object store is reached.
+    pub store: StoreSpecs,
     /// Private and loopback addresses are allowed as endpoint.
     pub allow_private_addresses: bool,
 }
@@ -216,6 +221,7 @@ impl Default for FormatSpecs {
             api: ApiSpecs::default(),
             ddex: None,
             sftp: SftpSpecs::default(),
+            store: StoreSpecs::default(),
             allow_private_addresses: false,
         }
     }
@@ -365,7 +371,8 @@ fn endpoint(method: Method, text: Option<&str>) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
     let schemes: &[&str] = match method {
         Method::Api => &["https", "http"],
-        Method::Sftp | Method::Ddex => &["sftp"],
+        Method::Sftp => &["sftp"],
+        Method::Ddex => &["sftp", "s3", "file"],
     };
     if !schemes.contains(&url.scheme()) {
         return Err(format!(
@@ -373,7 +380,7 @@ fn endpoint(method: Method, text: Option<&str>) -> Result<Url, String> {
             schemes.join(":// or ")
         ));
     }
-    if url.host_str().is_none_or(str::is_empty) {
+    if url.scheme() != "file" && url.host_str().is_none_or(str::is_empty) {
         return Err(format!("{text:?} names no host"));
     }
     if url.password().is_some() {

@@ -3,8 +3,8 @@
 use platform_adapters::settings::{
     ApiSpecs, ArtworkRequirements, AudioRequirements, BatchSpecs, Credentials, DdexSpecs,
     FileNameSpecs, FileSpecs, FormatSpecs, Hmac, LayoutSpecs, Limits, OAuth2, PartNames,
-    PlatformRow, ReceiptPointers, Requirements, RetrySpecs, SftpSpecs, StateWords, TimeoutSpecs,
-    WebhookSpecs,
+    PlatformRow, ReceiptPointers, Requirements, RetrySpecs, SftpSpecs, StateWords, StoreSpecs,
+    TimeoutSpecs, WebhookSpecs,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -14,7 +14,7 @@ use serde::{
 use serde_json::Value;
 
 /// Every object of the JSON columns, by its path, with its keys.
-pub(super) fn known() -> [(&'static str, &'static [&'static str]); 21] {
+pub(super) fn known() -> [(&'static str, &'static [&'static str]); 22] {
     [
         ("api_credentials", fields::<Credentials>()),
         ("api_credentials.oauth2", fields::<OAuth2>()),
@@ -36,6 +36,7 @@ pub(super) fn known() -> [(&'static str, &'static [&'static str]); 21] {
         ("format_specs.ddex", fields::<DdexSpecs>()),
         ("format_specs.ddex.batch", fields::<BatchSpecs>()),
         ("format_specs.sftp", fields::<SftpSpecs>()),
+        ("format_specs.store", fields::<StoreSpecs>()),
         ("format_specs.sftp.layout", fields::<LayoutSpecs>()),
     ]
 }

@@ -6,6 +6,7 @@ mod corpus;
 mod delivery;
 mod kept;
 mod messages;
+mod objects;
 mod releases;
 mod rules;
 mod samples;
