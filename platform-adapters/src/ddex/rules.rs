@@ -124,7 +124,7 @@ fn texts(element: &Element, found: &mut Findings) {
                 brief(text)
             ));
         }
-        if !is_nfc(text) {
+        if !text.is_ascii() && !is_nfc(text) {
             found.add(format!(
                 "{} is not in normal form C: {:?}",
                 element.name,

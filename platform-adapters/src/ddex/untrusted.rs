@@ -184,6 +184,8 @@ impl Tree {
 
     fn text(&mut self, text: &str) -> Result<(), Refused> {
         match self.open.last_mut() {
+            // Space before the text is of no meaning, and most elements hold no more than that.
+            Some(element) if element.text.is_empty() => element.text.push_str(text.trim_start()),
             Some(element) => element.text.push_str(text),
             None if text
                 .trim_matches(['\u{feff}', ' ', '\t', '\r', '\n'])
