@@ -125,7 +125,8 @@ fn take(
         };
         let cut = pass(count as u64);
         // No more than there is: this process's memory is measured.
-        let chunk = read[..cut.map_or(count, |bytes| bytes as usize)].to_vec();
+        let bytes = cut.map_or(count, |bytes| bytes as usize);
+        let chunk = read.get(..bytes).unwrap_or(&read).to_vec();
         if to.send((Instant::now() + delay, chunk)).is_err() || cut.is_some() {
             return;
         }

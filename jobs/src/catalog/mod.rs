@@ -17,7 +17,7 @@ use sqlx::{PgConnection, types::Json};
 
 use metadata::{OfRelease, OfTrack};
 pub use platform::{active_platform_rows, pin_host_key, platform_row, replace_credentials};
-pub use platforms::{PlatformQueue, Standing, platforms};
+pub use platforms::{PlatformQueue, Standing, platform_names, platform_queue, platforms};
 use rights::Rights;
 pub use rights::{Terms, Withheld, Withholding};
 
