@@ -307,7 +307,7 @@ async fn the_job_prunes_when_its_entry_runs() {
     let registry = Registry::new().with::<Retention>(services).unwrap();
     let shutdown = CancellationToken::new();
     let daemon = tokio::spawn(queue::run(
-        pool.clone(),
+        (*pool.connect_options()).clone(),
         registry,
         queue::Settings::default(),
         clock::system(),
