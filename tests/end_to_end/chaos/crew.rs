@@ -26,6 +26,8 @@ const STOPS_WITHIN: Duration = Duration::from_secs(60);
 const START_AGAIN: Duration = Duration::from_secs(1);
 /// What a daemon says when it is at work.
 const AT_WORK: &str = "queue started";
+/// What is said of the configuration that daemons are to refuse.
+const WRONG_CONFIGURATION: &str = "queue.lease_s must be at least 1";
 /// EX_UNAVAILABLE: the database was away when it started.
 const UNAVAILABLE: i32 = 69;
 
@@ -166,6 +168,10 @@ impl<'a> Crew<'a> {
         if status.code() == Some(UNAVAILABLE) && (!was_at_work || cannot_tell) {
             return;
         }
+        // It was started while another was to read a configuration that cannot be.
+        if !was_at_work && member.process.log().contains(WRONG_CONFIGURATION) {
+            return;
+        }
         self.complain(member, &format!("ended by itself: {status}"));
     }
 
@@ -237,6 +243,15 @@ impl<'a> Crew<'a> {
                 Some(member.process.pid())
             }
             _ => None,
+        }
+    }
+
+    /// Has a daemon that is at work read its configuration again. Nobody asks one that is starting.
+    pub(super) fn reload(&self, place: usize) {
+        if let Place::Running(member) = &self.places[place]
+            && member.process.log().contains(AT_WORK)
+        {
+            member.process.signal(Signal::SIGHUP);
         }
     }
 

@@ -72,8 +72,8 @@ const QUESTIONS: &[(&str, &str)] = &[
         "a dead job that is not poisoned",
         "select id || ' (' || kind || '): ' || coalesce(fault_message, '') from worker.jobs
          where state = 'dead' and queue <> 'deliver/' || $1::int
-           and not exists (select from worker.deliveries d
-                           where d.id::text = arguments->>'delivery' and d.state = 'accepted')",
+           and not exists (select from worker.deliveries d where d.id::text = arguments->>'delivery'
+                           and (d.state = 'accepted' or d.release_id = any($2)))",
     ),
     (
         "an attempt that nobody ended",

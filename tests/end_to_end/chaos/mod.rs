@@ -61,7 +61,9 @@ impl Scenario {
         );
         let plan = plan::draw(seed, &kinds, lasts, daemons);
         // Due one after the other until shortly before the end, so that there is work all the time.
-        let stage = Stage::set(deliveries, lasts.mul_f64(0.8), seed).await;
+        let poisons = plan.iter().filter(|fault| fault.kind == Kind::Poison);
+        let poisons = u32::try_from(poisons.count()).unwrap();
+        let stage = Stage::set(deliveries, poisons, lasts.mul_f64(0.8), seed).await;
         let mut storm = Storm::new(Crew::start(&stage.site, daemons));
         storm.rage(&stage, &plan, lasts).await;
         stage.postgres.start_again().await;

@@ -75,6 +75,21 @@ kinds! {
     Poison "poison" 0.0..0.1 "a job kills every daemon that takes it up",
 }
 
+impl Kind {
+    /// All daemons are at a loss while it lasts.
+    pub(super) fn is_of_database(self) -> bool {
+        matches!(
+            self,
+            Self::DatabaseRestart
+                | Self::DatabaseOutage
+                | Self::DatabaseCrash
+                | Self::ReadOnly
+                | Self::ConnectionsTaken
+                | Self::DatabaseSilent
+        )
+    }
+}
+
 impl FromStr for Kind {
     type Err = String;
 
@@ -140,12 +155,13 @@ pub(super) fn draw(seed: u64, kinds: &[Kind], lasts: Duration, daemons: usize) -
         let kind = deck.pop().unwrap();
         let (shortest, longest) = kind.lasts_s();
         let drawn = Duration::from_secs_f64(random.random_range(shortest..=longest));
+        // A short storm has no long outages, and the database is not away for the better part of it.
+        let most = lasts / if kind.is_of_database() { 12 } else { 6 };
         plan.push(Fault {
             at,
             kind,
             whom: random.random_range(0..1000),
-            // A short storm has no long outages.
-            lasts: drawn.min(lasts / 6).min(lasts - at),
+            lasts: drawn.min(most).min(lasts - at),
             number: random.random_range(0..400_000),
         });
         at += apart.mul_f64(random.random_range(0.3..1.7));

@@ -14,6 +14,10 @@ use super::{stage::Stage, storm::Storm};
 const PATIENCE: Duration = Duration::from_secs(180);
 const PATIENCE_EACH: Duration = Duration::from_millis(60);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// So long nobody hurries what waits for its next attempt.
+const ITSELF: Duration = Duration::from_secs(10);
+/// Deliveries named in one command.
+const AT_ONCE: usize = 500;
 const REASON: &str = "after the storm";
 
 /// An operator at the command line, and what was done so far, by the audit's name of it.
@@ -67,9 +71,7 @@ impl<'a> Operator<'a> {
                 return open.iter().map(describe).collect();
             }
             self.look_after_platforms().await;
-            for one in &open {
-                self.look_after(one).await;
-            }
+            self.look_after(&open, began.elapsed() > ITSELF).await;
             self.retry_the_dead().await;
         }
     }
@@ -155,21 +157,34 @@ impl<'a> Operator<'a> {
         }
     }
 
-    async fn look_after(&mut self, one: &Open) {
-        let verb = match (one.state.as_str(), one.job.as_deref()) {
-            ("held", _) => "release",
-            ("failed" | "rejected", _) => "redeliver",
-            // Nobody goes on with it: what does the partner say?
-            ("unknown", Some("held" | "dead") | None) => return self.ask_partner(one).await,
-            // A daemon whose clock was off may have put it off for a day.
-            ("retrying" | "unknown" | "sent" | "queued", _) => "retry",
-            _ => return,
-        };
-        let id = one.id.to_string();
-        let said = self.cli(&["deliveries", verb, &id, "--json"]).await;
-        // It may have gone on by itself since.
-        let changed = said["changed"].as_i64().unwrap_or_default();
-        self.note(&format!("delivery.{verb}"), changed);
+    /// What goes on by itself is left alone for a while.
+    async fn look_after(&mut self, open: &[Open], is_late: bool) {
+        let mut operations: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for one in open {
+            let verb = match (one.state.as_str(), one.job.as_deref()) {
+                ("held", _) => "release",
+                ("failed" | "rejected", _) => "redeliver",
+                // Nobody goes on with it: what does the partner say?
+                ("unknown", Some("held" | "dead") | None) => {
+                    self.ask_partner(one).await;
+                    continue;
+                }
+                // A daemon whose clock was off may have put it off for a day.
+                ("retrying" | "unknown" | "sent" | "queued", _) if is_late => "retry",
+                _ => continue,
+            };
+            operations.entry(verb).or_default().push(one.id.to_string());
+        }
+        for (verb, ids) in operations {
+            for some in ids.chunks(AT_ONCE) {
+                let mut words = vec!["deliveries", verb, "--json"];
+                words.extend(some.iter().map(String::as_str));
+                let said = self.cli(&words).await;
+                // Some may have gone on by themselves since.
+                let changed = said["changed"].as_i64().unwrap_or_default();
+                self.note(&format!("delivery.{verb}"), changed);
+            }
+        }
     }
 
     /// Looks at the partner whether it has it, and writes its answer down.

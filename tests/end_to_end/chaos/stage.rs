@@ -74,6 +74,8 @@ pub(super) struct Stage {
     pub(super) releases: Vec<i32>,
     /// Those that must fail, at every partner.
     pub(super) hostile: BTreeSet<i32>,
+    /// Releases for the slow partner, and how many of them were scheduled.
+    poisonous: Vec<i32>,
     poisons: AtomicU32,
     /// After the site, whose database is in it.
     pub(super) postgres: Postgres,
@@ -81,8 +83,9 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Makes it all, with so many deliveries that become due one after the other in `spread`.
-    pub(super) async fn set(deliveries: u64, spread: Duration, seed: u64) -> Self {
+    /// Makes it all, with so many deliveries that become due one after the other in `spread`, and so
+    /// many releases to be poisoned.
+    pub(super) async fn set(deliveries: u64, poisons: u32, spread: Duration, seed: u64) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let postgres = Postgres::start(scratch.path()).await;
         let site = Site::with(TestDatabase::create_on(postgres.url()).await).await;
@@ -95,6 +98,9 @@ impl Stage {
             sftp(&site, "Lumiere", SftpKind::Ddex, "ddex").await,
         ];
         let quagmire = http(&site, "Quagmire", VERY_SLOW).await;
+        // The first time and every time.
+        let slow = Misbehaviour::Slow { by: VERY_SLOW };
+        quagmire.host.misbehave(Some(slow));
         site.limit_platforms(CONCURRENCY).await;
         let mut stage = Self {
             site,
@@ -103,11 +109,16 @@ impl Stage {
             database_wire,
             releases: Vec::new(),
             hostile: BTreeSet::new(),
+            poisonous: Vec::new(),
             poisons: AtomicU32::new(0),
             postgres,
             _scratch: scratch,
         };
         stage.fill(deliveries, spread, seed).await;
+        for number in 0..poisons {
+            let release = stage.site.release(POISON_FROM + number).await;
+            stage.poisonous.push(release);
+        }
         stage
     }
 
@@ -166,15 +177,18 @@ impl Stage {
         made
     }
 
-    /// Schedules a release to the slow partner. `None`: the database is away.
+    /// Schedules the next poisoned release. `None`: the database is away.
     pub(super) async fn poison(&self) -> Option<()> {
-        let pool = self.site.pool();
-        // The rows are made by code that takes a database for granted.
-        let asked = sqlx::query("update worker.queues set name = name where false").execute(pool);
+        let number = self.poisons.load(Ordering::Relaxed);
+        let asked = sqlx::query(
+            "insert into scheduled_distributions (release_id, user_id, scheduled_date, platform_ids)
+             select id, user_id, now(), array[$2] from releases where id = $1",
+        )
+        .bind(self.poisonous[usize::try_from(number).unwrap()])
+        .bind(self.quagmire.platform)
+        .execute(self.site.pool());
         tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?;
-        let number = POISON_FROM + self.poisons.fetch_add(1, Ordering::Relaxed);
-        let release = catalogue::release(pool, &self.site.assets(), number).await;
-        catalogue::schedule(pool, release, &[self.quagmire.platform]).await;
+        self.poisons.store(number + 1, Ordering::Relaxed);
         Some(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use platform_adapters::sandbox::{BadAcknowledgement, Misbehaviour};
 use sqlx::{Connection, PgConnection};
@@ -54,6 +55,8 @@ enum Lift {
 pub(super) struct Storm<'a> {
     pub(super) crew: Crew<'a>,
     lifts: Vec<(Instant, Lift)>,
+    /// Faults that need a database, which was away at their time.
+    postponed: Vec<(Instant, Fault)>,
 }
 
 fn one_of<T: Clone>(all: &[T], number: usize) -> T {
@@ -65,6 +68,7 @@ impl<'a> Storm<'a> {
         Self {
             crew,
             lifts: Vec::new(),
+            postponed: Vec::new(),
         }
     }
 
@@ -74,13 +78,19 @@ impl<'a> Storm<'a> {
         let mut hunted = began;
         let mut to_come = plan.iter().peekable();
         while began.elapsed() < lasts {
+            let now = Instant::now();
+            let again = self.postponed.extract_if(.., |(at, _)| *at <= now);
+            let mut due: Vec<Fault> = again.map(|(_, fault)| fault).collect();
             while let Some(fault) = to_come.next_if(|fault| began.elapsed() >= fault.at) {
+                due.push(*fault);
+            }
+            for fault in &due {
                 eprintln!("{:7.1} s: {fault}", began.elapsed().as_secs_f64());
                 self.begin(stage, fault).await;
             }
-            let due = |(at, _): &mut (Instant, Lift)| *at <= Instant::now();
-            let due: Vec<(Instant, Lift)> = self.lifts.extract_if(.., due).collect();
-            for (_, lift) in due {
+            let over = self.lifts.extract_if(.., |(at, _)| *at <= now);
+            let over: Vec<(Instant, Lift)> = over.collect();
+            for (_, lift) in over {
                 self.lift(stage, lift).await;
             }
             self.crew.tend();
@@ -118,16 +128,14 @@ impl<'a> Storm<'a> {
                 }
             }
             Kind::Drain => self.crew.drain(place, fault.lasts),
-            Kind::Reload => {
-                self.crew.signal(place, Signal::SIGHUP);
-            }
+            Kind::Reload => self.crew.reload(place),
             Kind::WrongReload => self.reload_wrongly(stage, place).await,
             Kind::DayAhead => self.replace(fault, place, Manner::ClockOff(1)).await,
             Kind::DayBehind => self.replace(fault, place, Manner::ClockOff(-1)).await,
             Kind::FullDisk => self.replace(fault, place, Manner::NoRoomForLogs).await,
             Kind::Poison => {
                 if stage.poison().await.is_none() {
-                    eprintln!("           not now: the database is away");
+                    self.postpone(fault);
                 }
             }
             _ if self.begin_at_database(stage, fault).await => {}
@@ -140,6 +148,12 @@ impl<'a> Storm<'a> {
         self.until(fault, Lift::Replace(place));
     }
 
+    fn postpone(&mut self, fault: &Fault) {
+        eprintln!("           later: the database is away");
+        self.postponed
+            .push((Instant::now() + Duration::from_secs(1), *fault));
+    }
+
     fn until(&mut self, fault: &Fault, lift: Lift) {
         self.lifts.push((Instant::now() + fault.lasts, lift));
     }
@@ -147,7 +161,7 @@ impl<'a> Storm<'a> {
     /// The daemon reads a configuration that cannot be; then the file is as it was.
     async fn reload_wrongly(&mut self, stage: &Stage, place: usize) {
         stage.site.configure("queue", "lease_s", 0);
-        self.crew.signal(place, Signal::SIGHUP);
+        self.crew.reload(place);
         tokio::time::sleep(Duration::from_millis(300)).await;
         stage.site.configure("queue", "lease_s", 3);
     }
@@ -173,7 +187,7 @@ impl<'a> Storm<'a> {
                 self.until(fault, Lift::Leave(taken));
             }
             Kind::ReadOnly | Kind::ConnectionsTaken => {
-                eprintln!("           not now: the database is away");
+                self.postpone(fault);
             }
             Kind::DatabaseCut => wire.cut_all(),
             Kind::DatabaseCutAt => wire.cut_after(fault.number % 20_000),
@@ -274,21 +288,23 @@ fn misbehaviour(kind: Kind, number: u64, lasts: Duration) -> Option<Misbehaviour
 
 /// Takes every connection that the server has, those of the daemons included.
 async fn take_connections(stage: &Stage) -> Vec<PgConnection> {
-    let url = stage.postgres.url();
-    let mut taken = Vec::new();
-    while let Ok(connection) = PgConnection::connect(url).await {
-        taken.push(connection);
-    }
+    let mut taken = take_free(stage).await;
     if let Some(connection) = taken.first_mut() {
         let ended = sqlx::query(
             "select pg_terminate_backend(pid) from pg_stat_activity
-             where application_name = 'tunemantra-worker'",
+             where application_name like 'tunemantra-worker%'",
         );
         // Whoever loses this race is at work with fewer.
         let _ended = ended.execute(connection).await;
     }
-    while let Ok(connection) = PgConnection::connect(url).await {
-        taken.push(connection);
-    }
+    taken.extend(take_free(stage).await);
     taken
+}
+
+async fn take_free(stage: &Stage) -> Vec<PgConnection> {
+    /// More than the server has.
+    const MORE_THAN_ALL: usize = 220;
+    let asked = (0..MORE_THAN_ALL).map(|_| PgConnection::connect(stage.postgres.url()));
+    let taken = join_all(asked).await;
+    taken.into_iter().flatten().collect()
 }
