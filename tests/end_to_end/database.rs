@@ -147,16 +147,10 @@ async fn a_database_that_takes_nothing_in_is_waited_for() {
     let refusal = "read-only transaction";
     let before = place.said(refusal);
     place.due_soon().await;
-    place
-        .postgres
-        .set("set default_transaction_read_only = on")
-        .await;
+    place.postgres.set("default_transaction_read_only = on");
     place.says_anew(refusal, before).await;
     tokio::time::sleep(LONG).await;
-    place
-        .postgres
-        .set("reset default_transaction_read_only")
-        .await;
+    place.postgres.set("default_transaction_read_only = off");
     place.all_delivered().await;
 
     place.due_soon().await;

@@ -3,13 +3,14 @@
 
 use std::{
     fs,
+    io::Write,
     os::unix::{fs::MetadataExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
 };
 
 use nix::sys::signal::Signal;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 
 use super::processes::{send, until, until_gone};
 
@@ -89,7 +90,7 @@ impl Postgres {
     }
 
     async fn end(&self, signal: Signal) {
-        let Some(pid) = postmaster(&self.data) else {
+        let Some(pid) = self.postmaster() else {
             return;
         };
         let started = super::processes::family(pid);
@@ -99,11 +100,7 @@ impl Postgres {
 
     /// Starts it again on the same port, unless it runs.
     pub(crate) async fn start_again(&self) {
-        let is_there = postmaster(&self.data).is_some_and(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.contains(&*self.data.to_string_lossy()))
-        });
-        if is_there {
+        if self.postmaster().is_some() {
             return;
         }
         let control = self.program.with_file_name("pg_ctl");
@@ -146,19 +143,22 @@ impl Postgres {
         connection
     }
 
-    /// Sets something for the whole server, at once.
-    pub(crate) async fn set(&self, setting: &str) {
-        let mut connection = self.connect("postgres").await;
-        for statement in [
-            format!("alter system {setting}"),
-            "select pg_reload_conf()".into(),
-        ] {
-            sqlx::query(AssertSqlSafe(statement))
-                .execute(&mut connection)
-                .await
-                .unwrap();
+    /// Sets something for the whole server: at once if it runs, and from the next start on.
+    pub(crate) fn set(&self, setting: &str) {
+        let file = self.data.join("postgresql.conf");
+        let mut file = fs::File::options().append(true).open(file).unwrap();
+        writeln!(file, "{setting}").unwrap();
+        if let Some(pid) = self.postmaster() {
+            send(pid, Signal::SIGHUP);
         }
-        connection.close().await.unwrap();
+    }
+
+    /// The number of the server's first process, while it has one.
+    fn postmaster(&self) -> Option<i32> {
+        let pid = postmaster(&self.data)?;
+        // A crash leaves the file.
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        line.contains(&*self.data.to_string_lossy()).then_some(pid)
     }
 }
 
@@ -170,7 +170,7 @@ impl Drop for Postgres {
     }
 }
 
-/// The number of the server's first process, while it has one.
+/// The number that the server's first process wrote down.
 fn postmaster(data: &Path) -> Option<i32> {
     let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     text.lines().next()?.trim().parse().ok()

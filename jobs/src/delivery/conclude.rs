@@ -248,7 +248,15 @@ fn met(delivery: &Delivery, outcome: &Outcome) -> Option<(Event, Fault)> {
             if matches!(delivery.state, State::Sending | State::Unknown) =>
         {
             let fault = Fault::new(Code::OutcomeUnknown, format!("{message} ({code})"));
-            (Event::Died, unknown::laid_out(delivery, None, fault))
+            let fault = unknown::laid_out(delivery, None, fault);
+            let remedy = format!(
+                "Read the worker's log for what it died of, and mend that. Then `tunemantra-worker \
+                 deliveries retry {} --reason WHY`: the next attempt looks at the partner before it \
+                 sends. Or: {}",
+                delivery.id,
+                fault.remedy(),
+            );
+            (Event::Died, fault.with_remedy(remedy))
         }
         Outcome::Dead { code, message } => (
             Event::Died,

@@ -165,10 +165,12 @@ impl<'a> Operator<'a> {
                 ("held", _) => "release",
                 ("failed" | "rejected", _) => "redeliver",
                 // Nobody goes on with it: what does the partner say?
-                ("unknown", Some("held" | "dead") | None) => {
+                ("unknown", Some("held") | None) => {
                     self.ask_partner(one).await;
                     continue;
                 }
+                // Its daemons were killed, by nothing that is in it.
+                ("unknown", Some("dead")) => "retry",
                 // A daemon whose clock was off may have put it off for a day.
                 ("retrying" | "unknown" | "sent" | "queued", _) if is_late => "retry",
                 _ => continue,

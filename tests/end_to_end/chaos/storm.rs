@@ -178,15 +178,15 @@ impl<'a> Storm<'a> {
                 postgres.crash().await;
                 self.until(fault, Lift::StartDatabase);
             }
-            Kind::ReadOnly if postgres.is_up().await => {
-                postgres.set("set default_transaction_read_only = on").await;
+            Kind::ReadOnly => {
+                postgres.set("default_transaction_read_only = on");
                 self.until(fault, Lift::Writable);
             }
             Kind::ConnectionsTaken if postgres.is_up().await => {
                 let taken = take_connections(stage).await;
                 self.until(fault, Lift::Leave(taken));
             }
-            Kind::ReadOnly | Kind::ConnectionsTaken => {
+            Kind::ConnectionsTaken => {
                 self.postpone(fault);
             }
             Kind::DatabaseCut => wire.cut_all(),
@@ -230,11 +230,7 @@ impl<'a> Storm<'a> {
             Lift::Wake(pid) => self.crew.wake(pid),
             Lift::Replace(place) => self.crew.kill(place, Duration::ZERO).await,
             Lift::StartDatabase => stage.postgres.start_again().await,
-            Lift::Writable => {
-                stage.postgres.start_again().await;
-                let reset = "reset default_transaction_read_only";
-                stage.postgres.set(reset).await;
-            }
+            Lift::Writable => stage.postgres.set("default_transaction_read_only = off"),
             Lift::Leave(taken) => {
                 for connection in taken {
                     // The server may have been stopped meanwhile.
