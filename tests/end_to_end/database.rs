@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::
 
 use nix::unistd::chown;
 use platform_adapters::sandbox::{HttpPartner, Misbehaviours, SftpKind, SftpPartner};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use test_support::TestDatabase;
 
 use super::{
@@ -22,11 +22,12 @@ const RELEASES: u32 = 4;
 
 /// A daemon that delivers to two partners, and its database.
 struct Place {
+    /// Before the site, where its log is.
+    daemon: Running,
     site: Site,
     http: HttpPartner,
     sftp: SftpPartner,
     platforms: [i32; 2],
-    daemon: Running,
     /// Numbers of releases so far.
     numbers: u32,
     /// After the site, whose database is in it.
@@ -154,30 +155,14 @@ async fn a_database_that_takes_nothing_in_is_waited_for() {
     place.all_delivered().await;
 
     place.due_soon().await;
-    let refusal = "too many clients";
-    let before = place.said(refusal);
-    let taken = take_all(&place).await;
-    place.says_anew(refusal, before).await;
+    let taken = place.postgres.take_all().await;
     tokio::time::sleep(LONG).await;
+    assert_eq!(place.readiness().await, Some(503));
     for connection in taken {
         connection.close().await.unwrap();
     }
     place.all_delivered().await;
     place.end().await;
-}
-
-/// Takes every connection of the server, the daemon's too.
-async fn take_all(place: &Place) -> Vec<PgConnection> {
-    let mut taken = vec![place.postgres.connect("postgres").await];
-    let others = sqlx::query(
-        "select pg_terminate_backend(pid) from pg_stat_activity
-         where application_name like 'tunemantra-worker%'",
-    );
-    others.execute(&mut taken[0]).await.unwrap();
-    while let Ok(connection) = PgConnection::connect(place.postgres.url()).await {
-        taken.push(connection);
-    }
-    taken
 }
 
 /// A file system of a few megabytes, on which the server may write. Gone when dropped.

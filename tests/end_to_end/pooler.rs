@@ -54,7 +54,7 @@ impl Bouncer {
              * = host=127.0.0.1 port={server_port} user={user} password={password}\n\
              [pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = any\npool_mode = {mode}\ndefault_pool_size = 10\n\
+             auth_type = any\npool_mode = {mode}\ndefault_pool_size = 50\n\
              ignore_startup_parameters = {parameters}\n{statements}\n"
         );
         fs::write(&config, text).unwrap();

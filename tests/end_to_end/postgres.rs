@@ -9,6 +9,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
+use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use sqlx::{Connection, PgConnection};
 
@@ -54,14 +55,17 @@ impl Postgres {
         let data = PathBuf::from(data);
         let process = PathBuf::from(format!("/proc/{}", postmaster(&data).unwrap()));
         let owner = fs::metadata(&data).unwrap();
-        Self {
+        let postgres = Self {
             keeper,
             alive,
             url,
             program: fs::read_link(process.join("exe")).unwrap(),
             owner: (owner.uid(), owner.gid()),
             data,
-        }
+        };
+        // What it has confirmed outlives its crash, if not the machine's.
+        postgres.set("synchronous_commit = on");
+        postgres
     }
 
     /// The superuser's URL of its database `postgres`.
@@ -141,6 +145,33 @@ impl Postgres {
             .await
             .unwrap();
         connection
+    }
+
+    /// Takes every connection that the server has, those of the daemons included: these wait for one
+    /// until the connections given here are closed.
+    pub(crate) async fn take_all(&self) -> Vec<PgConnection> {
+        /// More than the server has.
+        const MORE_THAN_ALL: usize = 220;
+        /// Whoever wins this race so often is at work with few.
+        const TURNS: usize = 10;
+        let mut taken: Vec<PgConnection> = Vec::new();
+        for _ in 0..TURNS {
+            let asked = (0..MORE_THAN_ALL).map(|_| PgConnection::connect(&self.url));
+            taken.extend(join_all(asked).await.into_iter().flatten());
+            let Some(connection) = taken.first_mut() else {
+                break;
+            };
+            let ended: Result<i64, _> = sqlx::query_scalar(
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                 where application_name like 'tunemantra-worker%'",
+            )
+            .fetch_one(connection)
+            .await;
+            if !matches!(ended, Ok(1..)) {
+                break;
+            }
+        }
+        taken
     }
 
     /// Sets something for the whole server: at once if it runs, and from the next start on.

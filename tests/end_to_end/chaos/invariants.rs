@@ -40,7 +40,9 @@ const QUESTIONS: &[(&str, &str)] = &[
     (
         // What an operator says is evidence too; then nobody may know the files any more.
         "an accepted delivery without evidence, receipt or files",
-        "select d.id::text from worker.deliveries d where d.state = 'accepted' and (d.receipt is null
+        "select d.id || ' (transmission ' || d.transmission || ', release ' || d.release_id || ', platform '
+             || d.platform_id || '): ' || coalesce(d.receipt::text, 'no receipt')
+         from worker.deliveries d where d.state = 'accepted' and (d.receipt is null
              or not exists (select from worker.evidence e where e.delivery_id = d.id)
              or not exists (select from worker.evidence e
                  where e.delivery_id = d.id and e.name = 'operator-acknowledgement.json')

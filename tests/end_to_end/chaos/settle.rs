@@ -14,6 +14,8 @@ use super::{stage::Stage, storm::Storm};
 const PATIENCE: Duration = Duration::from_secs(180);
 const PATIENCE_EACH: Duration = Duration::from_millis(60);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A command that takes longer is told of.
+const SLOW: Duration = Duration::from_secs(5);
 /// So long nobody hurries what waits for its next attempt.
 const ITSELF: Duration = Duration::from_secs(10);
 /// Deliveries named in one command.
@@ -231,7 +233,12 @@ impl<'a> Operator<'a> {
 
     async fn cli(&self, words: &[&str]) -> Value {
         let words = [words, &["--reason", REASON]].concat();
+        let began = Instant::now();
         let answer = self.stage.site.cli(&words).await;
+        if began.elapsed() > SLOW {
+            let verb = words[..3].join(" ");
+            eprintln!("           {verb} took {:?}", began.elapsed());
+        }
         if !matches!(answer.code, Some(0 | 1 | 64)) {
             eprintln!("           {words:?}: {answer:?}");
         }

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use platform_adapters::sandbox::{BadAcknowledgement, Misbehaviour};
 use sqlx::{Connection, PgConnection};
@@ -183,7 +182,7 @@ impl<'a> Storm<'a> {
                 self.until(fault, Lift::Writable);
             }
             Kind::ConnectionsTaken if postgres.is_up().await => {
-                let taken = take_connections(stage).await;
+                let taken = postgres.take_all().await;
                 self.until(fault, Lift::Leave(taken));
             }
             Kind::ConnectionsTaken => {
@@ -280,27 +279,4 @@ fn misbehaviour(kind: Kind, number: u64, lasts: Duration) -> Option<Misbehaviour
         },
         _ => return None,
     })
-}
-
-/// Takes every connection that the server has, those of the daemons included.
-async fn take_connections(stage: &Stage) -> Vec<PgConnection> {
-    let mut taken = take_free(stage).await;
-    if let Some(connection) = taken.first_mut() {
-        let ended = sqlx::query(
-            "select pg_terminate_backend(pid) from pg_stat_activity
-             where application_name like 'tunemantra-worker%'",
-        );
-        // Whoever loses this race is at work with fewer.
-        let _ended = ended.execute(connection).await;
-    }
-    taken.extend(take_free(stage).await);
-    taken
-}
-
-async fn take_free(stage: &Stage) -> Vec<PgConnection> {
-    /// More than the server has.
-    const MORE_THAN_ALL: usize = 220;
-    let asked = (0..MORE_THAN_ALL).map(|_| PgConnection::connect(stage.postgres.url()));
-    let taken = join_all(asked).await;
-    taken.into_iter().flatten().collect()
 }
