@@ -468,6 +468,15 @@ mod tests {
     }
 
     #[test]
+    fn what_killed_its_workers_is_unknown_once_it_was_begun() {
+        let died = |state| transition(state, Event::Died).unwrap();
+        assert_eq!(died(State::Sending), (State::Unknown, Next::Hold));
+        assert_eq!(died(State::Unknown), (State::Unknown, Next::Hold));
+        assert_eq!(died(State::Queued), (State::Failed, Next::Nothing));
+        assert_eq!(died(State::Retrying), (State::Failed, Next::Nothing));
+    }
+
+    #[test]
     fn a_late_word_settles_and_may_contradict_but_not_reopen() {
         for (state, event, follows) in [
             (State::Unknown, Event::Accepted, State::Accepted),

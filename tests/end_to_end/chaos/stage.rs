@@ -37,7 +37,7 @@ const POISON_FROM: u32 = 70_000;
 /// A partner.
 pub(super) enum Host {
     Http(HttpPartner),
-    Sftp(SftpPartner),
+    Sftp(Box<SftpPartner>),
 }
 
 impl Host {
@@ -264,7 +264,7 @@ async fn sftp(site: &Site, name: &str, kind: SftpKind, method: &str) -> Partner 
         platform: site
             .sftp_platform_by(name, method, &partner, wire.port())
             .await,
-        host: Host::Sftp(partner),
+        host: Host::Sftp(Box::new(partner)),
         wire,
     }
 }
