@@ -111,6 +111,9 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         let assets = assets.clone();
         move |platform| platform_adapters::connect(platform, assets.clone(), &options)
     };
+    let channels = Channels::new(&config.notifications)
+        .map_err(anyhow::Error::msg)
+        .context("notifications")?;
     let services = Arc::new(Services {
         pool: pool.clone(),
         clock: clock.clone(),
@@ -122,6 +125,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         platform_concurrency: config.queue.platform_concurrency,
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
+        audience: channels.audience(),
     });
     let royalties = royalty::Services {
         pool: pool.clone(),
@@ -131,9 +135,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     let notifications = Arc::new(notification::Services {
         pool: pool.clone(),
         clock: clock.clone(),
-        channels: Channels::new(&config.notifications)
-            .map_err(anyhow::Error::msg)
-            .context("notifications")?,
+        channels,
     });
     let statistics = statistics::Services {
         pool: pool.clone(),

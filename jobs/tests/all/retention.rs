@@ -30,6 +30,7 @@ fn policy() -> Policy {
         files_days: 50,
         cron_runs_days: 60,
         notifications_days: 70,
+        partner_notices_days: 80,
         batch_rows: 3,
         pause_ms: 0,
     }
@@ -149,10 +150,10 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
 
     let day = |days: i64| start + TimeDelta::days(days);
-    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 7]);
+    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 8]);
     assert_eq!(
         pruned(pool, Mode::Count, day(11)).await,
-        [0, 8, 0, 0, 0, 0, 0]
+        [0, 8, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         count(pool, "worker.jobs").await,
@@ -161,22 +162,22 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(11)).await,
-        [0, 8, 0, 0, 0, 0, 0]
+        [0, 8, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(21)).await,
-        [0, 0, 4, 0, 0, 0, 0]
+        [0, 0, 4, 0, 0, 0, 0, 0]
     );
     // Attempts of the jobs that are gone; not those of unfinished jobs, nor of the delivery.
     assert_eq!(
         pruned(pool, Mode::Count, day(31)).await,
-        [12, 0, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [12, 0, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0, 0]
     );
-    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 7]);
+    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 8]);
     assert_eq!(count(pool, "worker.jobs").await, 12);
     assert_eq!(count(pool, "worker.attempts").await, 12);
     assert_eq!(count(pool, "worker.evidence").await, 1);
@@ -188,7 +189,7 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [4, 4, 0, 0, 0, 0, 0]
+        [4, 4, 0, 0, 0, 0, 0, 0]
     );
 }
 
@@ -228,16 +229,16 @@ async fn cron_runs_go_but_the_newest_of_each_entry() {
     let later = start + TimeDelta::days(64) + TimeDelta::seconds(1);
     assert_eq!(
         pruned(pool, Mode::Count, later).await,
-        [0, 0, 0, 0, 0, 10, 0]
+        [0, 0, 0, 0, 0, 10, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, later).await,
-        [0, 0, 0, 0, 0, 10, 0]
+        [0, 0, 0, 0, 0, 10, 0, 0]
     );
     let later = later + TimeDelta::days(1000);
     assert_eq!(
         pruned(pool, Mode::Remove, later).await,
-        [0, 0, 0, 0, 0, 8, 0]
+        [0, 0, 0, 0, 0, 8, 0, 0]
     );
     assert_eq!(count(pool, "worker.cron_runs").await, 2);
 }
@@ -496,4 +497,24 @@ async fn pruning_at_an_operators_word_is_audited() {
         ("cli:ada", "the disk is full")
     );
     assert_eq!(entry.after.as_ref().unwrap()["older_than"]["jobs_days"], 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_partners_notices_go() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool();
+    let start = Utc::now();
+    sqlx::query(
+        "insert into worker.partner_notices (platform_id, id, heard_at)
+         select 1, n::text, $1 + make_interval(days => n) from generate_series(1, 10) n",
+    )
+    .bind(start)
+    .execute(pool)
+    .await
+    .unwrap();
+    let later = start + TimeDelta::days(87);
+    for mode in [Mode::Count, Mode::Remove] {
+        assert_eq!(pruned(pool, mode, later).await.last(), Some(&6));
+    }
+    assert_eq!(count(pool, "worker.partner_notices").await, 4);
 }
