@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{stage::Stage, storm::Storm};
 
 /// How long all may take, and what each delivery adds.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 const PATIENCE_EACH: Duration = Duration::from_millis(60);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A command that takes longer is told of.
