@@ -61,7 +61,18 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Database {
     pub(crate) url: DatabaseUrl,
+    pub(crate) direct_url: DatabaseUrl,
     pub(crate) max_connections: u32,
+}
+
+impl Database {
+    /// Where sessions are kept: past a pooler, if `url` leads through one.
+    pub(crate) fn direct(&self) -> &str {
+        match self.direct_url.0.as_str() {
+            "" => &self.url.0,
+            direct => direct,
+        }
+    }
 }
 
 /// A URL that holds a password: `Debug` does not show it.
@@ -83,6 +94,7 @@ impl Default for Database {
     fn default() -> Self {
         Self {
             url: DatabaseUrl::default(),
+            direct_url: DatabaseUrl::default(),
             max_connections: 24,
         }
     }
@@ -179,6 +191,7 @@ pub(crate) struct Cron {
     statistics: String,
     statistics_scan: String,
     royalties: String,
+    usage_rematch: String,
 }
 
 impl Default for Cron {
@@ -188,6 +201,7 @@ impl Default for Cron {
             statistics: "* * * * *".into(),
             statistics_scan: "10 4 * * *".into(),
             royalties: String::new(),
+            usage_rematch: "50 3 * * *".into(),
         }
     }
 }
@@ -196,7 +210,7 @@ impl Cron {
     /// All entries that run; one with an empty expression does not.
     pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         type Make = fn(Schedule) -> Entry;
-        let all: [(&str, &str, Make); 4] = [
+        let all: [(&str, &str, Make); 5] = [
             ("retention", &self.retention, retention::entry),
             ("royalties", &self.royalties, royalty::entry),
             ("statistics", &self.statistics, statistics::entry),
@@ -205,6 +219,7 @@ impl Cron {
                 &self.statistics_scan,
                 statistics::scan_entry,
             ),
+            ("usage_rematch", &self.usage_rematch, usage::entry),
         ];
         all.into_iter()
             .filter(|(_, expression, _)| !expression.trim().is_empty())

@@ -13,10 +13,11 @@ use jobs::{
     retention::{self, Retention},
     royalty, schedule,
     statistics::{self, Scan, Statistics},
+    usage::{self, Rematch},
     vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
-use sqlx::PgPool;
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -52,6 +53,8 @@ pub(crate) struct Generation {
     pub(crate) config: Config,
     pub(crate) provisions: Provisions,
     pub(crate) pool: PgPool,
+    /// The database past any pooler, for what needs a session of its own.
+    pub(crate) direct: PgConnectOptions,
     /// Where its pages and API are shown.
     pub(crate) front: http::Front,
     pub(crate) vitals: Vitals,
@@ -77,6 +80,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         config,
         provisions,
         pool,
+        direct,
         front,
         vitals,
         ready,
@@ -153,6 +157,14 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         })
         .and_then(|registry| registry.with::<Statistics>(statistics.clone()))
         .and_then(|registry| registry.with::<Scan>(statistics))
+        .and_then(|registry| {
+            registry.with::<Rematch>(usage::Services {
+                pool: pool.clone(),
+                clock: clock.clone(),
+                settings: Arc::new(config.usage.clone()),
+                royalties: Arc::new(config.royalties.clone()),
+            })
+        })
         .and_then(|registry| registry.with::<royalty::Compute>(royalties.clone()))
         .and_then(|registry| registry.with::<royalty::Due>(royalties))
         .context("job kinds")?;
@@ -170,6 +182,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     ready.cancel();
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
+        direct.clone(),
         config.schedules.clone(),
         clock.clone(),
         vitals.clone(),
@@ -202,7 +215,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         shutdown.clone(),
     ));
     let ended = queue::run(
-        pool.clone(),
+        direct,
         registry,
         queue::Settings {
             name: Some(identity.name),

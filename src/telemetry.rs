@@ -16,6 +16,9 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // What cannot be written, as on a full disk, would be complained of where it cannot be written,
+        // which panics, wherever the event came from.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),

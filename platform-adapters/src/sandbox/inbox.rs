@@ -7,17 +7,17 @@ use std::{
     collections::{HashMap, HashSet},
     fs, io,
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::Utc;
 
 use super::{
     Ledger, SftpKind,
-    acknowledge::{self, ACKNOWLEDGEMENTS},
+    acknowledge::{self, ACKNOWLEDGEMENTS, Letter},
     inspection::{self, Inspection, RESOURCES, Violation},
     ledger::{ReceivedHandover, Verdict, release_id},
-    misbehave::{Course, Misbehaviour},
+    misbehave::{self, BadAcknowledgement, Misbehaviour, SharedCourse},
     shelf::Shelf,
 };
 use crate::ddex::Schemas;
@@ -34,12 +34,17 @@ pub(super) struct Inbox {
     incoming: PathBuf,
     schemas: Option<Schemas>,
     shelf: Shelf,
-    course: Course,
+    course: SharedCourse,
+    /// Acknowledgements that are to be written, and when.
+    late: Vec<(Instant, Letter)>,
     /// The completion markers that were dealt with, by the folder's name.
     settled: HashMap<String, Settled>,
     /// Folders that could not be inspected.
     troubled: HashSet<String>,
 }
+
+/// What is wrong with an acknowledgement, and when it is mended.
+type Bad = (BadAcknowledgement, Duration);
 
 struct Settled {
     key: String,
@@ -54,7 +59,7 @@ impl Inbox {
         root: PathBuf,
         incoming: PathBuf,
         schemas: Option<Schemas>,
-        course: Course,
+        course: SharedCourse,
     ) -> io::Result<Self> {
         let ledger = Ledger::open(&root)?;
         let mut settled = HashMap::new();
@@ -72,6 +77,7 @@ impl Inbox {
             schemas,
             shelf: Shelf::load(ledger)?,
             course,
+            late: Vec::new(),
             settled,
             troubled: HashSet::new(),
         })
@@ -89,6 +95,10 @@ impl Inbox {
 
     /// Deals with all that is complete and was not dealt with.
     async fn look(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        for (_, letter) in self.late.extract_if(.., |(due, _)| *due <= now) {
+            letter.put()?;
+        }
         let mut folders = Vec::new();
         for entry in fs::read_dir(&self.incoming)? {
             let entry = entry?;
@@ -156,17 +166,33 @@ impl Inbox {
         if self.is_repeated(folder, marker, key)? {
             return Ok(());
         }
-        let handover = self.weigh(folder, (folder, marker), key, &mut inspected)?;
+        let (handover, bad) = self.weigh(folder, (folder, marker), key, &mut inspected)?;
         // Acknowledged first: a partner that dies in between does both again, to the same effect.
-        match (self.kind, &inspected.parties) {
-            (SftpKind::Sftp, _) => acknowledge::by_json(&self.incoming, &handover)?,
-            (SftpKind::Ddex, Some(parties)) => {
-                acknowledge::by_ddex(&self.incoming, &handover, parties, &inspected.violations)?;
-            }
+        let letter = match (self.kind, &inspected.parties) {
+            (SftpKind::Sftp, _) => Some(acknowledge::by_json(&self.incoming, &handover)?),
+            (SftpKind::Ddex, Some(parties)) => Some(acknowledge::by_ddex(
+                &self.incoming,
+                &handover,
+                parties,
+                &inspected.violations,
+            )?),
             // Nobody is named to whom it could be addressed.
-            (SftpKind::Ddex, None) => {}
+            (SftpKind::Ddex, None) => None,
+        };
+        if let Some(letter) = letter {
+            self.send(letter, bad)?;
         }
         self.shelf.keep(handover)
+    }
+
+    /// Puts an acknowledgement where the sender looks for it, or what is wrong in its place.
+    fn send(&mut self, letter: Letter, bad: Option<Bad>) -> io::Result<()> {
+        let Some((how, mended_after)) = bad else {
+            return letter.put_once();
+        };
+        letter.put_badly(how)?;
+        self.late.push((Instant::now() + mended_after, letter));
+        Ok(())
     }
 
     /// Notes that a hand-over was completed once more, if it is known.
@@ -186,20 +212,25 @@ impl Inbox {
         Ok(true)
     }
 
-    /// What the partner makes of a hand-over that lies in `folder`. `completed`: the folder of its
-    /// completion marker, with what tells that one from another.
+    /// What the partner makes of a hand-over that lies in `folder`, and what it does wrong with its
+    /// acknowledgement. `completed`: the folder of its completion marker, with what tells that one from
+    /// another.
     fn weigh(
         &mut self,
         folder: &str,
         completed: (&str, &str),
         key: &str,
         inspected: &mut Inspection,
-    ) -> io::Result<ReceivedHandover> {
+    ) -> io::Result<(ReceivedHandover, Option<Bad>)> {
         let on_sale = self.shelf.on_sale(&inspected.upc).map(str::to_owned);
         let kind = self.kind_of(inspected, on_sale.as_deref());
-        let wish = match self.course.next(key)? {
-            Some(Misbehaviour::RejectLater { reason }) => Some(reason),
-            _ => None,
+        let misbehaviour = misbehave::lock(&self.course).next(key)?;
+        let (wish, bad) = match misbehaviour {
+            Some(Misbehaviour::RejectLater { reason }) => (Some(reason), None),
+            Some(Misbehaviour::Acknowledge { how, mended_after }) => {
+                (None, Some((how, mended_after)))
+            }
+            _ => (None, None),
         };
         let violations: Vec<_> = inspected
             .violations
@@ -236,7 +267,7 @@ impl Inbox {
             fingerprint: inspected.fingerprint.clone(),
         };
         tracing::info!(partner = self.name, key, verdict = ?handover.verdict, "received");
-        Ok(handover)
+        Ok((handover, bad))
     }
 
     /// What a hand-over is to do, and whether it can be: a DDEX message does not say whether its

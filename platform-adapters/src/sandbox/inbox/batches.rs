@@ -33,30 +33,33 @@ impl Inbox {
                 continue;
             }
             let place = format!("{name}/{release}");
-            let handover = self.weigh(&place, (name, &identity), &key, &mut inspected)?;
-            received.push((handover, inspected));
+            let (handover, bad) = self.weigh(&place, (name, &identity), &key, &mut inspected)?;
+            received.push((handover, inspected, bad));
         }
         // Acknowledged first: a partner that dies in between does both again, to the same effect.
         let all_good = received
             .iter()
-            .all(|(handover, _)| handover.verdict == Verdict::Accepted);
+            .all(|(handover, _, bad)| handover.verdict == Verdict::Accepted && bad.is_none());
         let parties = received
             .iter()
-            .find_map(|(_, inspected)| inspected.parties.clone());
+            .find_map(|(_, inspected, _)| inspected.parties.clone());
         match parties {
             Some(parties) if all_good => {
-                acknowledge::by_ddex_of_batch(&self.incoming, batch, &parties, Utc::now())?;
+                acknowledge::by_ddex_of_batch(&self.incoming, batch, &parties, Utc::now())?
+                    .put_once()?;
             }
             _ => {
-                for (handover, inspected) in &received {
+                for (handover, inspected, bad) in &received {
                     if let Some(parties) = &inspected.parties {
                         let violations = &inspected.violations;
-                        acknowledge::by_ddex(&self.incoming, handover, parties, violations)?;
+                        let letter =
+                            acknowledge::by_ddex(&self.incoming, handover, parties, violations)?;
+                        self.send(letter, *bad)?;
                     }
                 }
             }
         }
-        for (handover, _) in received {
+        for (handover, ..) in received {
             self.shelf.keep(handover)?;
         }
         let settled = Settled {

@@ -313,10 +313,9 @@ async fn completes_a_batch(
     lose: impl FnOnce(),
 ) -> Vec<u8> {
     let insert = (in_batch(Kind::Insert), large(fixture).await);
-    let mut takedown = (
-        in_batch(Kind::Takedown),
-        without_files(large(fixture).await),
-    );
+    let small = fixture.release(ReleaseType::Single, 1);
+    let small = without_files(fixture.package(&small).await);
+    let mut takedown = (in_batch(Kind::Takedown), small);
     takedown.0.revision = 2;
     let mut entries = Vec::new();
     for (handover, package) in [&insert, &takedown] {
