@@ -60,7 +60,7 @@ pub struct ListedMessage {
 /// [`Refused`] when it is too large, not well-formed or no manifest.
 pub fn read_manifest(xml: &[u8]) -> Result<ReceivedManifest, Refused> {
     let root = Element::parse(xml, MAX_MANIFEST_BYTES)?;
-    if root.name != MESSAGE || root.namespace != CHOREOGRAPHY_16 {
+    if root.name != MESSAGE || &*root.namespace != CHOREOGRAPHY_16 {
         return Err(Refused::Unexpected(format!(
             "it is a {} in {:?}, no manifest of DDEX's SFTP choreography 1.6",
             brief(&root.name),
