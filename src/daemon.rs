@@ -13,6 +13,7 @@ use jobs::{
     retention::{self, Retention},
     royalty, schedule,
     statistics::{self, Scan, Statistics},
+    usage::{self, Rematch},
     vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
@@ -155,6 +156,14 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         })
         .and_then(|registry| registry.with::<Statistics>(statistics.clone()))
         .and_then(|registry| registry.with::<Scan>(statistics))
+        .and_then(|registry| {
+            registry.with::<Rematch>(usage::Services {
+                pool: pool.clone(),
+                clock: clock.clone(),
+                settings: Arc::new(config.usage.clone()),
+                royalties: Arc::new(config.royalties.clone()),
+            })
+        })
         .and_then(|registry| registry.with::<royalty::Compute>(royalties.clone()))
         .and_then(|registry| registry.with::<royalty::Due>(royalties))
         .context("job kinds")?;

@@ -24,6 +24,7 @@ mod stats;
 mod table;
 mod usage;
 mod watch;
+mod workers;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -86,6 +87,7 @@ enum Command {
     Platforms(platforms::Arguments),
     Schedules(schedules::Arguments),
     Jobs(jobs::Arguments),
+    Workers(workers::Arguments),
     Audit(audit::Arguments),
     Keys(keys::Arguments),
     Openapi(openapi::Arguments),
@@ -365,6 +367,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Usage(arguments) => usage::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
+            Command::Workers(arguments) => workers::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
             Command::Keys(arguments) => keys::run(arguments, &config).await,
             Command::Openapi(arguments) => openapi::run(&arguments),
@@ -442,6 +445,17 @@ pub(crate) async fn require_sessions(database: &Database) -> Result<(), Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_mistypes_is_told_what_there_is() {
+        let wrong = |line: &str| {
+            let wrong = Arguments::try_parse_from(line.split(' '));
+            wrong.expect_err("a wrong line").to_string()
+        };
+        assert!(wrong("worker delivery list").contains("deliveries"));
+        assert!(wrong("worker deliveries lst").contains("list"));
+        assert!(wrong("worker deliveries list --plattform 3").contains("--platform"));
+    }
 
     #[test]
     fn configuration_files_in_two_places_are_refused() {

@@ -6,19 +6,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     audit::{self, By},
     clock,
-    queue::{
-        self, NewJob, Registry,
-        cron::{self, Schedule},
-    },
+    queue::{NewJob, Registry, cron::Schedule},
     retention::{self, Mode, Policy, Retention, prune},
 };
 use proptest::prelude::*;
 use sqlx::PgPool;
 use test_support::TestDatabase;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::deliveries::harness::until;
+use crate::cron::run_once;
 
 /// Small batches, so that every loop goes round; different ages, so that none is taken for another.
 fn policy() -> Policy {
@@ -306,32 +302,8 @@ async fn the_job_prunes_when_its_entry_runs() {
         policy: Arc::new(policy()),
     };
     let registry = Registry::new().with::<Retention>(services).unwrap();
-    let shutdown = CancellationToken::new();
-    let daemon = tokio::spawn(queue::run(
-        (*pool.connect_options()).clone(),
-        registry,
-        queue::Settings::default(),
-        clock::system(),
-        jobs::vitals::Vitals::default(),
-        shutdown.clone(),
-    ));
     let entry = retention::entry(Schedule::new("40 3 * * *").unwrap());
-    let by = By::new("test", "the disk is full").unwrap();
-    let mut tx = pool.begin().await.unwrap();
-    let run = cron::run_now(&mut tx, &entry, &by, Utc::now()).await;
-    tx.commit().await.unwrap();
-    let id = run.unwrap().job.unwrap();
-    until(|| async {
-        let state: String = sqlx::query_scalar("select state from worker.jobs where id = $1")
-            .bind(id)
-            .fetch_one(pool)
-            .await
-            .unwrap();
-        (state == "completed").then_some(())
-    })
-    .await;
-    shutdown.cancel();
-    daemon.await.unwrap().unwrap();
+    run_once(pool, registry, &entry).await;
     assert_eq!(
         count(pool, "worker.jobs").await,
         1,
