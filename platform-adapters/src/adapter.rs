@@ -135,9 +135,11 @@ pub struct Evidence {
 /// What [`Adapter::locate`] found at the partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Located {
-    /// Nothing, or an incomplete hand-over without its completion marker, or a partner that takes
-    /// the same hand-over once however often it is sent: sending is safe.
+    /// Nothing, or an incomplete hand-over without its completion marker: sending is safe.
     Absent,
+    /// The partner offers no way to look, and takes the same hand-over once however often it is sent.
+    /// Sending is safe; but a no to what is sent says nothing of what was sent before.
+    Repeatable,
     /// The complete hand-over: there is nothing left to send.
     Complete(Box<Receipt>),
     /// The partner offers no way to look, and sending again might give it the release twice.

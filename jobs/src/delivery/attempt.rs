@@ -302,8 +302,10 @@ async fn hand_over(
             }
             Located::Absent => progress.is_answered = true,
             // What failed for certain may be sent again; what may have arrived may not.
-            Located::CannotTell if progress.is_answered => {}
-            Located::CannotTell => {
+            Located::CannotTell | Located::Repeatable if progress.is_answered => {}
+            // A yes to the same once more is the answer; a no is none.
+            Located::Repeatable if !delivery.is_called_off => {}
+            Located::CannotTell | Located::Repeatable => {
                 progress.is_unanswerable = true;
                 return Err(unknown::no_answer());
             }
