@@ -313,7 +313,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(filter) = filter {
         filter.clone_into(&mut config.log.filter);
     }
-    telemetry::start(&config.log).map_err(Failure::configuration)?;
+    let traces = matches!(arguments.command, Command::Run(_)).then_some(&config.traces);
+    let _telemetry = telemetry::start(&config.log, traces).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -11,6 +11,7 @@ use platform_adapters::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::{
@@ -23,7 +24,7 @@ use super::{
     policy::RetryPolicy,
     record::{self, Shown},
     row::{self, Delivery, Unknown},
-    transition, unknown,
+    trace, transition, unknown,
 };
 use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
 
@@ -48,8 +49,17 @@ impl Job for Deliver {
         let Some(begun) = begin(&services, self.delivery, &lease).await? else {
             return Ok(Done::Settled);
         };
-        let (made, progress) = attempt(&services, &begun).await;
-        finish(&services, &begun, &lease, &made, &progress).await
+        let span = trace::attempt(&begun.delivery);
+        let work = async {
+            let (made, progress) = attempt(&services, &begun).await;
+            if let Made::Faulted(fault) = &made {
+                trace::faulted(&Span::current(), fault);
+            }
+            finish(&services, &begun, &lease, &made, &progress)
+                .instrument(trace::phase("record"))
+                .await
+        };
+        work.instrument(span).await
     }
 
     async fn decided_by_queue(
@@ -207,7 +217,8 @@ async fn hand_over(
     if delivery.is_called_off && progress.is_answered {
         return Ok(Made::CalledOff);
     }
-    let (platform_row, release) = load(services, delivery).await?;
+    let loading = load(services, delivery).instrument(trace::phase("load"));
+    let (platform_row, release) = loading.await?;
     let Known {
         platform,
         adapter,
@@ -217,7 +228,9 @@ async fn hand_over(
         refresh_limits(services, &platform).await?;
     }
     progress.policy = services.retry.for_platform(&platform.format_specs.retry);
-    let package = package::assemble(&release, &platform, delivery.kind, &services.assets).await?;
+    let package = package::assemble(&release, &platform, delivery.kind, &services.assets)
+        .instrument(trace::phase("package"))
+        .await?;
     let package = progress.package.insert(Box::new(package));
     let fingerprint = package.fingerprint();
     if let Some(receipt) = unchanged(delivery, &fingerprint) {
@@ -228,7 +241,8 @@ async fn hand_over(
     }
     let handover = delivery.handover();
     if begun.is_repeated {
-        match adapter.locate(&handover, package).await? {
+        let looking = adapter.locate(&handover, package);
+        match looking.instrument(trace::phase("locate")).await? {
             Located::Complete(receipt) => {
                 progress.is_answered = true;
                 return Ok(Made::HandedOver {
@@ -248,7 +262,8 @@ async fn hand_over(
     if delivery.is_called_off {
         return Ok(Made::CalledOff);
     }
-    let receipt = adapter.deliver(&handover, package).await?;
+    let sending = adapter.deliver(&handover, package);
+    let receipt = sending.instrument(trace::phase("hand over")).await?;
     Ok(Made::HandedOver {
         receipt,
         fingerprint,

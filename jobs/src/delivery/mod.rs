@@ -25,6 +25,7 @@ mod resend;
 mod row;
 mod selection;
 mod state;
+pub mod trace;
 mod unknown;
 mod updates;
 

@@ -11,7 +11,7 @@ use super::{
     Event, Next, Refused, State, deliver_queue, job, notices,
     record::{self, Shown},
     row::Delivery,
-    transition,
+    trace, transition,
 };
 use crate::{
     database::storable,
@@ -138,6 +138,7 @@ pub(super) async fn apply(
     notices::raise(conn, delivery, before, event, next, happened, now).await?;
     if state.is_decided() {
         decide_schedules(conn, delivery, happened.fault, now).await?;
+        trace::decided(delivery, state, now);
     }
     Ok(state)
 }
