@@ -420,7 +420,11 @@ mod tests {
             }
         }
         let commands = found.iter().filter_map(|line| {
-            let command = line.split("  #").next()?.split([';', '|', '<', '>']).next()?;
+            let command = line
+                .split("  #")
+                .next()?
+                .split([';', '|', '<', '>'])
+                .next()?;
             let words = words(command);
             (words.first()? == "tunemantra-worker" && words.len() > 1).then_some(words)
         });

@@ -31,7 +31,9 @@ pub(super) enum Of {
 pub(super) struct Metric {
     /// Without the prefix, and without what the kind puts after it.
     pub(super) name: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the documentation says it"))]
     pub(super) kind: Kind,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the documentation says it"))]
     pub(super) of: Of,
     pub(super) labels: &'static [&'static str],
     /// A sentence without its full stop.

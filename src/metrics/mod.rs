@@ -109,9 +109,21 @@ impl Metrics {
         let mut registry = Registry::with_prefix(catalogue::PREFIX);
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         register(&mut registry, &catalogue::BUILD, version);
-        register(&mut registry, &catalogue::HTTP_REQUESTS, self.requests.clone());
-        register(&mut registry, &catalogue::HTTP_DURATION, self.durations.clone());
-        register(&mut registry, &catalogue::HTTP_REFUSED, self.refused.clone());
+        register(
+            &mut registry,
+            &catalogue::HTTP_REQUESTS,
+            self.requests.clone(),
+        );
+        register(
+            &mut registry,
+            &catalogue::HTTP_DURATION,
+            self.durations.clone(),
+        );
+        register(
+            &mut registry,
+            &catalogue::HTTP_REFUSED,
+            self.refused.clone(),
+        );
         registry.register_collector(Box::new(OfDaemon(self.sources.clone())));
         let (writable, gauges) = self.ask(now).await;
         for (metric, is) in [
@@ -191,7 +203,9 @@ impl Collector for OfDaemon {
 /// The memory that is resident, where the system tells: proc_pid_status(5).
 fn resident_bytes() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: i64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     kibibytes.checked_mul(1024)
 }

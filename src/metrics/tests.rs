@@ -166,7 +166,8 @@ fn named(expression: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut names = BTreeSet::new();
     let mut labels = BTreeSet::new();
     let outside_quotes: String = expression.split('"').step_by(2).collect();
-    for word in outside_quotes.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+    for word in
+        outside_quotes.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
     {
         if word.starts_with(PREFIX) {
             names.insert(word.to_owned());
@@ -230,21 +231,36 @@ fn alerts_are_on_metrics_that_there_are_and_lead_to_the_guide() {
     for alert in alerts.split("- alert: ").skip(1) {
         let name = alert.lines().next().unwrap();
         assert!(seen.insert(name), "{name} twice");
-        assert!(guide.contains(&format!("`{name}`")), "{name} is not in the guide");
+        assert!(
+            guide.contains(&format!("`{name}`")),
+            "{name} is not in the guide"
+        );
         let field = |field: &str| {
-            let line = alert.lines().find_map(|line| line.trim().strip_prefix(field));
-            line.unwrap_or_else(|| panic!("{name} has no {field}")).trim()
+            let line = alert
+                .lines()
+                .find_map(|line| line.trim().strip_prefix(field));
+            line.unwrap_or_else(|| panic!("{name} has no {field}"))
+                .trim()
         };
         check_query(field("expr:"));
         let severity = field("labels: {severity:").trim_end_matches('}');
-        assert!(["critical", "warning", "info"].contains(&severity), "{name}");
+        assert!(
+            ["critical", "warning", "info"].contains(&severity),
+            "{name}"
+        );
         assert!(!field("summary:").is_empty() && alert.contains("description: >-"));
         let (_, place) = field("runbook_url:").split_once('#').unwrap();
-        assert!(anchors.contains(place), "{name}: there is no section {place}");
+        assert!(
+            anchors.contains(place),
+            "{name}: there is no section {place}"
+        );
     }
     assert!(seen.len() > 20, "{seen:?}");
     // The guide knows no alert that there is not.
-    for word in guide.split('`').filter(|word| word.starts_with("TuneMantra")) {
+    for word in guide
+        .split('`')
+        .filter(|word| word.starts_with("TuneMantra"))
+    {
         assert!(seen.contains(word), "there is no alert {word}");
     }
 }
@@ -287,7 +303,13 @@ fn the_dashboard_is_one_and_asks_for_metrics_that_there_are() {
             check_query(target["expr"].as_str().unwrap());
         }
     }
-    for part in ["overview", "platform", "royalties", "statistics", "database"] {
+    for part in [
+        "overview",
+        "platform",
+        "royalties",
+        "statistics",
+        "database",
+    ] {
         assert!(rows.iter().any(|row| row.contains(part)), "no row {part}");
     }
 }

@@ -7,7 +7,9 @@ mod otlp;
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::config::{Log, LogFormat, Traces};
 

@@ -334,7 +334,10 @@ mod tests {
             let Some(head) = head else { continue };
             let text = String::from_utf8_lossy(&read[..head]).to_lowercase();
             assert!(text.starts_with("post /v1/traces "), "{text}");
-            assert!(text.contains("content-type: application/x-protobuf"), "{text}");
+            assert!(
+                text.contains("content-type: application/x-protobuf"),
+                "{text}"
+            );
             let (_, after) = text.split_once("content-length: ").unwrap();
             let size: usize = after.lines().next().unwrap().trim().parse().unwrap();
             if read.len() >= head + 4 + size {
@@ -364,7 +367,8 @@ mod tests {
                 delivery.attempt = attempt, fault.code = tracing::field::Empty,
             );
             attempt.in_scope(|| {
-                tracing::trace_span!(target: TARGET, "phase", otel.name = "hand over").in_scope(|| {});
+                tracing::trace_span!(target: TARGET, "phase", otel.name = "hand over")
+                    .in_scope(|| {});
             });
             attempt.record("fault.code", "timed_out");
             if is_last {

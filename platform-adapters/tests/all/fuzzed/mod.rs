@@ -45,11 +45,14 @@ fn hold(name: &str, check: fn(&[u8]) -> bool) {
     });
     let changes = prop::collection::vec((0..1000usize, 0..64usize, any::<u8>()), 1..6);
     runner
-        .run(&(any::<prop::sample::Index>(), changes), |(which, changes)| {
-            let bytes = which.get(&all).clone();
-            check(&changes.into_iter().fold(bytes, changed));
-            Ok(())
-        })
+        .run(
+            &(any::<prop::sample::Index>(), changes),
+            |(which, changes)| {
+                let bytes = which.get(&all).clone();
+                check(&changes.into_iter().fold(bytes, changed));
+                Ok(())
+            },
+        )
         .unwrap();
 }
 
