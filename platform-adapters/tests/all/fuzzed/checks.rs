@@ -15,7 +15,6 @@ use tokio::runtime::{Builder, Runtime};
 
 /// What a person is told is no longer than this.
 const LONGEST_MESSAGE_BYTES: usize = 20_000;
-/// A second of silence is enough to be a track.
 const COVER: &[u8] = include_bytes!("../../../../tests/support/media/cover.jpg");
 
 /// A release of one track, in a store of its own.
@@ -36,7 +35,7 @@ impl Place {
             false => tempfile::tempdir().unwrap(),
         };
         fs::write(directory.path().join("cover"), COVER).unwrap();
-        fs::write(directory.path().join("audio"), silence()).unwrap();
+        fs::write(directory.path().join("audio"), tone()).unwrap();
         let row = PlatformRow {
             id: 7,
             name: "Nordlys".into(),
@@ -73,8 +72,8 @@ impl Place {
     }
 }
 
-/// A WAV of 100 ms.
-fn silence() -> Vec<u8> {
+/// A WAV of 100 ms that is not silent.
+fn tone() -> Vec<u8> {
     let samples = 4410u32 * 4;
     let mut wav = b"RIFF".to_vec();
     wav.extend((36 + samples).to_le_bytes());
@@ -86,7 +85,7 @@ fn silence() -> Vec<u8> {
     wav.extend([4, 0, 16, 0]);
     wav.extend(b"data");
     wav.extend(samples.to_le_bytes());
-    wav.resize(44 + samples as usize, 0);
+    wav.extend((0..samples).map(|at| (at % 100) as u8));
     wav
 }
 
