@@ -15,6 +15,8 @@ use super::catalogue::{self, Metric};
 #[derive(Debug)]
 pub(super) struct OfDatabase(pub(super) Gauges);
 
+/// What a metric says of royalty runs in a state.
+type OfRun = fn(&RunGauge) -> i64;
 /// The values of a metric's labels, and its value with them.
 type Row = (Vec<String>, i64);
 
@@ -108,7 +110,7 @@ fn upkeep(encoder: &mut DescriptorEncoder<'_>, gauges: &Gauges) -> Result<(), Er
 }
 
 fn royalties(encoder: &mut DescriptorEncoder<'_>, gauges: &Gauges) -> Result<(), Error> {
-    let told: [(&Metric, fn(&RunGauge) -> i64); 4] = [
+    let told: [(&Metric, OfRun); 4] = [
         (&catalogue::ROYALTY_RUNS, |it| it.count),
         (&catalogue::ROYALTY_RUNS_FAULTED, |it| it.faulted),
         (&catalogue::ROYALTY_RUN_AGE, |it| it.oldest_s),
