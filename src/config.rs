@@ -184,6 +184,7 @@ pub(crate) struct Cron {
     statistics: String,
     statistics_scan: String,
     royalties: String,
+    usage_rematch: String,
 }
 
 impl Default for Cron {
@@ -193,6 +194,7 @@ impl Default for Cron {
             statistics: "* * * * *".into(),
             statistics_scan: "10 4 * * *".into(),
             royalties: String::new(),
+            usage_rematch: "50 3 * * *".into(),
         }
     }
 }
@@ -201,7 +203,7 @@ impl Cron {
     /// All entries that run; one with an empty expression does not.
     pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         type Make = fn(Schedule) -> Entry;
-        let all: [(&str, &str, Make); 4] = [
+        let all: [(&str, &str, Make); 5] = [
             ("retention", &self.retention, retention::entry),
             ("royalties", &self.royalties, royalty::entry),
             ("statistics", &self.statistics, statistics::entry),
@@ -210,6 +212,7 @@ impl Cron {
                 &self.statistics_scan,
                 statistics::scan_entry,
             ),
+            ("usage_rematch", &self.usage_rematch, usage::entry),
         ];
         all.into_iter()
             .filter(|(_, expression, _)| !expression.trim().is_empty())

@@ -24,6 +24,15 @@ impl Means {
     }
 }
 
+impl Means {
+    /// A platform by its row, whose secrets can be read.
+    pub(crate) fn platform(&self, row: &PlatformRow) -> Result<Platform, Fault> {
+        let mut platform = Platform::from_row(row)?;
+        platform.credentials.unlock_with(&self.secrets.keyring());
+        Ok(platform)
+    }
+}
+
 /// Validates the settings and connects: name, host key or certificate, credentials, write access.
 /// Delivers nothing. The answer is what is in order, in sentences.
 pub(crate) async fn check(row: &PlatformRow, means: &Means) -> Result<Vec<String>, Fault> {

@@ -13,6 +13,7 @@ use jobs::{
     retention::{self, Retention},
     royalty, schedule,
     statistics::{self, Scan, Statistics},
+    usage::{self, Rematch},
     vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
@@ -110,6 +111,9 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         let assets = assets.clone();
         move |platform| platform_adapters::connect(platform, assets.clone(), &options)
     };
+    let channels = Channels::new(&config.notifications)
+        .map_err(anyhow::Error::msg)
+        .context("notifications")?;
     let services = Arc::new(Services {
         pool: pool.clone(),
         clock: clock.clone(),
@@ -121,6 +125,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         platform_concurrency: config.queue.platform_concurrency,
         confirm: config.confirm.clone(),
         withholding: config.catalog.clone(),
+        audience: channels.audience(),
     });
     let royalties = royalty::Services {
         pool: pool.clone(),
@@ -130,9 +135,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     let notifications = Arc::new(notification::Services {
         pool: pool.clone(),
         clock: clock.clone(),
-        channels: Channels::new(&config.notifications)
-            .map_err(anyhow::Error::msg)
-            .context("notifications")?,
+        channels,
     });
     let statistics = statistics::Services {
         pool: pool.clone(),
@@ -152,6 +155,14 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         })
         .and_then(|registry| registry.with::<Statistics>(statistics.clone()))
         .and_then(|registry| registry.with::<Scan>(statistics))
+        .and_then(|registry| {
+            registry.with::<Rematch>(usage::Services {
+                pool: pool.clone(),
+                clock: clock.clone(),
+                settings: Arc::new(config.usage.clone()),
+                royalties: Arc::new(config.royalties.clone()),
+            })
+        })
         .and_then(|registry| registry.with::<royalty::Compute>(royalties.clone()))
         .and_then(|registry| registry.with::<royalty::Due>(royalties))
         .context("job kinds")?;

@@ -118,13 +118,14 @@ fn take(
     delay: Duration,
     pass: impl Fn(u64) -> Option<u64>,
 ) {
+    let mut read = vec![0; CHUNK_BYTES];
     loop {
-        let mut chunk = vec![0; CHUNK_BYTES];
-        let Ok(count @ 1..) = from.read(&mut chunk) else {
+        let Ok(count @ 1..) = from.read(&mut read) else {
             return;
         };
         let cut = pass(count as u64);
-        chunk.truncate(cut.map_or(count, |bytes| bytes as usize));
+        // No more than there is: this process's memory is measured.
+        let chunk = read[..cut.map_or(count, |bytes| bytes as usize)].to_vec();
         if to.send((Instant::now() + delay, chunk)).is_err() || cut.is_some() {
             return;
         }

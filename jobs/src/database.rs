@@ -8,6 +8,10 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 /// How long a caller waits for a free connection before it gets an error instead.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A connection that was idle for longer is asked whether it is still there before it is used. Asked
+/// each time, that would be a good part of what many small transactions cost.
+const IDLE_UNASKED: Duration = Duration::from_secs(1);
+
 /// After so long without a statement the server ends an open transaction. No transaction of the
 /// worker waits for anything but the database, so its process is suspended or cut off, and others
 /// wait for its locks.
@@ -65,6 +69,15 @@ pub async fn connect(
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|conn, idle| {
+            Box::pin(async move {
+                if idle.idle_for >= IDLE_UNASKED {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
 }
 

@@ -11,6 +11,7 @@ pub mod daemons;
 pub mod database;
 pub mod dead;
 pub mod delivery;
+mod gather;
 pub mod notification;
 pub mod overview;
 pub mod queue;

@@ -367,7 +367,7 @@ mod tests {
                 restrictions: &platform.territory_restrictions,
                 now,
             };
-            let release = catalog::load(&mut connection, release, Some(terms))
+            let release = catalog::load(&mut connection, release, platform.id, Some(terms))
                 .await
                 .unwrap();
             let package = package::assemble(&release, &platform, Kind::Insert, &assets)

@@ -9,6 +9,7 @@ mod feed;
 mod health;
 mod idempotency;
 mod layers;
+mod notices;
 mod openapi;
 mod page;
 mod precondition;
@@ -130,6 +131,7 @@ pub(crate) fn router(app: &App) -> Router {
     let routes = Router::new()
         .merge(api)
         .merge(health::routes())
+        .merge(notices::routes())
         .merge(console::routes(app))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method);

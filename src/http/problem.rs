@@ -18,6 +18,7 @@ const QUERY_CANCELED: &str = "57014";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Unauthorized,
+    Unsigned,
     Forbidden,
     SlowDown,
     NotFound,
@@ -43,6 +44,7 @@ impl Kind {
         use StatusCode as S;
         match self {
             Self::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "A valid key is needed"),
+            Self::Unsigned => (S::UNAUTHORIZED, "unsigned", "A valid signature is needed"),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "The key may not do this"),
             Self::SlowDown => (S::TOO_MANY_REQUESTS, "slow-down", "Too many wrong keys"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),

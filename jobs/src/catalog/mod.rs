@@ -11,8 +11,9 @@ use platform_adapters::{
     Code, Fault,
     release::{Credits, Release, ReleaseType, Track},
 };
+use serde::Deserialize;
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use metadata::{OfRelease, OfTrack};
 pub use platform::{active_platform_rows, pin_host_key, platform_row, replace_credentials};
@@ -31,16 +32,18 @@ pub enum CatalogError {
     Fault(#[from] Fault),
 }
 
-/// Loads a release with its tracks. With `terms`, checks that nothing withholds it from being sold;
-/// a takedown has none: what may not be sold may be taken down.
+/// Loads a release with its tracks, as it may be sold on a platform. With `terms`, checks that nothing
+/// withholds it from being sold; a takedown has none: what may not be sold may be taken down.
 ///
 /// # Errors
 /// [`CatalogError::Fault`] with [`Code::ReleaseUnreadable`] or [`Code::ReleaseWithheld`].
 pub async fn load(
     conn: &mut PgConnection,
     release_id: i32,
+    platform_id: i32,
     terms: Option<Terms<'_>>,
 ) -> Result<Release, CatalogError> {
+    // All in one: each attempt to deliver asks this.
     let row = sqlx::query!(
         r#"select r.title, r.type::text as "release_type!", r.release_date, r.artwork, r.upc, r.genre,
                coalesce(r.language::text, 'english') as "language!",
@@ -51,10 +54,37 @@ pub async fn load(
                (select count(*) = 2 from pg_catalog.pg_attribute a
                 where a.attrelid = to_regclass('public.release_approvals') and not a.attisdropped
                   and (a.attname = 'status' or a.attname = 'release_id'
-                       and a.atttypid in ('int4'::regtype, 'int8'::regtype))) as "has_approvals!"
+                       and a.atttypid in ('int4'::regtype, 'int8'::regtype))) as "has_approvals!",
+               (select coalesce(json_agg(json_build_object(
+                    'id', t.id, 'title', t.title, 'artist', t.artist, 'duration', t.duration,
+                    'audio_file', t.audio_file, 'isrc', t.isrc, 'track_number', t.track_number,
+                    'is_explicit', coalesce(t.is_explicit, false), 'genre', t.genre,
+                    'language', coalesce(t.language::text, 'english'),
+                    'metadata', t.metadata, 'credits', t.credits)
+                    order by t.track_number nulls last, t.id), '[]')
+                from public.tracks t where t.release_id = r.id) as "tracks!: Json<Vec<TrackRow>>",
+               (select coalesce(json_agg(json_build_object(
+                    'id', m.id, 'track_id', m.track_id,
+                    'status', lower(trim(coalesce(m.verification_status, 'pending'))),
+                    -- Of years that JSON's readers know.
+                    'expires', case when m.expiration_date < '9999-12-31'
+                                    then greatest(m.expiration_date, 'epoch') end,
+                    'territories', coalesce(m.territories, '{}')) order by m.id), '[]')
+                from (
+                    select id, track_id, verification_status, expiration_date, territories
+                    from public.rights_management where release_id = r.id
+                    union
+                    select o.id, o.track_id, o.verification_status, o.expiration_date, o.territories
+                    from public.tracks t join public.rights_management o on o.track_id = t.id
+                    where t.release_id = r.id
+                ) m) as "rights!: Json<Rights>",
+               array(select distinct territory from worker.territory_takedowns
+                     where release_id = r.id and (platform_id is null or platform_id = $2)
+                     order by territory) as "taken_down!"
            from public.releases r join public.users u on u.id = r.user_id
            where r.id = $1"#,
-        release_id
+        release_id,
+        platform_id,
     )
     .fetch_optional(&mut *conn)
     .await?
@@ -63,7 +93,7 @@ pub async fn load(
             .with_remedy("Nothing can be sent of a deleted release; cancel its schedules.")
     })?;
 
-    let rights = Rights::read(conn, release_id).await?;
+    let Json(rights) = row.rights;
     if let Some(terms) = terms {
         let standing = rights::Standing {
             release_id,
@@ -115,21 +145,11 @@ pub async fn load(
         availability: metadata.availability,
         artwork: row.artwork,
         credits,
-        territories: rights.territories(),
+        territories: rights.territories().without(&row.taken_down),
         tracks: Vec::new(),
     };
 
-    let tracks = sqlx::query!(
-        r#"select id, title, artist, duration, audio_file, isrc, track_number,
-               coalesce(is_explicit, false) as "is_explicit!", genre,
-               coalesce(language::text, 'english') as "language!", metadata, credits
-           from public.tracks where release_id = $1
-           order by track_number nulls last, id"#,
-        release_id
-    )
-    .fetch_all(conn)
-    .await?;
-    for track in tracks {
+    for track in row.tracks.0 {
         let metadata = OfTrack::read(track.metadata.as_ref())
             .map_err(|problem| unreadable("tracks", track.id, problem))?;
         let credits = self::credits(track.credits.as_ref())
@@ -161,6 +181,23 @@ pub async fn load(
     // Stable: within a disc the order of the query stands.
     release.tracks.sort_by_key(|track| track.disc);
     Ok(release)
+}
+
+/// A row of `tracks`.
+#[derive(Debug, Deserialize)]
+struct TrackRow {
+    id: i32,
+    title: String,
+    artist: String,
+    duration: Option<i32>,
+    audio_file: Option<String>,
+    isrc: Option<String>,
+    track_number: Option<i32>,
+    is_explicit: bool,
+    genre: Option<String>,
+    language: String,
+    metadata: Option<Value>,
+    credits: Option<Value>,
 }
 
 fn credits(value: Option<&Value>) -> Result<Credits, String> {

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use platform_adapters::{Code, Fault, release::Territories};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sqlx::PgConnection;
 
 /// Why a release in order is not sent all the same (configuration `catalog`).
@@ -77,14 +77,19 @@ pub(super) struct Standing<'a> {
 }
 
 /// All rows of rights to a release and its tracks.
+#[derive(Debug, Deserialize)]
 pub(super) struct Rights(Vec<Right>);
 
+/// What the check of a release wants of a row of `rights_management`.
+#[derive(Debug, Deserialize)]
 struct Right {
     id: i32,
     track_id: Option<i32>,
+    /// `verification_status`, in lower case.
     status: String,
     expires: Option<NaiveDateTime>,
     /// Upper case; empty: everywhere.
+    #[serde(deserialize_with = "territories")]
     territories: Vec<String>,
 }
 
@@ -98,36 +103,6 @@ impl Right {
 }
 
 impl Rights {
-    pub(super) async fn read(
-        conn: &mut PgConnection,
-        release_id: i32,
-    ) -> Result<Self, sqlx::Error> {
-        let rows = sqlx::query!(
-            r#"select id as "id!", track_id, lower(trim(coalesce(verification_status, 'pending'))) as "status!",
-                   expiration_date, territories
-               from (
-                   select id, track_id, verification_status, expiration_date, territories
-                   from public.rights_management where release_id = $1
-                   union
-                   select r.id, r.track_id, r.verification_status, r.expiration_date, r.territories
-                   from public.tracks t join public.rights_management r on r.track_id = t.id
-                   where t.release_id = $1
-               ) found
-               order by id"#,
-            release_id
-        )
-        .fetch_all(conn)
-        .await?;
-        let rights = rows.into_iter().map(|row| Right {
-            id: row.id,
-            track_id: row.track_id,
-            status: row.status,
-            expires: row.expiration_date,
-            territories: codes(row.territories.as_deref().unwrap_or_default()),
-        });
-        Ok(Self(rights.collect()))
-    }
-
     /// Where all rights together allow the release to be sold. Every row narrows the release, also
     /// one of a single track: a release is sold whole, and no message says of a track that it is
     /// sold elsewhere than its release.
@@ -353,6 +328,13 @@ async fn missing(
         problem,
         remedy: "Record the rights and verify them.",
     }))
+}
+
+fn territories<'de, D: Deserializer<'de>>(listed: D) -> Result<Vec<String>, D::Error> {
+    // An element of the column may be null.
+    let listed = Vec::<Option<String>>::deserialize(listed)?;
+    let listed: Vec<String> = listed.into_iter().flatten().collect();
+    Ok(codes(&listed))
 }
 
 /// Territory codes in upper case; none where the list says everywhere.

@@ -6,23 +6,24 @@ use chrono::{DateTime, Utc};
 use platform_adapters::{
     Code, Fault, Kind, Located, Receipt,
     package::{self, Package},
-    settings::Platform,
+    release::Release,
+    settings::{Platform, PlatformRow},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::{
-    Event, Services, State,
+    BEGIN, Event, Services, State,
     adapters::Known,
     conclude::{finish, follow},
     job,
     limits::{self, Scope},
     load::load,
     policy::RetryPolicy,
-    record::{self, Shown},
+    record::{self, Begins, Written},
     row::{self, Delivery, Unknown},
     trace, transition, unknown,
 };
@@ -46,7 +47,7 @@ impl Job for Deliver {
     const BEGINS_ITSELF: bool = true;
 
     async fn run(self, services: Arc<Services>, lease: Lease) -> Result<Done, JobFault> {
-        let Some(begun) = begin(&services, self.delivery, &lease).await? else {
+        let Some(begun) = begin_whole(&services, self.delivery, &lease).await? else {
             return Ok(Done::Settled);
         };
         let span = trace::attempt(&begun.delivery);
@@ -108,22 +109,54 @@ pub(super) struct Begun {
     pub(super) at: DateTime<Utc>,
     /// An earlier attempt of this transmission began: look at the partner before sending.
     is_repeated: bool,
+    /// What it works on, or why that cannot be read.
+    loaded: Result<(PlatformRow, Release), Fault>,
 }
 
-/// Counts the attempt. `None`: the lease is lost, or there is nothing to deliver any more.
+/// [`begin`], to its end even if nobody waits for it any more: cut off between two statements it would
+/// give the pool a connection with an open transaction.
+async fn begin_whole(
+    services: &Arc<Services>,
+    id: Uuid,
+    lease: &Lease,
+) -> Result<Option<Begun>, JobFault> {
+    let (services, lease) = (Arc::clone(services), lease.clone());
+    let begun = tokio::spawn(async move { begin(&services, id, &lease).await });
+    begun
+        .await
+        .unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(JobFault::retry("worker_stopped", error.to_string())),
+        })
+}
+
+/// Counts the attempt and reads what it works on, over one connection. `None`: the lease is lost, or
+/// there is nothing to deliver now.
 async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Begun>, JobFault> {
     let now = (services.clock)();
-    let mut tx = super::begin(&services.pool).await?;
-    let must_wait = job::must_wait(&mut tx, id).await?;
-    if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
+    let mut conn = services.pool.acquire().await?;
+    let Some((delivery, is_repeated)) = count(&mut conn, id, lease, now).await? else {
         return Ok(None);
-    }
-    if must_wait {
-        queue::settle(&mut tx, lease, &job::waiting(), now).await?;
-        tx.commit().await?;
+    };
+    let loaded = load(services, &mut conn, &delivery).await;
+    Ok(Some(Begun {
+        delivery,
+        at: now,
+        is_repeated,
+        loaded,
+    }))
+}
+
+/// Counts the attempt; with whether one of this transmission began before.
+async fn count(
+    conn: &mut PgConnection,
+    id: Uuid,
+    lease: &Lease,
+    now: DateTime<Utc>,
+) -> Result<Option<(Delivery, bool)>, JobFault> {
+    let Some((mut tx, delivery)) = take(conn, id, lease, now).await? else {
         return Ok(None);
-    }
-    let delivery = row::lock(&mut tx, id).await?;
+    };
     let started = delivery
         .as_ref()
         .map(|held| transition(held.state, Event::Started));
@@ -148,37 +181,50 @@ async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Be
         delivery.kind = Kind::Insert;
     }
     delivery.started_at.get_or_insert(now);
-    let unknown = delivery.unknown.as_ref();
-    sqlx::query!(
-        r#"update worker.deliveries
-           set state = $2, attempts = $3, started_at = $4, next_attempt_at = null, updated_at = $5,
-               kind = $6, unknown_since = $7, unknown_reason = $8
-           where id = $1"#,
-        delivery.id,
-        state.as_str(),
-        delivery.attempts,
-        delivery.started_at,
-        now,
-        delivery.kind.as_str(),
-        unknown.map(|unknown| unknown.since),
-        unknown.map(|unknown| unknown.reason.as_str()),
-    )
-    .execute(&mut *tx)
-    .await?;
-    let shown = Shown {
-        state,
-        receipt: None,
-        fault: None,
-        next_attempt_at: None,
-        attempt: None,
+    let written = Written {
+        begun: Some(Begins {
+            kind: delivery.kind,
+            started_at: delivery.started_at,
+            unknown: delivery.unknown.as_ref(),
+        }),
+        ..Written::default()
     };
-    record::show(&mut tx, &delivery, &shown, now).await?;
+    record::write(&mut tx, &delivery, state, &written, now).await?;
     tx.commit().await?;
-    Ok(Some(Begun {
-        delivery,
-        at: now,
-        is_repeated,
-    }))
+    Ok(Some((delivery, is_repeated)))
+}
+
+/// Locks job and delivery and begins the attempt, unless the lease is lost or the delivery must wait for
+/// an earlier one.
+async fn take<'c>(
+    conn: &'c mut PgConnection,
+    id: Uuid,
+    lease: &Lease,
+    now: DateTime<Utc>,
+) -> Result<Option<(Transaction<'c, Postgres>, Option<Delivery>)>, JobFault> {
+    let mut tx = conn.begin_with(BEGIN).await?;
+    if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
+        return Ok(None);
+    }
+    let delivery = row::lock(&mut tx, id).await?;
+    if !delivery.as_ref().is_some_and(|found| found.has_earlier) {
+        return Ok(Some((tx, delivery)));
+    }
+    // Seldom. Whether it must wait is asked under locks that come before all others: from the start.
+    for statement in ["rollback", BEGIN] {
+        sqlx::raw_sql(statement).execute(&mut *tx).await?;
+    }
+    let must_wait = job::must_wait(&mut tx, id).await?;
+    if queue::begin(&mut tx, lease, Some(id), now).await?.is_none() {
+        return Ok(None);
+    }
+    if must_wait {
+        queue::settle(&mut tx, lease, &job::waiting(), now).await?;
+        tx.commit().await?;
+        return Ok(None);
+    }
+    let delivery = row::lock(&mut tx, id).await?;
+    Ok(Some((tx, delivery)))
 }
 
 /// Makes the package and hands it over. Nothing is written to the database.
@@ -217,18 +263,17 @@ async fn hand_over(
     if delivery.is_called_off && progress.is_answered {
         return Ok(Made::CalledOff);
     }
-    let loading = load(services, delivery).instrument(trace::phase("load"));
-    let (platform_row, release) = loading.await?;
+    let (platform_row, release) = begun.loaded.as_ref().map_err(Fault::clone)?;
     let Known {
         platform,
         adapter,
         is_new,
-    } = services.adapters.get(&platform_row)?;
+    } = services.adapters.get(platform_row)?;
     if is_new {
         refresh_limits(services, &platform).await?;
     }
     progress.policy = services.retry.for_platform(&platform.format_specs.retry);
-    let package = package::assemble(&release, &platform, delivery.kind, &services.assets)
+    let package = package::assemble(release, &platform, delivery.kind, &services.assets)
         .instrument(trace::phase("package"))
         .await?;
     let package = progress.package.insert(Box::new(package));

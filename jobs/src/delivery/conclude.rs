@@ -78,6 +78,7 @@ async fn write(
         ends_attempt: true,
         is_answered: progress.is_answered,
         ask_after: services.confirm.first_wait(),
+        audience: Some(&services.audience),
         ..Happened::default()
     };
     let package = progress.package.as_deref();

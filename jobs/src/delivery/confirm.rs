@@ -212,6 +212,7 @@ async fn heard(
         receipt: receipt.as_ref(),
         fault: fault.as_ref(),
         is_silent,
+        audience: Some(&services.audience),
         ..Happened::default()
     };
     let applied = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await;

@@ -35,13 +35,13 @@ pub(super) fn unreadable(error: sqlx::Error) -> Fault {
 /// nothing that happened to the release's row since, not even its end, stands in its way.
 pub(super) async fn load(
     services: &Services,
+    conn: &mut PgConnection,
     delivery: &Delivery,
 ) -> Result<(PlatformRow, Release), Fault> {
-    let mut conn = services.pool.acquire().await.map_err(unreadable)?;
-    let platform = platform_row(&mut conn, delivery).await?;
+    let platform = platform_row(conn, delivery).await?;
     let terms = match delivery.kind {
         Kind::Takedown => {
-            if let Some(release) = snapshot(&mut conn, delivery).await.map_err(unreadable)? {
+            if let Some(release) = snapshot(conn, delivery).await.map_err(unreadable)? {
                 return Ok((platform, release));
             }
             None
@@ -55,16 +55,14 @@ pub(super) async fn load(
             now: (services.clock)(),
         }),
     };
-    let mut release = catalog::load(&mut conn, delivery.release_id, terms)
-        .await
-        .map_err(|error| match error {
-            CatalogError::Fault(fault) => fault,
-            CatalogError::Database(error) => unreadable(error),
-        })?;
-    let excluded = excluded_territories(&mut conn, delivery)
-        .await
-        .map_err(unreadable)?;
-    release.territories = release.territories.without(&excluded);
+    let (id, platform_id) = (delivery.release_id, delivery.platform_id);
+    let release =
+        catalog::load(conn, id, platform_id, terms)
+            .await
+            .map_err(|error| match error {
+                CatalogError::Fault(fault) => fault,
+                CatalogError::Database(error) => unreadable(error),
+            })?;
     Ok((platform, release))
 }
 
@@ -86,20 +84,4 @@ async fn snapshot(
     .fetch_optional(conn)
     .await?;
     Ok(kept.map(|Json(release)| release))
-}
-
-/// Territories where the release was taken down on this platform.
-async fn excluded_territories(
-    conn: &mut PgConnection,
-    delivery: &Delivery,
-) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select distinct territory from worker.territory_takedowns
-           where release_id = $1 and (platform_id is null or platform_id = $2)
-           order by territory"#,
-        delivery.release_id,
-        delivery.platform_id,
-    )
-    .fetch_all(conn)
-    .await
 }

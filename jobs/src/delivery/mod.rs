@@ -16,6 +16,7 @@ mod notices;
 mod operate;
 mod outcome;
 mod partner;
+mod partner_notice;
 mod policy;
 mod preview;
 mod priority;
@@ -47,6 +48,7 @@ pub use operate::{
     operate_all, operate_each, operate_if, pause_platform, platform_version, probe_platform,
     restore_territory, resume_platform, take_down, take_down_territory, update,
 };
+pub use partner_notice::{Noticed, hear_notice};
 pub use policy::RetryPolicy;
 pub use preview::{PreviewOf, preview};
 pub use priority::{
@@ -61,7 +63,9 @@ pub use selection::Selection;
 pub use state::{Event, Next, RecordStatus, Refused, State, record_status, transition};
 pub use updates::{UpdateSettings, start_changed, watch_changes};
 
-use crate::{catalog::Withholding, clock::Clock, queue::circuit::CircuitPolicy};
+use crate::{
+    catalog::Withholding, clock::Clock, notification::Audience, queue::circuit::CircuitPolicy,
+};
 
 /// What deliveries need to be worked.
 pub struct Services {
@@ -85,18 +89,19 @@ pub struct Services {
     pub confirm: ConfirmPolicy,
     /// What is not sent though it could be.
     pub withholding: Withholding,
+    /// Who wants to be told.
+    pub audience: Audience,
 }
 
 /// Begins a transaction about one delivery. All of its statements find a few rows by their keys: a
 /// plan for any values is as good as one for these, and to make one each time costs more than to run it.
+const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan";
+
+/// [`BEGIN`], on a connection of its own.
 pub(crate) async fn begin(
     pool: &sqlx::PgPool,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-    crate::database::begin(
-        pool,
-        "begin; set local plan_cache_mode = force_generic_plan",
-    )
-    .await
+    crate::database::begin(pool, BEGIN).await
 }
 
 /// The queue of a platform's deliveries.

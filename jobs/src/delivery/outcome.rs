@@ -4,18 +4,21 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use platform_adapters::{Evidence, Fault, FaultClass, Receipt, package::Package, release::Release};
-use sqlx::{PgConnection, types::Json};
+use platform_adapters::{
+    Evidence, Fault, FaultClass, Receipt,
+    package::{Package, PackagedFile},
+};
+use sqlx::PgConnection;
 
 use super::{
     Event, Next, Refused, State, deliver_queue, job, notices,
-    record::{self, Shown},
+    record::{self, Written},
     row::Delivery,
     trace, transition,
 };
 use crate::{
     database::storable,
-    notification,
+    notification::{self, Audience},
     queue::{self, Lease, Outcome},
     schedule,
 };
@@ -41,6 +44,8 @@ pub(super) struct Happened<'a> {
     pub(super) is_silent: bool,
     /// When it is given up, where that is not fixed yet.
     pub(super) expires_at: Option<DateTime<Utc>>,
+    /// Who wants to be told, where that is known.
+    pub(super) audience: Option<&'a Audience>,
 }
 
 /// A delivery that fails for long.
@@ -105,39 +110,29 @@ pub(super) async fn apply(
         Next::Deliver { wait, .. } => Some(after(now, wait)),
         _ => None,
     };
-    let receipt = told.as_ref();
-    write_row(
-        conn,
-        delivery,
-        state,
-        next_attempt_at,
-        receipt,
-        happened,
-        now,
-    )
-    .await?;
     let before = std::mem::replace(&mut delivery.state, state);
-    let receipt = told.as_ref().or(delivery.receipt.as_ref());
-    let shown = Shown {
-        state,
-        receipt,
+    let written = Written {
+        begun: None,
+        receipt: told.as_ref(),
         fault: happened.fault,
         next_attempt_at,
         attempt: ended_attempt,
+        fingerprint: happened.fingerprint,
+        snapshot: happened.package.map(|package| &package.release),
+        is_answered: happened.is_answered,
+        last_step: happened.last_step,
+        expires_at: happened.expires_at,
     };
     // Since the delivery's row is locked, nobody begins to wait for it unseen.
-    let is_newest = record::show(conn, delivery, &shown, now).await?;
-    if let Some(package) = happened.package {
-        keep_files(conn, delivery, package).await?;
-    }
-    keep_evidence(conn, delivery, happened.evidence(), now).await?;
+    let is_newest = record::write(conn, delivery, state, &written, now).await?;
+    keep(conn, delivery, happened.package, happened.evidence(), now).await?;
     follow_with_jobs(conn, delivery, next, happened, lease.is_some(), now).await?;
     if !is_newest && (state.is_decided() || state == State::Sent) {
         job::wake_later(conn, delivery, now).await?;
     }
     notices::raise(conn, delivery, before, event, next, happened, now).await?;
     if state.is_decided() {
-        decide_schedules(conn, delivery, happened.fault, now).await?;
+        decide_schedules(conn, delivery, happened, now).await?;
         trace::decided(delivery, state, now);
     }
     Ok(state)
@@ -166,16 +161,19 @@ async fn follow_with_jobs(
 async fn decide_schedules(
     conn: &mut PgConnection,
     delivery: &Delivery,
-    fault: Option<&Fault>,
+    happened: &Happened<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let failure = fault.map(|fault| schedule::Failure {
+    let failure = happened.fault.map(|fault| schedule::Failure {
         code: fault.code.as_str(),
         message: record::sentence(delivery, fault),
         attempts: delivery.attempts,
     });
     let is_accepted = delivery.state == State::Accepted;
-    schedule::decide(conn, delivery.id, is_accepted, failure.as_ref(), now).await
+    let unknown = Audience::default();
+    let audience = happened.audience.unwrap_or(&unknown);
+    let failure = failure.as_ref();
+    schedule::decide(conn, delivery.id, is_accepted, failure, audience, now).await
 }
 
 /// What becomes of the job; `None`: its lease goes on.
@@ -235,110 +233,35 @@ fn storable_receipt(receipt: &Receipt) -> Receipt {
     }
 }
 
-async fn write_row(
-    conn: &mut PgConnection,
-    delivery: &Delivery,
-    state: State,
-    next_attempt_at: Option<DateTime<Utc>>,
-    receipt: Option<&Receipt>,
-    happened: &Happened<'_>,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let fault = happened.fault;
-    let message = fault.map(|fault| storable(&fault.message));
-    let remedy = fault.map(|fault| storable(fault.remedy()));
-    let last_step = happened.last_step.map(storable).or_else(|| message.clone());
-    sqlx::query!(
-        r#"update worker.deliveries set
-               state = $2,
-               attempts = $3,
-               next_attempt_at = $4,
-               receipt = coalesce($5, receipt),
-               fingerprint = coalesce($6, fingerprint),
-               snapshot = coalesce($12, snapshot),
-               fault_code = $7, fault_message = $8, fault_remedy = $9,
-               sent_at = case when $2 in ('sent', 'accepted') then coalesce(sent_at, $10) else sent_at end,
-               decided_at = case when $11 then $10 end,
-               -- $13: it is known what became of every attempt before the one that ended.
-               unknown_since = case
-                   when $2 = 'unknown' then case when $13 then $10 else coalesce(unknown_since, $10) end
-                   when $13 or $2 in ('sent', 'accepted', 'rejected') then null
-                   else unknown_since end,
-               unknown_reason = case
-                   when $2 = 'unknown' then case when $13 then $14 else coalesce(unknown_reason, $14) end
-                   when $13 or $2 in ('sent', 'accepted', 'rejected') then null
-                   else unknown_reason end,
-               expires_at = coalesce(expires_at, $15),
-               updated_at = $10
-           where id = $1"#,
-        delivery.id,
-        state.as_str(),
-        delivery.attempts,
-        next_attempt_at,
-        receipt.map(Json) as Option<Json<&Receipt>>,
-        happened.fingerprint,
-        fault.map(|fault| fault.code.as_str()),
-        message.as_deref(),
-        remedy.as_deref(),
-        now,
-        state.is_decided(),
-        happened.package.map(|package| Json(&package.release)) as Option<Json<&Release>>,
-        happened.is_answered,
-        last_step.as_deref(),
-        happened.expires_at,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// The files as packaged for this transmission; a later attempt's replace an earlier one's.
-async fn keep_files(
-    conn: &mut PgConnection,
-    delivery: &Delivery,
-    package: &Package,
-) -> Result<(), sqlx::Error> {
-    let files: Vec<_> = package.files().collect();
-    let positions: Vec<i16> = (1..).take(files.len()).collect();
-    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
-    let paths: Vec<&str> = files.iter().map(|file| file.path.as_ref()).collect();
-    let sizes: Vec<i64> = files
-        .iter()
-        .map(|file| i64::try_from(file.size).unwrap_or(i64::MAX))
-        .collect();
-    let sha256: Vec<&str> = files.iter().map(|file| file.sha256.as_str()).collect();
-    let md5: Vec<&str> = files.iter().map(|file| file.md5.as_str()).collect();
-    sqlx::query!(
-        r#"insert into worker.delivery_files
-               (delivery_id, transmission, position, name, path, size, sha256, md5)
-           select $1, $2, * from unnest($3::smallint[], $4::text[], $5::text[], $6::bigint[],
-                                        $7::text[], $8::text[])
-           on conflict (delivery_id, transmission, position) do update set
-               name = excluded.name, path = excluded.path, size = excluded.size,
-               sha256 = excluded.sha256, md5 = excluded.md5"#,
-        delivery.id,
-        i32::try_from(delivery.transmission).unwrap_or(i32::MAX),
-        &positions,
-        &names as _,
-        &paths as _,
-        &sizes,
-        &sha256 as _,
-        &md5 as _,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 pub(super) async fn keep_evidence(
     conn: &mut PgConnection,
     delivery: &Delivery,
     evidence: &[Evidence],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    if evidence.is_empty() {
+    keep(conn, delivery, None, evidence, now).await
+}
+
+/// Keeps the files as packaged for this transmission, where a later attempt's replace an earlier one's,
+/// and what was sent or received.
+async fn keep(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+    package: Option<&Package>,
+    evidence: &[Evidence],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let files: Vec<_> = package.into_iter().flat_map(Package::files).collect();
+    if files.is_empty() && evidence.is_empty() {
         return Ok(());
     }
+    let positions: Vec<i16> = (1..).take(files.len()).collect();
+    let sizes: Vec<i64> = files
+        .iter()
+        .map(|file| i64::try_from(file.size).unwrap_or(i64::MAX))
+        .collect();
+    let file =
+        |of: fn(&PackagedFile) -> &str| files.iter().map(|file| of(file)).collect::<Vec<_>>();
     let names: Vec<_> = evidence.iter().map(|kept| storable(&kept.name)).collect();
     let types: Vec<&str> = evidence
         .iter()
@@ -346,10 +269,19 @@ pub(super) async fn keep_evidence(
         .collect();
     let bodies: Vec<&[u8]> = evidence.iter().map(|kept| kept.body.as_slice()).collect();
     sqlx::query!(
-        r#"insert into worker.evidence
-               (delivery_id, transmission, attempt, name, media_type, body, created_at)
-           select $1, $2, $3, name, media_type, body, $4
-           from unnest($5::text[], $6::text[], $7::bytea[]) as kept(name, media_type, body)"#,
+        r#"with evidence as (
+               insert into worker.evidence
+                   (delivery_id, transmission, attempt, name, media_type, body, created_at)
+               select $1, $2, $3, name, media_type, body, $4
+               from unnest($5::text[], $6::text[], $7::bytea[]) as kept(name, media_type, body)
+           )
+           insert into worker.delivery_files
+               (delivery_id, transmission, position, name, path, size, sha256, md5)
+           select $1, $2, * from unnest($8::smallint[], $9::text[], $10::text[], $11::bigint[],
+                                        $12::text[], $13::text[])
+           on conflict (delivery_id, transmission, position) do update set
+               name = excluded.name, path = excluded.path, size = excluded.size,
+               sha256 = excluded.sha256, md5 = excluded.md5"#,
         delivery.id,
         i32::try_from(delivery.transmission).unwrap_or(i32::MAX),
         delivery.attempts,
@@ -357,6 +289,12 @@ pub(super) async fn keep_evidence(
         &names as _,
         &types as _,
         &bodies as _,
+        &positions,
+        &file(|file| &file.name) as _,
+        &file(|file| file.path.as_ref()) as _,
+        &sizes,
+        &file(|file| &file.sha256) as _,
+        &file(|file| &file.md5) as _,
     )
     .execute(conn)
     .await?;

@@ -73,7 +73,7 @@ pub async fn preview(
         now,
     };
     let terms = (!of.takedown).then_some(terms);
-    let release = catalog::load(conn, of.release_id, terms).await?;
+    let release = catalog::load(conn, of.release_id, id, terms).await?;
     let package = assemble(&release, &platform, kind, assets).await?;
     let handover = Handover {
         delivery: Uuid::nil(),

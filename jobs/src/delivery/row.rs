@@ -39,6 +39,8 @@ pub(crate) struct Delivery {
     pub(crate) unknown: Option<Unknown>,
     /// The last delivery that the platform accepted before this one, if it left the release there.
     pub(crate) live: Option<Live>,
+    /// An earlier delivery of the same release and platform was not decided when this was read.
+    pub(crate) has_earlier: bool,
 }
 
 /// A hand-over whose outcome is not known.
@@ -69,7 +71,12 @@ pub(crate) async fn lock(
                d.was_accepted, d.cancel_requested_at is not null as "is_called_off!",
                d.unknown_since, d.unknown_reason, d.resend_of,
                live.kind as "live_kind?", live.revision as "live_revision?",
-               live.fingerprint as live_fingerprint, live.receipt as "live_receipt: Json<Receipt>"
+               live.fingerprint as live_fingerprint, live.receipt as "live_receipt: Json<Receipt>",
+               exists (select from worker.deliveries before
+                       where before.release_id = d.release_id and before.platform_id = d.platform_id
+                         and before.revision < d.revision
+                         and before.state not in ('accepted', 'rejected', 'failed', 'canceled')
+                      ) as "has_earlier!"
            from worker.deliveries d
            left join lateral (
                select kind, revision, fingerprint, receipt from worker.deliveries before
@@ -121,6 +128,7 @@ pub(crate) async fn lock(
             reason: row.unknown_reason.unwrap_or_default(),
         }),
         live,
+        has_earlier: row.has_earlier,
     }))
 }
 

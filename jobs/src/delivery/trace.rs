@@ -46,7 +46,7 @@ pub(super) fn question(delivery: &Delivery) -> Span {
     )
 }
 
-/// A part of an attempt: `load`, `package`, `locate`, `hand over`, `ask`, `record`.
+/// A part of an attempt: `package`, `locate`, `hand over`, `ask`, `record`.
 pub(super) fn phase(name: &'static str) -> Span {
     tracing::trace_span!(target: TARGET, "phase", otel.name = name)
 }

@@ -10,6 +10,7 @@ use super::{
     Event, Settings,
     mail::{Mail, To},
     notify::Told,
+    outbox::Audience,
     ticket,
     webhook::Webhook,
 };
@@ -41,6 +42,16 @@ impl Channels {
             mail: Mail::new(&settings.mail, timeout)?,
             tickets: settings.support_tickets,
         })
+    }
+
+    /// What is known of who wants to be told, for those who raise something.
+    #[must_use]
+    pub fn audience(&self) -> Audience {
+        let all = Event::ALL.iter().copied();
+        let unheard = all.filter(|event| self.of(*event).is_empty());
+        Audience {
+            unheard: unheard.map(Event::as_str).collect(),
+        }
     }
 
     pub(super) fn of(&self, event: Event) -> Vec<Channel<'_>> {

@@ -21,7 +21,7 @@ pub use mail::Security;
 pub use notify::{Notify, Services};
 pub use operate::{Filter, Listed, Remedied, Remedy, Send, Story, list, remedy, story};
 pub(crate) use outbox::schedules_decided;
-pub use outbox::{Notice, raise};
+pub use outbox::{Audience, Notice, raise};
 pub use settings::{
     ExaminedSecret, InvalidSettings, MailSettings, Secret, Settings, WebhookSettings,
 };

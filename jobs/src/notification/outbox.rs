@@ -8,6 +8,13 @@ use uuid::Uuid;
 use super::{Event, Notify, notify::QUEUE};
 use crate::queue::{self, NewJob};
 
+/// What is known, where something is raised, of who wants to be told.
+#[derive(Clone, Debug, Default)]
+pub struct Audience {
+    /// Events that no channel wants. Of the others it is found out when their turn comes.
+    pub(super) unheard: Vec<&'static str>,
+}
+
 /// Something worth telling.
 #[derive(Clone, Debug)]
 pub struct Notice {
@@ -65,17 +72,21 @@ pub async fn raise(
     enqueue(conn, &raised, now).await
 }
 
-/// Tells of schedules that have just come to their end; those that have not are passed over.
+/// Tells of schedules that have just come to their end; those that have not are passed over. Those that
+/// the audience does not want are kept without a job.
 pub(crate) async fn schedules_decided(
     conn: &mut PgConnection,
     schedules: &[i32],
+    audience: &Audience,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     if schedules.is_empty() {
         return Ok(());
     }
     let raised = sqlx::query_scalar!(
-        r#"insert into worker.notifications (event, subject, topic, payload, created_at)
+        r#"with raised as (
+           insert into worker.notifications
+               (event, subject, topic, payload, created_at, state, settled_at)
            select 'schedule.' || s.status, 'schedule/' || s.id, 'schedule.' || s.status,
                jsonb_build_object(
                    'schedule', s.id, 'owner', r.user_id, 'scheduled_by', s.user_id,
@@ -93,13 +104,18 @@ pub(crate) async fn schedules_decided(
                        from (select key::integer, value from jsonb_each(s.failed_platforms))
                            as failed (id, why)
                        left join public.distribution_platforms p on p.id = failed.id), '[]')),
-               $2
+               $2::timestamptz,
+               case when 'schedule.' || s.status = any($3::text[]) then 'unaddressed' else 'pending' end,
+               case when 'schedule.' || s.status = any($3::text[]) then $2::timestamptz end
            from public.scheduled_distributions s
            join public.releases r on r.id = s.release_id
            where s.id = any($1) and s.status in ('completed', 'partial', 'failed')
-           returning id"#,
+           returning id, state
+           )
+           select id from raised where state = 'pending'"#,
         schedules,
         now,
+        &audience.unheard as _,
     )
     .fetch_all(&mut *conn)
     .await?;

@@ -1,5 +1,5 @@
-//! What the queue, cron and the outbox leave behind: jobs, attempts, runs, notifications. Jobs and attempts are walked along
-//! their keys, whose order is the order of creation, and no further than the age asks for: so no
+//! What the queue, cron, the outbox and partners leave behind: jobs, attempts, runs, notifications,
+//! names of notices. Jobs and attempts are walked along their keys, whose order is the order of creation, and no further than the age asks for: so no
 //! index is needed that every job would have to pay for.
 //!
 //! The planner cannot know how many rows a batch has, and would read and sort whole tables to be
@@ -230,6 +230,41 @@ pub(super) async fn cron_runs(work: &Work<'_>) -> Result<u64, sqlx::Error> {
                    limit $2
                ) gone
                where r.name = gone.name and r.tick = gone.tick"#,
+            cutoff,
+            work.policy.limit(),
+        )
+        .execute(work.pool)
+        .await?
+        .rows_affected();
+        rows += gone;
+        if gone == 0 {
+            return Ok(rows);
+        }
+        work.pause().await;
+    }
+}
+
+/// The names of partners' notices that were heard.
+pub(super) async fn partner_notices(work: &Work<'_>) -> Result<u64, sqlx::Error> {
+    let Some(cutoff) = work.cutoff(work.policy.partner_notices_days) else {
+        return Ok(0);
+    };
+    if work.mode == Mode::Count {
+        let count = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from worker.partner_notices where heard_at < $1"#,
+            cutoff,
+        )
+        .fetch_one(work.pool)
+        .await?;
+        return Ok(count.unsigned_abs());
+    }
+    let mut rows = 0;
+    loop {
+        let gone = sqlx::query!(
+            r#"delete from worker.partner_notices n
+               using (select platform_id, id from worker.partner_notices
+                      where heard_at < $1 order by heard_at limit $2) gone
+               where n.platform_id = gone.platform_id and n.id = gone.id"#,
             cutoff,
             work.policy.limit(),
         )

@@ -1,5 +1,5 @@
 //! Pruning by age: finished jobs, attempts, evidence, files of packages, cron runs,
-//! notifications.
+//! notifications, names of partners' notices.
 //!
 //! What it never removes: anything of a delivery that is not decided; the newest evidence and the
 //! newest list of files that an accepted insert or update of a release left at a platform, however
@@ -44,6 +44,8 @@ pub struct Policy {
     pub cron_runs_days: u32,
     /// Notifications, after every channel had taken them, or nobody wanted them.
     pub notifications_days: u32,
+    /// Which notices of partners were heard: one that comes again after that is taken for another.
+    pub partner_notices_days: u32,
     /// The most rows looked at in one transaction; 10,000 at most.
     pub batch_rows: u32,
     /// Milliseconds between two transactions.
@@ -60,6 +62,7 @@ impl Default for Policy {
             files_days: 730,
             cron_runs_days: 90,
             notifications_days: 90,
+            partner_notices_days: 30,
             batch_rows: 1000,
             pause_ms: 100,
         }
@@ -146,6 +149,11 @@ pub async fn prune(
             "worker.notifications",
             policy.notifications_days,
             history::notifications(&work).await?,
+        ),
+        (
+            "worker.partner_notices",
+            policy.partner_notices_days,
+            history::partner_notices(&work).await?,
         ),
     ] {
         pruned.push(Pruned { table, days, rows });

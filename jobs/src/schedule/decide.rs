@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::notification;
+use crate::notification::{self, Audience};
 
 /// Why a platform failed, as it goes into `failed_platforms`.
 pub(crate) struct Failure {
@@ -21,6 +21,7 @@ pub(crate) async fn decide(
     delivery: Uuid,
     is_accepted: bool,
     failure: Option<&Failure>,
+    audience: &Audience,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     // The lock comes first and in a statement of its own: whoever decides the schedule's other
@@ -47,7 +48,7 @@ pub(crate) async fn decide(
         )
     });
     let done = settle(conn, delivery, failure, &schedules, now).await?;
-    notification::schedules_decided(conn, &done, now).await
+    notification::schedules_decided(conn, &done, audience, now).await
 }
 
 /// Settles what waits for the delivery, writes into its schedules what became of their platforms, and

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     delivery::{self, Deliver, Scope, deliver_queue, priority},
-    notification,
+    notification::{self, Audience},
     queue::{self, NewJob},
 };
 
@@ -74,7 +74,7 @@ pub async fn fan_out_due(
         delivery::refresh_limits(&mut tx, Scope::New, now).await?;
     }
     queue::enqueue(&mut tx, &jobs).await?;
-    notification::schedules_decided(&mut tx, &failed, now).await?;
+    notification::schedules_decided(&mut tx, &failed, &Audience::default(), now).await?;
     tx.commit().await?;
     Ok(counted)
 }

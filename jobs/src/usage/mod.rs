@@ -5,7 +5,8 @@
 //! that was killed goes on where it stopped. Lines are matched to tracks by ISRC, or by the UPC of a
 //! release with one track; amounts are converted at the rate of the day of use. What a line said
 //! before is kept (`worker.usage_lines`), and so is every line that could not be imported
-//! (`worker.usage_unmatched`); these are looked at again on request.
+//! (`worker.usage_unmatched`); these are looked at again every night, and on
+//! request.
 //!
 //! How a format is read is the business of `source` and `layout`, which give lines; the rest knows
 //! no format.
@@ -14,6 +15,7 @@ mod aside;
 mod convert;
 mod files;
 mod import;
+mod job;
 mod layout;
 mod recording;
 mod rematch;
@@ -27,6 +29,7 @@ use serde::Deserialize;
 
 pub use files::{File, FileState, Unmatched, UnmatchedFilter, files, unmatched};
 pub use import::{Examined, Imported, Order, Problem, dry_run, examine, import};
+pub use job::{Rematch, Services, entry};
 pub use layout::Layout;
 pub use rematch::{Rematched, rematch};
 pub use void::void;

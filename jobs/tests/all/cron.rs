@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     audit::{self, By},
     clock,
-    queue::cron::{self, Entry, Schedule},
+    queue::{
+        self, Registry,
+        cron::{self, Entry, Schedule},
+    },
     retention,
 };
 use sqlx::PgPool;
@@ -30,6 +33,34 @@ fn entries(expression: &str) -> Vec<Entry> {
 async fn known(pool: &PgPool, entries: &[Entry], now: DateTime<Utc>) {
     let mut conn = pool.acquire().await.unwrap();
     cron::register(&mut conn, entries, now).await.unwrap();
+}
+
+/// Runs an entry once, by a daemon with these kinds, until its job is completed.
+pub(crate) async fn run_once(pool: &PgPool, registry: Registry, entry: &Entry) {
+    let shutdown = CancellationToken::new();
+    let daemon = tokio::spawn(queue::run(
+        pool.clone(),
+        registry,
+        queue::Settings::default(),
+        clock::system(),
+        jobs::vitals::Vitals::default(),
+        shutdown.clone(),
+    ));
+    let mut tx = pool.begin().await.unwrap();
+    let run = cron::run_now(&mut tx, entry, &by("now"), Utc::now()).await;
+    tx.commit().await.unwrap();
+    let id = run.unwrap().job.unwrap();
+    until(|| async {
+        let state: String = sqlx::query_scalar("select state from worker.jobs where id = $1")
+            .bind(id)
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        (state == "completed").then_some(())
+    })
+    .await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
 }
 
 /// Ticks of all runs, and the number of jobs.

@@ -6,19 +6,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     audit::{self, By},
     clock,
-    queue::{
-        self, NewJob, Registry,
-        cron::{self, Schedule},
-    },
+    queue::{NewJob, Registry, cron::Schedule},
     retention::{self, Mode, Policy, Retention, prune},
 };
 use proptest::prelude::*;
 use sqlx::PgPool;
 use test_support::TestDatabase;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::deliveries::harness::until;
+use crate::cron::run_once;
 
 /// Small batches, so that every loop goes round; different ages, so that none is taken for another.
 fn policy() -> Policy {
@@ -30,6 +26,7 @@ fn policy() -> Policy {
         files_days: 50,
         cron_runs_days: 60,
         notifications_days: 70,
+        partner_notices_days: 80,
         batch_rows: 3,
         pause_ms: 0,
     }
@@ -149,10 +146,10 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
 
     let day = |days: i64| start + TimeDelta::days(days);
-    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 7]);
+    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 8]);
     assert_eq!(
         pruned(pool, Mode::Count, day(11)).await,
-        [0, 8, 0, 0, 0, 0, 0]
+        [0, 8, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         count(pool, "worker.jobs").await,
@@ -161,22 +158,22 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(11)).await,
-        [0, 8, 0, 0, 0, 0, 0]
+        [0, 8, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(21)).await,
-        [0, 0, 4, 0, 0, 0, 0]
+        [0, 0, 4, 0, 0, 0, 0, 0]
     );
     // Attempts of the jobs that are gone; not those of unfinished jobs, nor of the delivery.
     assert_eq!(
         pruned(pool, Mode::Count, day(31)).await,
-        [12, 0, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [12, 0, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0, 0]
     );
-    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 7]);
+    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 8]);
     assert_eq!(count(pool, "worker.jobs").await, 12);
     assert_eq!(count(pool, "worker.attempts").await, 12);
     assert_eq!(count(pool, "worker.evidence").await, 1);
@@ -188,7 +185,7 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [4, 4, 0, 0, 0, 0, 0]
+        [4, 4, 0, 0, 0, 0, 0, 0]
     );
 }
 
@@ -228,16 +225,16 @@ async fn cron_runs_go_but_the_newest_of_each_entry() {
     let later = start + TimeDelta::days(64) + TimeDelta::seconds(1);
     assert_eq!(
         pruned(pool, Mode::Count, later).await,
-        [0, 0, 0, 0, 0, 10, 0]
+        [0, 0, 0, 0, 0, 10, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, later).await,
-        [0, 0, 0, 0, 0, 10, 0]
+        [0, 0, 0, 0, 0, 10, 0, 0]
     );
     let later = later + TimeDelta::days(1000);
     assert_eq!(
         pruned(pool, Mode::Remove, later).await,
-        [0, 0, 0, 0, 0, 8, 0]
+        [0, 0, 0, 0, 0, 8, 0, 0]
     );
     assert_eq!(count(pool, "worker.cron_runs").await, 2);
 }
@@ -305,32 +302,8 @@ async fn the_job_prunes_when_its_entry_runs() {
         policy: Arc::new(policy()),
     };
     let registry = Registry::new().with::<Retention>(services).unwrap();
-    let shutdown = CancellationToken::new();
-    let daemon = tokio::spawn(queue::run(
-        pool.clone(),
-        registry,
-        queue::Settings::default(),
-        clock::system(),
-        jobs::vitals::Vitals::default(),
-        shutdown.clone(),
-    ));
     let entry = retention::entry(Schedule::new("40 3 * * *").unwrap());
-    let by = By::new("test", "the disk is full").unwrap();
-    let mut tx = pool.begin().await.unwrap();
-    let run = cron::run_now(&mut tx, &entry, &by, Utc::now()).await;
-    tx.commit().await.unwrap();
-    let id = run.unwrap().job.unwrap();
-    until(|| async {
-        let state: String = sqlx::query_scalar("select state from worker.jobs where id = $1")
-            .bind(id)
-            .fetch_one(pool)
-            .await
-            .unwrap();
-        (state == "completed").then_some(())
-    })
-    .await;
-    shutdown.cancel();
-    daemon.await.unwrap().unwrap();
+    run_once(pool, registry, &entry).await;
     assert_eq!(
         count(pool, "worker.jobs").await,
         1,
@@ -496,4 +469,24 @@ async fn pruning_at_an_operators_word_is_audited() {
         ("cli:ada", "the disk is full")
     );
     assert_eq!(entry.after.as_ref().unwrap()["older_than"]["jobs_days"], 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_partners_notices_go() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool();
+    let start = Utc::now();
+    sqlx::query(
+        "insert into worker.partner_notices (platform_id, id, heard_at)
+         select 1, n::text, $1 + make_interval(days => n) from generate_series(1, 10) n",
+    )
+    .bind(start)
+    .execute(pool)
+    .await
+    .unwrap();
+    let later = start + TimeDelta::days(87);
+    for mode in [Mode::Count, Mode::Remove] {
+        assert_eq!(pruned(pool, mode, later).await.last(), Some(&6));
+    }
+    assert_eq!(count(pool, "worker.partner_notices").await, 4);
 }

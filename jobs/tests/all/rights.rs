@@ -63,7 +63,7 @@ impl Shelf {
 
     async fn load_on(&self, terms: Option<Terms<'_>>) -> Result<Territories, Fault> {
         let mut conn = self.database.pool().acquire().await.unwrap();
-        match catalog::load(&mut conn, self.release, terms).await {
+        match catalog::load(&mut conn, self.release, 1, terms).await {
             Ok(release) => Ok(release.territories),
             Err(CatalogError::Fault(fault)) => {
                 assert_eq!(fault.code, Code::ReleaseWithheld, "{fault}");
@@ -123,6 +123,21 @@ async fn all_reasons_are_told_at_once() {
     );
     // What may not be sold may be taken down.
     assert_eq!(shelf.load_on(None).await, Ok(Territories::Worldwide));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_without_an_end_and_without_a_beginning_can_be_read() {
+    let shelf = Shelf::new().await;
+    shelf
+        .right("release", "verified", "'infinity'", "array['de', null]")
+        .await;
+    assert_eq!(shelf.load().await, Ok(only(&["DE"])));
+    shelf
+        .right("track", "verified", "'-infinity'", "null")
+        .await;
+    shelf
+        .refused(&["(rights_management 2 of track 1) that have expired"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

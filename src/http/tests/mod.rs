@@ -9,4 +9,5 @@ mod doors;
 mod finance;
 mod harness;
 mod lists;
+mod notices;
 mod upkeep;

@@ -258,6 +258,7 @@ impl World {
                 ..ConfirmPolicy::default()
             },
             withholding: self.withholding.clone(),
+            audience: Channels::new(&self.notifications).unwrap().audience(),
         })
     }
 

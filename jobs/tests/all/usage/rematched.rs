@@ -1,11 +1,15 @@
 //! Lines that were not imported, and are when the catalogue or the rates have changed.
 
+use std::sync::Arc;
+
 use jobs::{
-    audit,
+    audit, clock,
+    queue::{Registry, cron::Schedule},
     usage::{self, Rematched, Settings},
 };
 
 use super::{Import, by, file, reasons, rows, site};
+use crate::cron::run_once;
 use crate::statistics::{
     expected::assert_right,
     site::{Site, now},
@@ -51,6 +55,31 @@ async fn complete(site: &Site) {
              values ('EUR', 'USD', '2026-03-31', 1.1, 'ECB', now())",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_night_somebody_looks_again() {
+    let site = site().await;
+    let report = file(REPORT);
+    Import::of(report.path()).run(&site).await.unwrap();
+    complete(&site).await;
+    let before = rows(&site).await.len();
+    let services = usage::Services {
+        pool: site.pool().clone(),
+        clock: clock::system(),
+        settings: Arc::default(),
+        royalties: Arc::default(),
+    };
+    let registry = Registry::new().with::<usage::Rematch>(services).unwrap();
+    let entry = usage::entry(Schedule::new("50 3 * * *").unwrap());
+    run_once(site.pool(), registry, &entry).await;
+    assert!(rows(&site).await.len() > before);
+    let actor: String =
+        sqlx::query_scalar("select actor from worker.audit where action = 'usage.rematch'")
+            .fetch_one(site.pool())
+            .await
+            .unwrap();
+    assert_eq!(actor, "cron:usage_rematch");
 }
 
 #[tokio::test(flavor = "multi_thread")]
