@@ -66,7 +66,18 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Database {
     pub(crate) url: DatabaseUrl,
+    pub(crate) direct_url: DatabaseUrl,
     pub(crate) max_connections: u32,
+}
+
+impl Database {
+    /// Where sessions are kept: past a pooler, if `url` leads through one.
+    pub(crate) fn direct(&self) -> &str {
+        match self.direct_url.0.as_str() {
+            "" => &self.url.0,
+            direct => direct,
+        }
+    }
 }
 
 /// A URL that holds a password: `Debug` does not show it.
@@ -88,6 +99,7 @@ impl Default for Database {
     fn default() -> Self {
         Self {
             url: DatabaseUrl::default(),
+            direct_url: DatabaseUrl::default(),
             max_connections: 24,
         }
     }

@@ -17,7 +17,7 @@ use jobs::{
     vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
-use sqlx::PgPool;
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -53,6 +53,8 @@ pub(crate) struct Generation {
     pub(crate) config: Config,
     pub(crate) provisions: Provisions,
     pub(crate) pool: PgPool,
+    /// The database past any pooler, for what needs a session of its own.
+    pub(crate) direct: PgConnectOptions,
     /// Where its pages and API are shown.
     pub(crate) front: http::Front,
     pub(crate) vitals: Vitals,
@@ -78,6 +80,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         config,
         provisions,
         pool,
+        direct,
         front,
         vitals,
         ready,
@@ -180,6 +183,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     ready.cancel();
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
+        direct.clone(),
         config.schedules.clone(),
         clock.clone(),
         vitals.clone(),
@@ -212,7 +216,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         shutdown.clone(),
     ));
     let ended = queue::run(
-        pool.clone(),
+        direct,
         registry,
         queue::Settings {
             name: Some(identity.name),

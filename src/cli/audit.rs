@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use jobs::audit;
+use jobs::audit::{self, Filter};
 use serde_json::Value;
 
 use crate::{
@@ -15,11 +15,20 @@ use crate::{
 pub(super) struct Arguments {
     /// Only what was done to objects of this kind: delivery, release, platform, schedule, job,
     /// notification, cron, retention.
-    #[arg(long, requires = "id")]
+    #[arg(long)]
     kind: Option<String>,
     /// The object's id.
     #[arg(long, requires = "kind")]
     id: Option<String>,
+    /// Only what this one did: cli:<user>, key:<id>, or address:<address> of who was refused.
+    #[arg(long, value_name = "WHO")]
+    actor: Option<String>,
+    /// Only this action, such as delivery.hold; or all of a kind, such as delivery or access.
+    #[arg(long)]
+    action: Option<String>,
+    /// Only what came with this request: the X-Request-Id of an answer.
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: u32,
@@ -36,8 +45,17 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     )
     .await?;
     let mut out = std::io::stdout().lock();
-    let object = arguments.kind.as_deref().zip(arguments.id.as_deref());
-    let entries = audit::list(&pool, object, arguments.limit.into()).await?;
+    let filter = Filter {
+        object_kind: arguments.kind,
+        object_id: arguments.id,
+        actor: arguments.actor,
+        action: arguments.action,
+        request_id: arguments.request,
+        after: None,
+        sees_amounts: true,
+        limit: arguments.limit.into(),
+    };
+    let entries = audit::search(&pool, &filter).await?;
     if arguments.json {
         json(&mut out, &entries)?;
     } else if entries.is_empty() {

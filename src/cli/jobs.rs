@@ -5,8 +5,11 @@ use std::{io::Write, process::ExitCode};
 use clap::Subcommand;
 use jobs::{
     dead,
-    queue::{self, DeadFilter, DeadJob, ListedQueue},
+    queue::{
+        self, AttemptsOf, DeadFilter, DeadJob, JobFilter, ListedAttempt, ListedJob, ListedQueue,
+    },
 };
+use uuid::Uuid;
 
 use crate::{
     cli::{
@@ -19,7 +22,10 @@ use crate::{
     config::Config,
 };
 
-/// Look after jobs: what waits in each queue, the dead ones, retrying them.
+/// The most attempts that are shown; more than a job ever has.
+const ATTEMPTS: i64 = 1000;
+
+/// Look after jobs: what waits in each queue, the jobs themselves, retrying dead ones.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -52,6 +58,32 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List jobs, the newest first.
+    List {
+        /// Only those in this state: available, running, held, completed, canceled, dead.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those of this kind: deliver, confirm, notify, retention.
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only those of this queue, such as deliver/7.
+        #[arg(long)]
+        queue: Option<String>,
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a job with its attempts.
+    Show {
+        /// The job's id.
+        id: Uuid,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// List dead jobs that nobody has followed up, the oldest first.
     Dead {
         #[command(flatten)]
@@ -80,6 +112,47 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     )
     .await?;
     match arguments.command {
+        Command::List {
+            state,
+            kind,
+            queue,
+            limit,
+            json: as_json,
+        } => {
+            let filter = JobFilter {
+                state,
+                kind,
+                queue,
+                after: None,
+                limit: limit.into(),
+            };
+            let listed = queue::jobs(&pool, &filter).await?;
+            let mut out = std::io::stdout().lock();
+            if as_json {
+                json(&mut out, &listed)?;
+            } else if listed.is_empty() {
+                writeln!(out, "no jobs")?;
+            } else {
+                print_jobs(&mut out, &listed)?;
+            }
+        }
+        Command::Show { id, json: as_json } => {
+            let attempts = queue::attempts(&pool, AttemptsOf::Job(id), ATTEMPTS).await?;
+            let Some(job) = queue::job(&pool, id).await? else {
+                let missing = format!("there is no job {id}; finished ones are removed by age");
+                return Err(Failure::missing(missing).into());
+            };
+            let mut out = std::io::stdout().lock();
+            if as_json {
+                json(
+                    &mut out,
+                    &serde_json::json!({"job": job, "attempts": attempts}),
+                )?;
+            } else {
+                print_jobs(&mut out, std::slice::from_ref(&job))?;
+                print_attempts(&mut out, &attempts)?;
+            }
+        }
         Command::Queues {
             watch,
             json: as_json,
@@ -168,6 +241,44 @@ fn print_queues(out: &mut impl Write, queues: &[ListedQueue]) -> anyhow::Result<
         "paused",
     ];
     writeln!(out, "{}", table(head, rows))?;
+    Ok(())
+}
+
+fn print_jobs(out: &mut impl Write, jobs: &[ListedJob]) -> anyhow::Result<()> {
+    let rows = jobs.iter().map(|one| {
+        let when = one.finished_at.unwrap_or(one.run_at);
+        [
+            one.id.to_string(),
+            one.queue.clone(),
+            one.kind.clone(),
+            one.state.clone(),
+            format!("{} of {}", one.attempt, one.max_attempts),
+            when.format("%F %T UTC").to_string(),
+            text(one.worker.as_ref()),
+            text(one.fault_code.as_ref()),
+            text(one.fault_message.as_ref()),
+        ]
+    });
+    let head = [
+        "id", "queue", "kind", "state", "attempts", "when", "held by", "code", "why",
+    ];
+    writeln!(out, "{}", table(head, rows))?;
+    Ok(())
+}
+
+fn print_attempts(out: &mut impl Write, attempts: &[ListedAttempt]) -> anyhow::Result<()> {
+    let rows = attempts.iter().map(|one| {
+        let end = one.ended_at;
+        [
+            one.number.to_string(),
+            one.started_at.format("%F %T UTC").to_string(),
+            end.map_or_else(String::new, |at| at.format("%T").to_string()),
+            one.outcome.clone().unwrap_or_else(|| "under way".into()),
+            text(one.fault_message.as_ref()),
+        ]
+    });
+    let head = ["no", "started", "ended", "outcome", "fault"];
+    writeln!(out, "\n{}", table(head, rows))?;
     Ok(())
 }
 

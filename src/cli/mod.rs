@@ -24,15 +24,16 @@ mod stats;
 mod table;
 mod usage;
 mod watch;
+mod workers;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
-use ::jobs::schema::SchemaError;
+use ::jobs::{database::Pooling, schema::SchemaError};
 use clap::{Parser, Subcommand};
 use sqlx::PgPool;
 
 use crate::{
-    config::{Config, Layers, PACKAGED},
+    config::{Config, Database, Layers, PACKAGED},
     telemetry,
 };
 
@@ -86,6 +87,7 @@ enum Command {
     Platforms(platforms::Arguments),
     Schedules(schedules::Arguments),
     Jobs(jobs::Arguments),
+    Workers(workers::Arguments),
     Audit(audit::Arguments),
     Keys(keys::Arguments),
     Openapi(openapi::Arguments),
@@ -188,6 +190,13 @@ impl Failure {
     }
 }
 
+/// Whether an SQLSTATE says that the database cannot do anything now: connection, resources,
+/// operator, system, read-only.
+fn is_passing(sqlstate: &str) -> bool {
+    let class = sqlstate.get(..2).unwrap_or_default();
+    sqlstate == "25006" || ["08", "53", "57", "58"].contains(&class)
+}
+
 /// What the database's error means for whoever called the program.
 fn of_database(error: &sqlx::Error) -> (u8, String) {
     let sqlstate = error.as_database_error().and_then(|error| error.code());
@@ -214,6 +223,26 @@ fn of_database(error: &sqlx::Error) -> (u8, String) {
             format!(
                 "the database refuses the connection ({message}): mend DATABASE_URL or database.url"
             ),
+        ),
+        // What a pooler between us and the server does not let through, or does not keep.
+        (Some("08P01"), _) if message.contains("startup parameter") => (
+            EX_CONFIG,
+            format!(
+                "the connection pooler refuses the connection ({message}): docs/pgbouncer.md says how \
+                 to set it up"
+            ),
+        ),
+        (Some("26000" | "42P05"), _) => (
+            EX_CONFIG,
+            format!(
+                "prepared statements are lost on the way ({message}): a connection pooler changes \
+                 sessions between transactions; docs/pgbouncer.md says how to set it up"
+            ),
+        ),
+        // No connection, no room, shut down or starting, read-only: it passes, or somebody mends it.
+        (Some(code), _) if is_passing(code) => (
+            EX_UNAVAILABLE,
+            format!("the database cannot work now: {message}"),
         ),
         (Some(_), _) => (
             EX_SOFTWARE,
@@ -339,6 +368,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Usage(arguments) => usage::run(arguments, &config).await,
             Command::Schedules(arguments) => schedules::run(arguments, &config).await,
             Command::Jobs(arguments) => jobs::run(arguments, &config).await,
+            Command::Workers(arguments) => workers::run(arguments, &config).await,
             Command::Audit(arguments) => audit::run(arguments, &config).await,
             Command::Keys(arguments) => keys::run(arguments, &config).await,
             Command::Openapi(arguments) => openapi::run(&arguments),
@@ -377,9 +407,56 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
         })
 }
 
+/// Refuses a database behind a connection pooler that does not keep what the worker needs: sessions for
+/// the queue (`database.direct_url`, or `database.url` itself), prepared statements for all else.
+pub(crate) async fn require_sessions(database: &Database) -> Result<(), Failure> {
+    let pooling = async |url: &str| {
+        let found = ::jobs::database::pooling(url, "tunemantra-worker").await;
+        found.map_err(|error| {
+            let (code, sentence) = of_database(&error);
+            let error = anyhow::anyhow!(sentence);
+            Failure { code, error }
+        })
+    };
+    let (named, found) = match database.direct_url.0.is_empty() {
+        true => ("database.url", pooling(&database.url.0).await?),
+        false => (
+            "database.direct_url",
+            pooling(&database.direct_url.0).await?,
+        ),
+    };
+    if found != Pooling::SessionsKept {
+        return Err(Failure::configuration(anyhow::anyhow!(
+            "{named} leads through a connection pooler that changes sessions between transactions, and \
+             the queue needs sessions of its own: name the database past it in database.direct_url; \
+             see docs/pgbouncer.md"
+        )));
+    }
+    if !database.direct_url.0.is_empty()
+        && pooling(&database.url.0).await? == Pooling::StatementsLost
+    {
+        return Err(Failure::configuration(anyhow::anyhow!(
+            "database.url leads through a connection pooler that loses prepared statements: PgBouncer \
+             keeps them from 1.21 on with max_prepared_statements; see docs/pgbouncer.md"
+        )));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_mistypes_is_told_what_there_is() {
+        let wrong = |line: &str| {
+            let wrong = Arguments::try_parse_from(line.split(' '));
+            wrong.expect_err("a wrong line").to_string()
+        };
+        assert!(wrong("worker delivery list").contains("deliveries"));
+        assert!(wrong("worker deliveries lst").contains("list"));
+        assert!(wrong("worker deliveries list --plattform 3").contains("--platform"));
+    }
 
     #[test]
     fn configuration_files_in_two_places_are_refused() {

@@ -47,3 +47,51 @@ pub(super) fn man(arguments: &Man) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("manual pages in {}", directory.display()))?;
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command with those above it, as a shell has them: `tunemantra-worker`, `deliveries`, `list`.
+    fn commands(command: &clap::Command, above: &[String], found: &mut Vec<Vec<String>>) {
+        let mut path = above.to_vec();
+        path.push(command.get_name().to_owned());
+        assert!(
+            command.get_about().is_some(),
+            "{path:?} says nothing of itself"
+        );
+        for below in command.get_subcommands() {
+            commands(below, &path, found);
+        }
+        found.push(path);
+    }
+
+    #[test]
+    fn every_command_has_its_manual_page_and_is_completed() {
+        let mut found = Vec::new();
+        commands(&super::super::Arguments::command(), &[], &mut found);
+        assert!(found.len() > 60, "{}", found.len());
+        let directory = tempfile::tempdir().unwrap();
+        man(&Man {
+            directory: directory.path().to_owned(),
+        })
+        .unwrap();
+        for path in &found {
+            let page = directory.path().join(format!("{}.1", path.join("-")));
+            assert!(page.exists(), "{}", page.display());
+        }
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            let mut command = super::super::Arguments::command();
+            clap_complete::generate(shell, &mut command, "tunemantra-worker", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for path in &found {
+                let name = path.last().unwrap();
+                assert!(
+                    script.contains(name.as_str()),
+                    "{shell} does not know {path:?}"
+                );
+            }
+        }
+    }
+}

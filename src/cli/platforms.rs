@@ -192,14 +192,14 @@ async fn with_database(arguments: Arguments, config: &Config) -> anyhow::Result<
             }
         }
         Command::Show { id, json } => {
-            let listed = catalog::platforms(&pool, jobs::clock::system()()).await?;
-            let Some(one) = listed.iter().find(|one| one.id == id) else {
+            let now = jobs::clock::system()();
+            let Some(one) = catalog::platform_queue(&pool, id, now).await? else {
                 return Err(missing(id).into());
             };
             if json {
-                table::json(&mut out, one)?;
+                table::json(&mut out, &one)?;
             } else {
-                print_one(&mut out, one)?;
+                print_one(&mut out, &one)?;
             }
         }
         Command::Check { id, json: as_json } => {

@@ -1,9 +1,10 @@
-//! `schedules`: which there are, calling one off, running one now.
+//! `schedules`: which there are, making one, calling one off, running one now.
 
 use std::{io::Write as _, process::ExitCode};
 
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
-use jobs::schedule::{self, ListFilter, Listed, Rescheduled};
+use jobs::schedule::{self, ListFilter, Listed, NewSchedule, Rescheduled};
 
 use crate::{
     cli::{
@@ -14,7 +15,7 @@ use crate::{
     config::Config,
 };
 
-/// Look after schedules: list them, call one off, run one now.
+/// Look after schedules: list them, make one, call one off, run one now.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -35,6 +36,23 @@ enum Command {
         /// At most so many.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Schedule a release to platforms, in the name of its owner.
+    Create {
+        /// The release.
+        #[arg(long, value_name = "ID")]
+        release: i32,
+        /// The platforms; may be given several times, or with commas between them.
+        #[arg(long, value_name = "ID", required = true, value_delimiter = ',')]
+        platform: Vec<i32>,
+        /// When it is due, such as 2027-01-31T06:00:00Z; without it, now.
+        #[arg(long, value_name = "TIME")]
+        due: Option<DateTime<Utc>>,
+        #[command(flatten)]
+        reason: Reason,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -83,6 +101,34 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 writeln!(out, "no schedules")?;
             } else {
                 print_list(&mut out, &listed)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Create {
+            release: release_id,
+            platform: platform_ids,
+            due,
+            reason,
+            json: as_json,
+        } => {
+            let (by, now) = (reason.by()?, now());
+            let new = NewSchedule {
+                release_id,
+                platform_ids,
+                due: due.unwrap_or(now),
+                user_id: None,
+            };
+            let made = schedule::create(&pool, &new, &by, now).await?;
+            let id =
+                made.map_err(|why| Failure::missing(format!("nothing was scheduled: {why}")))?;
+            if as_json {
+                json(&mut out, &schedule::one(&pool, id).await?)?;
+            } else {
+                writeln!(
+                    out,
+                    "schedule {id} is made, due {}",
+                    new.due.format("%F %T UTC")
+                )?;
             }
             return Ok(ExitCode::SUCCESS);
         }

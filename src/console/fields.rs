@@ -1,8 +1,11 @@
-//! The fields of a form that somebody sent.
+//! The fields of a form that somebody sent, or of an address.
+
+use std::convert::Infallible;
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, FromRequestParts, Request},
+    http::request::Parts,
 };
 
 use super::failure::Failure;
@@ -43,5 +46,17 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
             .await
             .map_err(|rejection| Problem::new(Kind::InvalidRequest, rejection.body_text()))?;
         Ok(Self::of(&body))
+    }
+}
+
+/// What stands in the address after the question mark.
+pub(super) struct Query(pub(super) Fields);
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(Fields::of(query.as_bytes())))
     }
 }

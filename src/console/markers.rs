@@ -65,6 +65,31 @@ pub(super) fn bytes(size: &(impl Copy + Into<i64>)) -> String {
     }
 }
 
+/// A number with commas between its thousands.
+pub(super) fn grouped(number: &impl ToString) -> String {
+    let text = number.to_string();
+    let (whole, rest) = match text.split_once('.') {
+        Some((whole, rest)) => (whole, Some(rest)),
+        None => (text.as_str(), None),
+    };
+    let (sign, digits) = match whole.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", whole),
+    };
+    let mut grouped = sign.to_owned();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    if let Some(rest) = rest {
+        grouped.push('.');
+        grouped.push_str(rest);
+    }
+    grouped
+}
+
 /// What an operation is called on a button.
 pub(super) fn verb(operation: &jobs::delivery::Operation) -> &'static str {
     use jobs::delivery::Operation as O;
@@ -96,6 +121,17 @@ pub(super) fn meaning(operation: &jobs::delivery::Operation) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let read = |number: &str| grouped(&number);
+        assert_eq!(read("17589.6839"), "17,589.6839");
+        assert_eq!(
+            (read("0").as_str(), read("-999.5").as_str()),
+            ("0", "-999.5")
+        );
+        assert_eq!(read("-1000000"), "-1,000,000");
+    }
 
     #[test]
     fn spans_and_sizes_read_well() {

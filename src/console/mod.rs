@@ -3,6 +3,7 @@
 //! in with.
 
 mod assets;
+mod changes;
 mod chart;
 mod failure;
 mod fields;
@@ -18,137 +19,138 @@ use axum::{
     Router,
     extract::State,
     middleware::from_fn_with_state,
-    response::Redirect,
+    response::{IntoResponse, Redirect},
     routing::{get, post},
 };
+use jobs::access::Scope;
 
 use crate::http::App;
 
 /// Everything below `/console`, and the way there.
 pub(crate) fn routes(app: &App) -> Router<App> {
-    let pages = Router::new()
-        .route("/console/", get(pages::overview::page))
-        .route("/console/deliveries", get(pages::deliveries::page))
-        .route(
-            "/console/deliveries/operations",
-            post(pages::operations::some),
-        )
-        .route(
-            "/console/deliveries/matching",
-            get(pages::operations::confirm),
-        )
-        .route(
-            "/console/deliveries/matching",
-            post(pages::operations::matching),
-        )
-        .route("/console/deliveries/{id}", get(pages::delivery::page))
-        .route(
-            "/console/deliveries/{id}/acknowledge",
-            post(pages::operations::acknowledge),
-        )
-        .route(
-            "/console/deliveries/{id}/{operation}",
-            post(pages::operations::one),
-        )
-        .route(
-            "/console/deliveries/{id}/evidence/{document}",
-            get(pages::evidence::page),
-        )
-        .route(
-            "/console/deliveries/{id}/evidence/{document}/file",
-            get(pages::evidence::file),
-        )
-        .route("/console/platforms", get(pages::platforms::page))
-        .route("/console/platforms/{id}", get(pages::platforms::one))
-        .route(
-            "/console/platforms/{id}/{operation}",
-            post(pages::platforms::operate),
-        )
-        .route("/console/schedules", get(pages::schedules::page))
-        .route(
-            "/console/schedules/{id}/{operation}",
-            post(pages::schedules::operate),
-        )
-        .merge(money_and_upkeep())
-        .route("/console/jobs", get(pages::jobs::page))
-        .route("/console/jobs/{id}/retry", post(pages::jobs::retry))
-        .route("/console/cron", get(pages::cron::page))
-        .route(
-            "/console/cron/{name}/{operation}",
-            post(pages::cron::operate),
-        )
-        .route("/console/workers", get(pages::workers::page))
-        .route("/console/audit", get(pages::audit::page))
-        .route(
-            "/console/keys",
-            get(pages::keys::page).post(pages::keys::create),
-        )
-        .route("/console/keys/{id}/revoke", post(pages::keys::revoke))
-        .route("/console/events", get(events))
+    let within = Router::new()
         .route("/console/logout", post(login::log_out))
-        .route("/console/{*rest}", get(failure::no_such_page))
-        .route_layer(from_fn_with_state(app.clone(), visitor::require));
+        .route("/console/{*rest}", get(failure::no_such_page));
+    let within = Scope::ALL.into_iter().fold(within, |routes, scope| {
+        let guard = from_fn_with_state((app.clone(), scope), visitor::needs);
+        routes.merge(needing(scope).route_layer(guard))
+    });
+    let within = within.route_layer(from_fn_with_state(app.clone(), visitor::require));
     Router::new()
         .route("/", get(|| async { Redirect::to("/console/") }))
         .route("/console", get(|| async { Redirect::to("/console/") }))
         .route("/console/login", get(login::page).post(login::log_in))
         .route("/console/assets/{version}/{name}", get(assets::answer))
-        .merge(pages)
+        .merge(within)
         .layer(from_fn_with_state(app.clone(), failure::guard))
 }
 
-/// Royalties, statistics and notifications.
-fn money_and_upkeep() -> Router<App> {
+/// What needs a scope.
+fn needing(scope: Scope) -> Router<App> {
+    match scope {
+        Scope::Read => reading(),
+        Scope::Operate => operating(),
+        Scope::Finance => of_finance(),
+        Scope::Admin => Router::new()
+            .route(
+                "/console/keys",
+                get(pages::keys::page).post(pages::keys::create),
+            )
+            .route("/console/keys/{id}/revoke", post(pages::keys::revoke)),
+    }
+}
+
+fn reading() -> Router<App> {
+    use pages::{
+        audit, cron, deliveries, delivery, evidence, jobs, notifications, overview, platforms,
+        schedules, statistics, workers,
+    };
     Router::new()
+        .route("/console/", get(overview::page))
+        .route("/console/events", get(events))
+        .route("/console/deliveries", get(deliveries::page))
+        .route("/console/deliveries/{id}", get(delivery::page))
         .route(
-            "/console/royalties",
-            get(pages::royalties::page).post(pages::royalties::start),
+            "/console/deliveries/{id}/evidence/{document}",
+            get(evidence::page),
         )
         .route(
-            "/console/royalties/rehearsal",
-            post(pages::royalty_run::rehearse),
+            "/console/deliveries/{id}/evidence/{document}/file",
+            get(evidence::file),
+        )
+        .route("/console/platforms", get(platforms::page))
+        .route("/console/platforms/{id}", get(platforms::one))
+        .route("/console/schedules", get(schedules::page))
+        .route("/console/statistics", get(statistics::page))
+        .route("/console/notifications", get(notifications::page))
+        .route("/console/notifications/{id}", get(notifications::one))
+        .route("/console/jobs", get(jobs::page))
+        .route("/console/cron", get(cron::page))
+        .route("/console/workers", get(workers::page))
+        .route("/console/audit", get(audit::page))
+}
+
+fn operating() -> Router<App> {
+    use pages::{cron, jobs, notifications, operations, platforms, schedules, statistics};
+    Router::new()
+        .route("/console/deliveries/operations", post(operations::some))
+        .route(
+            "/console/deliveries/matching",
+            get(operations::confirm).post(operations::matching),
         )
         .route(
-            "/console/royalties/balances",
-            get(pages::royalties::balances),
-        )
-        .route("/console/royalties/{id}", get(pages::royalty_run::page))
-        .route(
-            "/console/royalties/{id}/{operation}",
-            post(pages::royalty_run::operate),
+            "/console/deliveries/{id}/acknowledge",
+            post(operations::acknowledge),
         )
         .route(
-            "/console/royalties/{id}/statements/{payee}",
-            get(pages::royalty_run::statement),
+            "/console/deliveries/{id}/{operation}",
+            post(operations::one),
         )
+        .route("/console/platforms/{id}/check", post(platforms::check))
         .route(
-            "/console/statistics",
-            get(pages::statistics::page).post(pages::statistics::rebuild),
+            "/console/platforms/{id}/{operation}",
+            post(platforms::operate),
         )
+        .route("/console/schedules", post(schedules::create))
         .route(
-            "/console/statistics/{id}/cancel",
-            post(pages::statistics::cancel),
+            "/console/schedules/{id}/{operation}",
+            post(schedules::operate),
         )
-        .route("/console/notifications", get(pages::notifications::page))
+        .route("/console/statistics", post(statistics::rebuild))
+        .route("/console/statistics/{id}/cancel", post(statistics::cancel))
         .route(
             "/console/notifications/failed/{operation}",
-            post(pages::notifications::all_failed),
-        )
-        .route(
-            "/console/notifications/{id}",
-            get(pages::notifications::one),
+            post(notifications::all_failed),
         )
         .route(
             "/console/notifications/{id}/{operation}",
-            post(pages::notifications::operate),
+            post(notifications::operate),
+        )
+        .route("/console/jobs/{id}/retry", post(jobs::retry))
+        .route("/console/cron/{name}/{operation}", post(cron::operate))
+}
+
+fn of_finance() -> Router<App> {
+    use pages::{royalties, royalty_run};
+    Router::new()
+        .route(
+            "/console/royalties",
+            get(royalties::page).post(royalties::start),
+        )
+        .route("/console/royalties/rehearsal", post(royalty_run::rehearse))
+        .route("/console/royalties/balances", get(royalties::balances))
+        .route("/console/royalties/{id}", get(royalty_run::page))
+        .route(
+            "/console/royalties/{id}/{operation}",
+            post(royalty_run::operate),
+        )
+        .route(
+            "/console/royalties/{id}/statements/{payee}/{layout}",
+            get(royalty_run::statement),
         )
 }
 
 /// Changes as they happen, for pages that are open.
-async fn events(
-    State(app): State<App>,
-    visitor: visitor::Visitor,
-) -> Result<impl axum::response::IntoResponse, failure::Failure> {
-    visitor.needs(&app, jobs::access::Scope::Read).await?;
-    Ok(crate::http::sse(&app))
+async fn events(State(app): State<App>) -> impl IntoResponse {
+    crate::http::sse(&app)
 }

@@ -3,7 +3,7 @@
 
 use axum::{
     body::{Body, to_bytes},
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequest, FromRequestParts, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
@@ -51,20 +51,44 @@ impl Visitor {
         self.admitted.scopes.contains(scope)
     }
 
-    /// Refuses, with a row in the audit, unless the key has the scope.
-    pub(super) async fn needs(&self, app: &App, scope: Scope) -> Result<(), Failure> {
-        match self.may(scope) {
-            true => Ok(()),
-            false => Err(forbid(app, &self.asked, &self.admitted, scope).await.into()),
-        }
-    }
-
     /// The visitor with the reason of a form, as the audit keeps them.
-    pub(super) fn by(&self, fields: &Fields) -> Result<By, Problem> {
+    fn by(&self, fields: &Fields) -> Result<By, Problem> {
         let by = By::new(self.admitted.actor(), fields.text("reason"))
             .map_err(|unexplained| Problem::invalid(format!("{unexplained}: say why")))?;
         Ok(by.with_request(self.asked.request_id.0.as_str()))
     }
+}
+
+/// A form that changes something: who sent it and why, and what it holds.
+pub(super) struct Order {
+    pub(super) by: By,
+    pub(super) fields: Fields,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Order {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let visitor = Visitor::from_request_parts(&mut parts, state).await?;
+        let fields = Fields::from_request(Request::from_parts(parts, body), state).await?;
+        let by = visitor.by(&fields)?;
+        Ok(Self { by, fields })
+    }
+}
+
+/// Lets a request pass whose visitor has this scope; a refusal is audited.
+pub(super) async fn needs(
+    State((app, scope)): State<(App, Scope)>,
+    visitor: Visitor,
+    request: Request,
+    next: Next,
+) -> Response {
+    if visitor.may(scope) {
+        return next.run(request).await;
+    }
+    let refused = forbid(&app, &visitor.asked, &visitor.admitted, scope).await;
+    Failure::from(refused).into_response()
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Visitor {

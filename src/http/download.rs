@@ -37,6 +37,7 @@ fn harmless(media_type: &str) -> &'static str {
         "text/xml",
         "text/plain",
         "text/csv",
+        "application/pdf",
     ]
     .into_iter()
     .find(|known| essence.eq_ignore_ascii_case(known))

@@ -32,20 +32,17 @@ use crate::{
     console,
     metrics::{Metrics, Sources},
 };
-use api::overview::Cache;
+use api::{overview::Cache, statements::FontCache};
 use feed::Feed;
 use refusals::Refusals;
 
-pub(crate) use api::{
-    events::sse,
-    royalties::{csv_of, find as find_royalty_run},
-};
+pub(crate) use api::{events::sse, royalties::find as find_royalty_run, statements::Layout};
 pub(crate) use caller::{Asked, forbid, refuse};
 pub(crate) use download::download;
 pub(crate) use extract::Path;
 pub(crate) use layers::is_safe;
 pub(crate) use openapi::document;
-pub(crate) use page::{Limit, Page, place};
+pub(crate) use page::{Limit, Page, at_moment, moment, place};
 pub(crate) use problem::{Kind, Problem};
 pub(crate) use server::{Front, Listener, pool};
 
@@ -67,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Refusals,
     pub(crate) overview: Cache,
+    pub(crate) fonts: FontCache,
     pub(crate) feed: Feed,
     /// The daemon is stopping: it is not ready, and streams end.
     pub(crate) stopping: CancellationToken,
@@ -111,6 +109,7 @@ impl App {
             metrics,
             refusals,
             overview: Cache::default(),
+            fonts: FontCache::default(),
             feed,
             stopping: given.stopping,
         }))

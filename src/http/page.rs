@@ -1,8 +1,11 @@
 //! Pages of lists: a bounded number of items, and a cursor that leads to the next.
 
+use std::{fmt::Display, str::FromStr};
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Serialize;
-use utoipa::ToSchema;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::problem::{Kind, Problem};
 
@@ -10,6 +13,20 @@ use super::problem::{Kind, Problem};
 const DEFAULT_LIMIT: u16 = 50;
 /// The most items of a page.
 pub(crate) const MAX_LIMIT: u16 = 200;
+/// Between a time and an id in a place. Neither has it.
+const SEPARATOR: char = '.';
+
+/// Which part of a list that takes no conditions.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// Where the page begins: `next` of the page before.
+    pub(crate) cursor: Option<String>,
+    /// The most items of the page.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    pub(crate) limit: Option<u16>,
+}
 
 /// A part of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,9 +99,30 @@ pub(crate) fn place<T>(
         })
 }
 
+/// The place of an item in a list by time: microseconds since 1970, and the id.
+pub(crate) fn at_moment(at: DateTime<Utc>, id: impl Display) -> String {
+    format!("{}{SEPARATOR}{id}", at.timestamp_micros())
+}
+
+/// What [`at_moment`] wrote.
+pub(crate) fn moment<I: FromStr>(place: &str) -> Option<(DateTime<Utc>, I)> {
+    let (at, id) = place.split_once(SEPARATOR)?;
+    let at = DateTime::from_timestamp_micros(at.parse().ok()?)?;
+    Some((at, id.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_it_was_written() {
+        let at = DateTime::from_timestamp_micros(1_795_430_000_000_001).unwrap();
+        assert_eq!(moment(&at_moment(at, -7)), Some((at, -7)));
+        for wrong in ["", "1", ".", "1.", "x.1", "9999999999999999999.1"] {
+            assert_eq!(moment::<i32>(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_cursor_leads_on_and_nothing_else_does() {

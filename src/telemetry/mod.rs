@@ -26,7 +26,11 @@ pub(crate) fn start(log: &Log, traces: Option<&Traces>) -> anyhow::Result<Teleme
         Err(_) => EnvFilter::try_new(&log.filter)
             .with_context(|| format!("log.filter {:?}", log.filter))?,
     };
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt::layer()
+        // What cannot be written, as on a full disk, would be complained of where it cannot be written,
+        // which panics, wherever the event came from.
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr);
     let logs = match log.format {
         LogFormat::Json => logs.json().flatten_event(true).boxed(),
         LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).boxed(),

@@ -22,6 +22,8 @@ const browser = await puppeteer.launch({
   args: ["--no-sandbox", "--disable-gpu"],
 });
 const widths = [[360, 780], [1280, 900], [3840, 2160]];
+// What a page is printed as, A4 at 96 dots an inch.
+const paper = [794, 1123];
 const faults = [];
 const fail = (sentence) => { faults.push(sentence); console.log(`FAIL ${sentence}`); };
 const pass = (sentence) => console.log(`ok   ${sentence}`);
@@ -52,6 +54,12 @@ async function inspect(name) {
       }
     }
   }
+  await page.setViewport({ width: paper[0], height: paper[1] });
+  await page.emulateMediaType("print");
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  if (wide > 1) fail(`${name}: ${wide} pixels wider than paper`);
+  if (shots) await page.screenshot({ path: `${shots}/${name}-print.png` });
+  await page.emulateMediaType(null);
   await page.setViewport({ width: 1280, height: 900 });
   pass(`${name} inspected`);
 }
@@ -87,10 +95,15 @@ await open("/console/deliveries");
 const first = await page.$eval("a.main-link", (link) => link.getAttribute("href"));
 await open(first);
 await inspect("delivery");
-const document_ = await page.$eval("#evidence ~ * a, .documents a", (link) => link.getAttribute("href")).catch(() => null);
-if (document_) {
-  await open(document_);
+await open("/console/deliveries?state=accepted");
+await open(await page.$eval("a.main-link", (link) => link.getAttribute("href")));
+await inspect("delivery-accepted");
+const kept = await page.$eval(".documents a", (link) => link.getAttribute("href")).catch(() => null);
+if (kept) {
+  await open(kept);
   await inspect("document");
+} else {
+  fail("an accepted delivery has no document");
 }
 for (const [list, name] of [["royalties", "royalty-run"], ["notifications?state=unaddressed", "notification"]]) {
   await open(`/console/${list}`);
@@ -104,6 +117,17 @@ for (const [list, name] of [["royalties", "royalty-run"], ["notifications?state=
   for (const summary of await page.$$(".actions summary")) await summary.evaluate((one) => (one.parentElement.open = true));
   await inspect(`${name}-forms`);
 }
+
+// Without scripts every page can be read, and the search is a form like any other.
+await page.setJavaScriptEnabled(false);
+await open("/console/deliveries");
+if ((await page.$$("tr[data-row]")).length === 0) fail("without scripts there are no deliveries");
+if (shots) await page.screenshot({ path: `${shots}/deliveries-without-scripts.png` });
+await page.type("#q", "zzzz nothing is called so");
+await Promise.all([page.waitForNavigation(), page.click(".filters button")]);
+if (!(await text()).includes("No deliveries fit")) fail("without scripts the search does not search");
+await page.setJavaScriptEnabled(true);
+pass("read without scripts");
 
 await open("/console/deliveries");
 await page.keyboard.press("j");

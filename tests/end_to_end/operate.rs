@@ -3,7 +3,13 @@
 use platform_adapters::sandbox::Misbehaviours;
 use serde_json::json;
 
-use super::site::Site;
+use super::{
+    processes::{Running, program},
+    site::Site,
+};
+
+/// How often a command that looks again and again is waited for.
+const LOOKS: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_pauses_holds_releases_and_takes_down() {
@@ -22,6 +28,21 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
     let release = site.scheduled(1..2, &[platform]).await[0];
     let daemon = site.daemon("daemon.log");
     site.until_state(release, platform, "queued").await;
+    let queue = format!("deliver/{platform}");
+    let queues = site.cli(&["jobs", "queues"]).await;
+    queues.expect(0, &[&queue, "they move house"]);
+    let queues = site.cli(&["jobs", "queues", "--json"]).await.json();
+    assert_eq!(
+        (&queues[0]["name"], &queues[0]["due"]),
+        (&json!(queue), &json!(1))
+    );
+    for watched in [
+        ["jobs", "queues", "--watch"],
+        ["deliveries", "list", "--watch"],
+        ["deliveries", "top", "--every=1"],
+    ] {
+        sees_again_and_again(&site, &watched).await;
+    }
     let hold = [
         "deliveries",
         "hold",
@@ -105,6 +126,29 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
     );
     assert!(entries[0]["actor"].as_str().unwrap().starts_with("cli:"));
     site.cli(&["audit"]).await.expect(0, &["rights lost"]);
+    let held = site
+        .cli(&["audit", "--action", "delivery.hold", "--json"])
+        .await
+        .json();
+    assert_eq!(held.as_array().unwrap().len(), 1, "{held}");
+    let delivering = site
+        .cli(&["audit", "--action", "delivery", "--json"])
+        .await
+        .json();
+    assert_eq!(delivering.as_array().unwrap().len(), 2, "{delivering}");
+    site.cli(&["workers"]).await.expect(0, &["stopped"]);
+    let jobs = site
+        .cli(&["jobs", "list", "--queue", &queue, "--json"])
+        .await
+        .json();
+    let job = jobs[0]["id"].as_str().unwrap();
+    site.cli(&["jobs", "show", job])
+        .await
+        .expect(0, &["completed", "outcome"]);
+    site.cli(&["jobs", "list", "--state", "dead"])
+        .await
+        .expect(0, &["no jobs"]);
+    schedules_by_hand(&site, &number, &id).await;
     site.cli(&["schedules", "list"])
         .await
         .expect(0, &["completed"]);
@@ -113,4 +157,51 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
         .expect(0, &["no dead jobs"]);
     let retry = ["jobs", "retry", "--kind", "deliver", "--reason", "mended"];
     site.cli(&retry).await.expect(0, &["0 dead jobs fit"]);
+}
+
+async fn schedules_by_hand(site: &Site, release: &str, platform: &str) {
+    let due = ["--due", "2999-01-31T06:00:00Z", "--reason", "pre-order"];
+    let place = ["schedules", "create", "--release", release, "--platform"];
+    let nowhere = [&place[..], &["4711"], &due].concat();
+    site.cli(&nowhere)
+        .await
+        .expect(66, &["there are no platforms [4711]"]);
+    let made = [&place[..], &[platform], &due, &["--json"]].concat();
+    let made = site.cli(&made).await.json();
+    assert_eq!(
+        (&made["status"], &made["scheduled_date"]),
+        (&json!("pending"), &json!("2999-01-31T06:00:00"))
+    );
+    let made = made["id"].to_string();
+    let cancel = ["schedules", "cancel", &made, "--reason", "a mistake"];
+    site.cli(&cancel).await.expect(0, &["is called off"]);
+    let audited = ["audit", "--kind", "schedule", "--id", &made];
+    site.cli(&audited)
+        .await
+        .expect(0, &["schedule.create", "pre-order", "a mistake"]);
+}
+
+/// A command that looks until it is interrupted, and prints each look where there is no terminal.
+async fn sees_again_and_again(site: &Site, command: &[&str]) {
+    let printed = site.path("watched.txt");
+    let mut looking = program();
+    looking
+        .args(command)
+        .arg("--config")
+        .arg(site.config_file());
+    let looking = Running::start_apart(&mut looking, site.path("watch.log"), &printed);
+    loop {
+        let seen = std::fs::read_to_string(&printed).unwrap();
+        assert!(!seen.contains('\u{1b}'), "signs of a terminal: {seen:?}");
+        if seen
+            .matches("Fjordwave")
+            .count()
+            .max(seen.matches("deliver/").count())
+            >= LOOKS
+        {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    looking.signal(nix::sys::signal::Signal::SIGINT);
 }

@@ -107,6 +107,12 @@ impl Scopes {
         self.0.contains(&scope)
     }
 
+    /// Whether amounts of money may be seen.
+    #[must_use]
+    pub fn see_amounts(&self) -> bool {
+        self.contains(Scope::Finance) || self.contains(Scope::Admin)
+    }
+
     /// Nothing may be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -17,7 +17,7 @@ use sqlx::{PgConnection, types::Json};
 
 use metadata::{OfRelease, OfTrack};
 pub use platform::{active_platform_rows, pin_host_key, platform_row, replace_credentials};
-pub use platforms::{PlatformQueue, Standing, platforms};
+pub use platforms::{PlatformQueue, Standing, platform_names, platform_queue, platforms};
 use rights::Rights;
 pub use rights::{Terms, Withheld, Withholding};
 
@@ -50,11 +50,7 @@ pub async fn load(
                coalesce(r.is_explicit, false) as "is_explicit!", r.artist_names,
                coalesce(r.status, 'draft') as "status!", r.metadata, r.credits,
                u.full_name as owner_name, u.status::text as "owner_status!",
-               -- In the web application's database this table may be absent or look different.
-               (select count(*) = 2 from pg_catalog.pg_attribute a
-                where a.attrelid = to_regclass('public.release_approvals') and not a.attisdropped
-                  and (a.attname = 'status' or a.attname = 'release_id'
-                       and a.atttypid in ('int4'::regtype, 'int8'::regtype))) as "has_approvals!",
+               worker.release_approval(r.id) as approval,
                (select coalesce(json_agg(json_build_object(
                     'id', t.id, 'title', t.title, 'artist', t.artist, 'duration', t.duration,
                     'audio_file', t.audio_file, 'isrc', t.isrc, 'track_number', t.track_number,
@@ -86,14 +82,14 @@ pub async fn load(
         release_id,
         platform_id,
     )
-    .fetch_optional(&mut *conn)
+    .fetch_optional(conn)
     .await?
     .ok_or_else(|| {
         Fault::new(Code::ReleaseUnreadable, format!("release {release_id} is not there any more"))
             .with_remedy("Nothing can be sent of a deleted release; cancel its schedules.")
     })?;
 
-    let Json(rights) = row.rights;
+    let (Json(rights), Json(tracks)) = (row.rights, row.tracks);
     if let Some(terms) = terms {
         let standing = rights::Standing {
             release_id,
@@ -101,9 +97,10 @@ pub async fn load(
             status: &row.status,
             owner_name: &row.owner_name,
             owner_status: &row.owner_status,
-            has_approvals: row.has_approvals,
+            approval: row.approval.as_deref(),
+            tracks: &tracks,
         };
-        rights::check(conn, &standing, &rights, &terms).await??;
+        rights::check(&standing, &rights, &terms)?;
     }
 
     let unreadable = |table: &str, id: i32, problem: String| {
@@ -149,7 +146,7 @@ pub async fn load(
         tracks: Vec::new(),
     };
 
-    for track in row.tracks.0 {
+    for track in tracks {
         let metadata = OfTrack::read(track.metadata.as_ref())
             .map_err(|problem| unreadable("tracks", track.id, problem))?;
         let credits = self::credits(track.credits.as_ref())

@@ -77,12 +77,42 @@ pub struct Standing {
     pub circuit_fault_at: Option<DateTime<Utc>>,
 }
 
+/// The names of all platforms, by their ids.
+///
+/// # Errors
+/// The database's.
+pub async fn platform_names(pool: &PgPool) -> Result<Vec<(i32, String)>, sqlx::Error> {
+    let rows = sqlx::query!("select id, name from public.distribution_platforms order by id");
+    let rows = rows.fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
+}
+
 /// All platforms, with what is not decided of their deliveries.
 ///
 /// # Errors
 /// The database's.
 pub async fn platforms(
     pool: &PgPool,
+    now: DateTime<Utc>,
+) -> Result<Vec<PlatformQueue>, sqlx::Error> {
+    queues(pool, None, now).await
+}
+
+/// One platform, with what is not decided of its deliveries; `None`: there is no such platform.
+///
+/// # Errors
+/// The database's.
+pub async fn platform_queue(
+    pool: &PgPool,
+    id: i32,
+    now: DateTime<Utc>,
+) -> Result<Option<PlatformQueue>, sqlx::Error> {
+    Ok(queues(pool, Some(id), now).await?.pop())
+}
+
+async fn queues(
+    pool: &PgPool,
+    id: Option<i32>,
     now: DateTime<Utc>,
 ) -> Result<Vec<PlatformQueue>, sqlx::Error> {
     let rows = sqlx::query!(
@@ -112,10 +142,13 @@ pub async fn platforms(
                    count(*) filter (where state = 'held') as held
                from worker.deliveries
                where state not in ('accepted', 'rejected', 'failed', 'canceled')
+                 and ($2::integer is null or platform_id = $2)
                group by platform_id
            ) tally on tally.platform_id = p.id
+           where $2::integer is null or p.id = $2
            order by p.id"#,
         now,
+        id,
     )
     .fetch_all(pool)
     .await?;

@@ -5,7 +5,8 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use platform_adapters::{Code, Fault, release::Territories};
 use serde::{Deserialize, Deserializer};
-use sqlx::PgConnection;
+
+use super::TrackRow;
 
 /// Why a release in order is not sent all the same (configuration `catalog`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -72,8 +73,9 @@ pub(super) struct Standing<'a> {
     pub(super) status: &'a str,
     pub(super) owner_name: &'a str,
     pub(super) owner_status: &'a str,
-    /// There is a table of release approvals that can be read.
-    pub(super) has_approvals: bool,
+    /// What its newest approval says, in lower case.
+    pub(super) approval: Option<&'a str>,
+    pub(super) tracks: &'a [TrackRow],
 }
 
 /// All rows of rights to a release and its tracks.
@@ -194,22 +196,21 @@ impl Rights {
 }
 
 /// Everything that stands against sending the release, as one fault.
-pub(super) async fn check(
-    conn: &mut PgConnection,
+pub(super) fn check(
     standing: &Standing<'_>,
     rights: &Rights,
     terms: &Terms<'_>,
-) -> Result<Result<(), Fault>, sqlx::Error> {
+) -> Result<(), Fault> {
     let mut reasons = standing_reasons(standing, terms.withholding);
-    reasons.extend(approval(conn, standing, terms.withholding).await?);
+    reasons.extend(approval(standing, terms.withholding));
     reasons.extend(rights.reasons(terms));
     if terms.withholding.require_verified_rights {
-        reasons.extend(missing(conn, standing.release_id, rights).await?);
+        reasons.extend(missing(standing, rights));
     }
-    Ok(match reasons.as_slice() {
+    match reasons.as_slice() {
         [] => Ok(()),
         reasons => Err(withheld(standing, terms.withholding.withheld, reasons)),
-    })
+    }
 }
 
 fn withheld(standing: &Standing<'_>, then: Withheld, reasons: &[Reason]) -> Fault {
@@ -261,73 +262,41 @@ fn standing_reasons(standing: &Standing<'_>, withholding: &Withholding) -> Vec<R
 }
 
 /// The newest approval decides: a release that was refused and then approved is approved.
-async fn approval(
-    conn: &mut PgConnection,
-    standing: &Standing<'_>,
-    withholding: &Withholding,
-) -> Result<Option<Reason>, sqlx::Error> {
-    let newest = match standing.has_approvals {
-        // Unchecked by the compiler: the table may be absent, and in the web application's
-        // database have other columns than ours. Read through JSON, a column that is not there
-        // is NULL.
-        true => {
-            sqlx::query_scalar::<_, String>(
-                "select lower(coalesce(a.status::text, 'open')) from public.release_approvals a
-             where a.release_id = $1
-             order by to_jsonb(a)->>'created_at' desc nulls last,
-                 length(to_jsonb(a)->>'id') desc, to_jsonb(a)->>'id' desc
-             limit 1",
-            )
-            .bind(standing.release_id)
-            .fetch_optional(conn)
-            .await?
-        }
-        false => None,
-    };
-    let problem = match newest.as_deref() {
-        Some("approved") => return Ok(None),
+fn approval(standing: &Standing<'_>, withholding: &Withholding) -> Option<Reason> {
+    let problem = match standing.approval {
+        Some("approved") => return None,
         Some("rejected") => "has an approval that was refused".to_owned(),
         Some(status) => format!("has an approval that is still open ({status})"),
         None if withholding.require_approval => "has no approval".to_owned(),
-        None => return Ok(None),
+        None => return None,
     };
-    Ok(Some(Reason {
+    Some(Reason {
         problem,
         remedy: "Approve the release.",
-    }))
+    })
 }
 
 /// A row of the release covers all its tracks; without one, each track needs its own.
-async fn missing(
-    conn: &mut PgConnection,
-    release_id: i32,
-    rights: &Rights,
-) -> Result<Option<Reason>, sqlx::Error> {
+fn missing(standing: &Standing<'_>, rights: &Rights) -> Option<Reason> {
     if rights.0.iter().any(|right| right.track_id.is_none()) {
-        return Ok(None);
+        return None;
     }
-    let tracks = sqlx::query_scalar!(
-        "select id from public.tracks where release_id = $1 order by track_number nulls last, id",
-        release_id
-    )
-    .fetch_all(conn)
-    .await?;
+    let tracks = standing.tracks.iter().map(|track| track.id);
     let bare: Vec<String> = tracks
-        .into_iter()
         .filter(|id| !rights.0.iter().any(|right| right.track_id == Some(*id)))
         .map(|id| id.to_string())
         .collect();
     let problem = if rights.0.is_empty() {
         "has no rights recorded".to_owned()
     } else if bare.is_empty() {
-        return Ok(None);
+        return None;
     } else {
         format!("has no rights recorded for its tracks {}", bare.join(", "))
     };
-    Ok(Some(Reason {
+    Some(Reason {
         problem,
         remedy: "Record the rights and verify them.",
-    }))
+    })
 }
 
 fn territories<'de, D: Deserializer<'de>>(listed: D) -> Result<Vec<String>, D::Error> {

@@ -201,8 +201,31 @@ async fn finish(
     Ok(())
 }
 
+/// Whether what was handed over is not on record, because the daemon died before it wrote it down, and
+/// an attempt will look at the partner. The word waits for that: it would end the delivery without
+/// anybody knowing which files the partner has.
+async fn will_be_looked_at(conn: &mut PgConnection, said: &Said) -> Result<bool, sqlx::Error> {
+    let Some((id, _, transmission)) = platform_adapters::read_key(&said.key) else {
+        return Ok(false);
+    };
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from worker.deliveries d
+               join worker.jobs j on j.unique_key = 'deliver/' || d.id
+                and j.state in ('available', 'running')
+               where d.id = $1 and d.transmission = $2 and d.state = 'unknown'
+                 and not exists (select from worker.delivery_files f
+                                 where f.delivery_id = d.id and f.transmission = d.transmission)
+           ) as "will!""#,
+        id,
+        i32::try_from(transmission).unwrap_or(i32::MAX),
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Hears all that a file says, in one transaction with the note that it was heard. False: another
-/// daemon did.
+/// daemon did, or it is read again with the next look.
 async fn hear(
     services: &Services,
     platform: i32,
@@ -221,6 +244,11 @@ async fn hear(
     .await?;
     if open != Some(true) {
         return Ok(false);
+    }
+    for one in &said {
+        if will_be_looked_at(&mut tx, one).await? {
+            return Ok(false);
+        }
     }
     let mut problems = Vec::new();
     for one in said {

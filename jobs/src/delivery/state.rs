@@ -209,7 +209,9 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
         (Sent, Event::Faulted { wait, .. }) => (Sent, Next::AskAgain { wait }),
         (Sending, Event::Withheld) => (Held, Next::Hold),
         (Sending, Event::Lost) => (Unknown, Next::Nothing),
-        (Queued | Retrying | Unknown | Sending, Event::Died) => (Failed, Next::Nothing),
+        (Queued | Retrying, Event::Died) => (Failed, Next::Nothing),
+        // What it sent before its worker died may be there: somebody must look.
+        (Unknown | Sending, Event::Died) => (Unknown, Next::Hold),
         (Queued | Retrying | Unknown, Event::Hold) => (Held, Next::Hold),
         (Held, Event::Release)
         | (Queued | Retrying | Unknown, Event::RetryNow)
@@ -463,6 +465,15 @@ mod tests {
                 prop_assert!(matches!(state, State::Unknown | State::Held), "{event:?}: {state}");
             }
         }
+    }
+
+    #[test]
+    fn what_killed_its_workers_is_unknown_once_it_was_begun() {
+        let died = |state| transition(state, Event::Died).unwrap();
+        assert_eq!(died(State::Sending), (State::Unknown, Next::Hold));
+        assert_eq!(died(State::Unknown), (State::Unknown, Next::Hold));
+        assert_eq!(died(State::Queued), (State::Failed, Next::Nothing));
+        assert_eq!(died(State::Retrying), (State::Failed, Next::Nothing));
     }
 
     #[test]

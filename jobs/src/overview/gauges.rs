@@ -233,8 +233,7 @@ async fn platforms(pool: &PgPool) -> Result<Vec<PlatformGauge>, sqlx::Error> {
 }
 
 async fn jobs(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<JobGauge>, sqlx::Error> {
-    // Each state by the index that has only it, as finished jobs stay for weeks. Held jobs are those of
-    // deliveries, which have a unique key.
+    // Each state by its own index, as finished jobs stay for weeks.
     sqlx::query_as!(
         JobGauge,
         r#"select kind as "kind!", state as "state!", count as "count!", overdue_s from (
@@ -243,7 +242,7 @@ async fn jobs(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<JobGauge>, sqlx::
                from worker.jobs where state = 'available' group by kind
                union all
                select kind, state, count(*), null from worker.jobs
-               where unique_key is not null and state = 'held' group by kind, state
+               where state = 'held' group by kind, state
                union all
                select kind, state, count(*), null from worker.jobs
                where state = 'running' group by kind, state

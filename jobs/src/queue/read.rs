@@ -22,6 +22,17 @@ pub struct JobFilter {
     pub limit: i64,
 }
 
+impl JobFilter {
+    /// The queue that is asked for is none of a platform's.
+    fn is_of_upkeep(&self) -> bool {
+        self.queue.as_deref().is_some_and(|queue| {
+            !["deliver/", "confirm/"]
+                .iter()
+                .any(|of_platform| queue.starts_with(of_platform))
+        })
+    }
+}
+
 /// A job.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Job)]
@@ -59,12 +70,15 @@ pub async fn jobs(pool: &PgPool, filter: &JobFilter) -> Result<Vec<ListedJob>, s
            from worker.jobs
            where ($1::text is null or state = $1) and ($2::text is null or kind = $2)
              and ($3::text is null or queue = $3) and ($4::uuid is null or id < $4)
+             -- Said so, these few are found by their index.
+             and ($6 is false or left(queue, 8) not in ('deliver/', 'confirm/'))
            order by id desc limit $5"#,
         filter.state,
         filter.kind,
         filter.queue,
         filter.after,
         filter.limit,
+        filter.is_of_upkeep(),
     )
     .fetch_all(pool)
     .await
@@ -177,7 +191,7 @@ pub async fn queues(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<ListedQueue
                coalesce(tally.dead, 0) as "dead!", tally.oldest_due,
                q.paused_at as "paused_at?", q.paused_reason as "paused_reason?"
            from (
-               -- Each state has its index; together they would be looked for among all jobs.
+               -- Each state has its index, which alone has all that is asked for here.
                select queue,
                    count(*) filter (where state = 'available' and run_at <= $1) as due,
                    count(*) filter (where state = 'available' and run_at > $1) as later,
@@ -186,13 +200,13 @@ pub async fn queues(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<ListedQueue
                    count(*) filter (where state = 'dead') as dead,
                    min(run_at) filter (where state = 'available' and run_at <= $1) as oldest_due
                from (
-                   select queue, state, run_at from worker.jobs where state = 'available'
+                   select queue, 'available' as state, run_at from worker.jobs where state = 'available'
                    union all
-                   select queue, state, null from worker.jobs where state = 'running'
+                   select queue, 'running', null from worker.jobs where state = 'running'
                    union all
-                   select queue, state, null from worker.jobs where state = 'held'
+                   select queue, 'held', null from worker.jobs where state = 'held'
                    union all
-                   select queue, state, null from worker.jobs where state = 'dead'
+                   select queue, 'dead', null from worker.jobs where state = 'dead'
                ) unfinished
                group by queue
            ) tally

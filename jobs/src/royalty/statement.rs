@@ -52,6 +52,17 @@ pub struct Statement {
     pub territories: Vec<PartLine>,
 }
 
+impl Statement {
+    /// What a file of it is called: `2026-10-1-12.pdf`, by month, revision and payee.
+    #[must_use]
+    pub fn file_name(&self, extension: &str) -> String {
+        format!(
+            "{}-{}-{}.{extension}",
+            self.period, self.revision, self.payee
+        )
+    }
+}
+
 /// The sum of one kind of entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = StatementSummaryLine)]

@@ -110,8 +110,8 @@ pub struct NewSchedule {
     pub platform_ids: Vec<i32>,
     /// When it is due.
     pub due: DateTime<Utc>,
-    /// `users.id` of whoever makes it.
-    pub user_id: i32,
+    /// `users.id` of whoever makes it; `None`: the release's owner.
+    pub user_id: Option<i32>,
 }
 
 /// Why a schedule was not made.
@@ -142,16 +142,15 @@ pub async fn create(
         return Ok(Err(NotScheduled::Empty));
     }
     let mut tx = pool.begin().await?;
-    let is_there = sqlx::query_scalar!(
-        "select true from public.releases where id = $1 for key share",
+    let owner = sqlx::query_scalar!(
+        "select user_id from public.releases where id = $1 for key share",
         new.release_id
     )
     .fetch_optional(&mut *tx)
-    .await?
-    .is_some();
-    if !is_there {
+    .await?;
+    let Some(owner) = owner else {
         return Ok(Err(NotScheduled::NoRelease(new.release_id)));
-    }
+    };
     let unknown = sqlx::query_scalar!(
         r#"select named.id as "id!" from unnest($1::integer[]) as named (id)
            where not exists (select from public.distribution_platforms p where p.id = named.id)
@@ -168,7 +167,7 @@ pub async fn create(
                (release_id, user_id, scheduled_date, platform_ids, status, created_at, updated_at)
            values ($1, $2, $3, $4, 'pending', $5, $5) returning id"#,
         new.release_id,
-        new.user_id,
+        new.user_id.unwrap_or(owner),
         new.due.naive_utc(),
         &new.platform_ids,
         now.naive_utc(),

@@ -5,17 +5,17 @@ use std::{
     collections::{HashMap, HashSet},
     fs, io,
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::Utc;
 
 use super::{
     Ledger, SftpKind,
-    acknowledge::{self, ACKNOWLEDGEMENTS},
+    acknowledge::{self, ACKNOWLEDGEMENTS, Letter},
     inspection::{self, Inspection, RESOURCES, Violation},
     ledger::{ReceivedHandover, Verdict, release_id},
-    misbehave::{Course, Misbehaviour},
+    misbehave::{self, Misbehaviour, SharedCourse},
     shelf::Shelf,
 };
 use crate::ddex::Schemas;
@@ -32,7 +32,9 @@ pub(super) struct Inbox {
     incoming: PathBuf,
     schemas: Option<Schemas>,
     shelf: Shelf,
-    course: Course,
+    course: SharedCourse,
+    /// Acknowledgements that are to be written, and when.
+    late: Vec<(Instant, Letter)>,
     /// The completion markers that were dealt with, by the folder's name.
     settled: HashMap<String, Settled>,
     /// Folders that could not be inspected.
@@ -52,7 +54,7 @@ impl Inbox {
         root: PathBuf,
         incoming: PathBuf,
         schemas: Option<Schemas>,
-        course: Course,
+        course: SharedCourse,
     ) -> io::Result<Self> {
         let ledger = Ledger::open(&root)?;
         let mut settled = HashMap::new();
@@ -70,6 +72,7 @@ impl Inbox {
             schemas,
             shelf: Shelf::load(ledger)?,
             course,
+            late: Vec::new(),
             settled,
             troubled: HashSet::new(),
         })
@@ -87,6 +90,10 @@ impl Inbox {
 
     /// Deals with all that is complete and was not dealt with.
     async fn look(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        for (_, letter) in self.late.extract_if(.., |(due, _)| *due <= now) {
+            letter.put()?;
+        }
         let mut folders = Vec::new();
         for entry in fs::read_dir(&self.incoming)? {
             let entry = entry?;
@@ -159,9 +166,13 @@ impl Inbox {
         }
         let on_sale = self.shelf.on_sale(&inspected.upc).map(str::to_owned);
         let kind = self.kind_of(&mut inspected, on_sale.as_deref());
-        let wish = match self.course.next(key)? {
-            Some(Misbehaviour::RejectLater { reason }) => Some(reason),
-            _ => None,
+        let misbehaviour = misbehave::lock(&self.course).next(key)?;
+        let (wish, bad) = match misbehaviour {
+            Some(Misbehaviour::RejectLater { reason }) => (Some(reason), None),
+            Some(Misbehaviour::Acknowledge { how, mended_after }) => {
+                (None, Some((how, mended_after)))
+            }
+            _ => (None, None),
         };
         let violations: Vec<_> = inspected
             .violations
@@ -198,13 +209,24 @@ impl Inbox {
         };
         tracing::info!(partner = self.name, key, verdict = ?handover.verdict, "received");
         // Acknowledged first: a partner that dies in between does both again, to the same effect.
-        match (self.kind, &inspected.parties) {
-            (SftpKind::Sftp, _) => acknowledge::by_json(&self.incoming, &handover)?,
-            (SftpKind::Ddex, Some(parties)) => {
-                acknowledge::by_ddex(&self.incoming, &handover, parties, &inspected.violations)?;
-            }
+        let letter = match (self.kind, &inspected.parties) {
+            (SftpKind::Sftp, _) => Some(acknowledge::by_json(&self.incoming, &handover)?),
+            (SftpKind::Ddex, Some(parties)) => Some(acknowledge::by_ddex(
+                &self.incoming,
+                &handover,
+                parties,
+                &inspected.violations,
+            )?),
             // Nobody is named to whom it could be addressed.
-            (SftpKind::Ddex, None) => {}
+            (SftpKind::Ddex, None) => None,
+        };
+        match (letter, bad) {
+            (Some(letter), Some((how, mended_after))) => {
+                letter.put_badly(how)?;
+                self.late.push((Instant::now() + mended_after, letter));
+            }
+            (Some(letter), None) => letter.put_once()?,
+            (None, _) => {}
         }
         self.shelf.keep(handover)
     }

@@ -178,13 +178,7 @@ async fn write_all(
     let mut conn = pool.acquire().await?;
     for (payee, done) in payees.iter().zip(1..) {
         let statement = statement::statement(&mut conn, run, *payee).await?;
-        let name = format!(
-            "{}-{}-{payee}.{}",
-            run.period,
-            run.revision,
-            writer.extension()
-        );
-        let path = out.join(name);
+        let path = out.join(statement.file_name(writer.extension()));
         fs::write(&path, writer.write(&statement)?)
             .with_context(|| format!("{}", path.display()))?;
         if done % 100 == 0 || done == payees.len() {

@@ -102,7 +102,10 @@ function changeTheme() {
 }
 
 // Keys.
-const places = { o: "/console/", d: "/console/deliveries", p: "/console/platforms", s: "/console/schedules", a: "/console/audit" };
+const places = {
+  o: "/console/", d: "/console/deliveries", p: "/console/platforms", s: "/console/schedules", r: "/console/royalties",
+  n: "/console/notifications", j: "/console/jobs", w: "/console/workers", a: "/console/audit",
+};
 let isGoing = false;
 
 function choose(step) {
@@ -150,5 +153,10 @@ new MutationObserver((changes) => {
     showTimes(document);
   }
 }).observe(document.getElementById("main"), { childList: true, subtree: true });
+// On a narrow screen the navigation is one line: where this is must be seen.
+const here = document.querySelector(".side [aria-current]");
+if (here && here.closest(".side").scrollWidth > here.closest(".side").clientWidth) {
+  here.scrollIntoView({ block: "nearest", inline: "center" });
+}
 showTimes(document);
 connect();

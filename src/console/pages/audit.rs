@@ -1,19 +1,14 @@
 //! The audit: who changed what and why, and who was refused.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
-use jobs::{
-    access::Scope,
-    audit::{self, Entry, Filter},
-};
+use axum::{extract::State, response::Response};
+use jobs::audit::{self, Entry, Filter};
 
 use crate::{
     console::{
+        changes::changes,
         failure::Failure,
-        fields::Fields,
+        fields::Query,
         frame::{Frame, render},
         markers::time,
         visitor::Visitor,
@@ -37,10 +32,8 @@ struct Page {
 pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let text = |name| fields.filled(name).map(ToOwned::to_owned);
     let limit = Limit::of(None)?;
     let filter = Filter {
@@ -50,6 +43,7 @@ pub(in crate::console) async fn page(
         action: text("action"),
         request_id: text("request"),
         after: place(fields.filled("cursor"), |text| text.parse().ok())?,
+        sees_amounts: visitor.admitted.scopes.see_amounts(),
         limit: limit.and_one(),
     };
     let listed = audit::search(&app.pool, &filter).await?;

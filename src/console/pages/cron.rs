@@ -2,19 +2,15 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use jobs::{
-    access::Scope,
-    queue::cron::{self, Listed},
-};
+use jobs::queue::cron::{self, Listed};
 
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
         flash::Note,
         frame::{Frame, back, render},
         markers::{time, tone},
-        visitor::Visitor,
+        visitor::{Order, Visitor},
     },
     http::{App, Kind, Path, Problem},
 };
@@ -30,7 +26,6 @@ pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
     let mut conn = app.pool.acquire().await?;
     let entries = cron::list(&mut conn, &app.cron, (app.clock)()).await?;
     Ok(render(&Page {
@@ -41,12 +36,9 @@ pub(in crate::console) async fn page(
 
 pub(in crate::console) async fn operate(
     State(app): State<App>,
-    visitor: Visitor,
     Path((name, operation)): Path<(String, String)>,
-    fields: Fields,
+    Order { by, .. }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let by = visitor.by(&fields)?;
     let now = (app.clock)();
     let entry = app
         .cron

@@ -1,21 +1,17 @@
 //! Deliveries: found by what is known of them.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    access::Scope,
-    catalog::{self, PlatformQueue},
+    catalog,
     delivery::{self, Filter, Listed, Operation, Selection},
 };
 
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
+        fields::{Fields, Query},
         frame::{Frame, render},
         markers::{ago, tone, verb},
         visitor::Visitor,
@@ -28,7 +24,8 @@ use crate::{
 struct Page {
     frame: Frame,
     search: Search,
-    platforms: Vec<PlatformQueue>,
+    /// With their ids.
+    platforms: Vec<(i32, String)>,
     states: [delivery::State; 10],
     rows: Vec<Row>,
     next: Option<String>,
@@ -116,10 +113,9 @@ impl Search {
 pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
-    let search = Search::of(&Fields::of(query.unwrap_or_default().as_bytes()));
+    let search = Search::of(&fields);
     let now = (app.clock)();
     let limit = Limit::of(None)?;
     let filter = Filter {
@@ -134,7 +130,7 @@ pub(in crate::console) async fn page(
     let listing = Listing::of(listed, limit, |one| one.id.to_string());
     let page = Page {
         frame: Frame::new(&visitor, "deliveries", "Deliveries"),
-        platforms: catalog::platforms(&app.pool, now).await?,
+        platforms: catalog::platform_names(&app.pool).await?,
         states: delivery::State::ALL,
         rows: listing.items.into_iter().map(|one| row(one, now)).collect(),
         next: listing.next,

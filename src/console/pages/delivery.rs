@@ -4,7 +4,6 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use jobs::{
-    access::Scope,
     audit::{self, Entry},
     delivery::{self, Attempt, Document, Operation, Story},
 };
@@ -13,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     console::{
+        changes::changes,
         failure::Failure,
         frame::{Frame, render},
         markers::{ago, bytes, meaning, span, time, tone, verb},
@@ -49,9 +49,30 @@ struct Moment<'a> {
 
 enum What<'a> {
     Made,
-    Attempt(&'a Attempt, String),
+    Tried(Tried<'a>),
     Kept(&'a Document),
     Operated(&'a Entry),
+}
+
+/// Attempts in a row that came to the same.
+struct Tried<'a> {
+    /// The last of them.
+    last: &'a Attempt,
+    took: String,
+    /// Those before the last.
+    alike: usize,
+    /// When the first of them began.
+    since: DateTime<Utc>,
+}
+
+impl Tried<'_> {
+    fn came_to_the_same(&self, earlier: &Attempt) -> bool {
+        let of = |attempt: &Attempt| {
+            let (outcome, code) = (attempt.outcome.clone(), attempt.fault_code.clone());
+            (outcome, code, attempt.fault_message.clone())
+        };
+        earlier.outcome.is_some() && of(self.last) == of(earlier)
+    }
 }
 
 pub(in crate::console) async fn page(
@@ -59,7 +80,6 @@ pub(in crate::console) async fn page(
     visitor: Visitor,
     Path(id): Path<Uuid>,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
     let story = delivery::story(&app.pool, id)
         .await?
         .ok_or_else(|| Problem::missing(format!("there is no delivery {id}")))?;
@@ -114,13 +134,15 @@ fn moments<'a>(story: &'a Story, audited: &'a [Entry]) -> Vec<Moment<'a>> {
     let attempts = story.attempts_made.iter().map(|attempt| Moment {
         at: attempt.started_at,
         tone: attempt.outcome.as_deref().map_or("busy", tone),
-        what: What::Attempt(
-            attempt,
-            attempt.ended_at.map_or_else(
+        what: What::Tried(Tried {
+            last: attempt,
+            took: attempt.ended_at.map_or_else(
                 || "under way".to_owned(),
                 |end| span(end - attempt.started_at),
             ),
-        ),
+            alike: 0,
+            since: attempt.started_at,
+        }),
     });
     let kept = story.evidence.iter().map(|document| Moment {
         at: document.created_at,
@@ -138,7 +160,24 @@ fn moments<'a>(story: &'a Story, audited: &'a [Entry]) -> Vec<Moment<'a>> {
         .chain(operated)
         .collect();
     moments.sort_by_key(|moment| std::cmp::Reverse(moment.at));
-    moments
+    folded(moments)
+}
+
+/// A partner that is away is probed again and again: that is told once.
+fn folded(moments: Vec<Moment<'_>>) -> Vec<Moment<'_>> {
+    let mut told: Vec<Moment<'_>> = Vec::new();
+    for moment in moments {
+        if let Some(What::Tried(later)) = told.last_mut().map(|last| &mut last.what)
+            && let What::Tried(earlier) = &moment.what
+            && later.came_to_the_same(earlier.last)
+        {
+            later.alike += 1;
+            later.since = moment.at;
+            continue;
+        }
+        told.push(moment);
+    }
+    told
 }
 
 /// What the partner gave back, a line for each thing it said.

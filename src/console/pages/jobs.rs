@@ -1,12 +1,8 @@
 //! Queues and jobs: what waits, and what died.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use jobs::{
-    access::Scope,
     dead,
     queue::{self, JobFilter, ListedJob, ListedQueue},
 };
@@ -15,11 +11,11 @@ use uuid::Uuid;
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
+        fields::Query,
         flash::Note,
         frame::{Frame, back, render},
-        markers::{time, tone},
-        visitor::Visitor,
+        markers::{grouped, time, tone},
+        visitor::{Order, Visitor},
     },
     http::{App, Limit, Page as Listing, Path, Problem, place},
 };
@@ -54,10 +50,8 @@ struct Row {
 pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let state = fields.filled("state").unwrap_or("dead");
     let state = STATES
         .into_iter()
@@ -96,12 +90,9 @@ fn row(one: ListedJob) -> Row {
 
 pub(in crate::console) async fn retry(
     State(app): State<App>,
-    visitor: Visitor,
     Path(id): Path<Uuid>,
-    fields: Fields,
+    Order { by, .. }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let by = visitor.by(&fields)?;
     let job = queue::job(&app.pool, id)
         .await?
         .ok_or_else(|| Problem::missing(format!("there is no job {id}")))?;

@@ -8,11 +8,10 @@ use jobs::access::{self, Created, KeyFilter, ListedKey, NewKey, Revoked, Scope, 
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
         flash::Note,
         frame::{Frame, back, render},
         markers::{ago, time},
-        visitor::Visitor,
+        visitor::{Order, Visitor},
     },
     http::{App, Path, Problem},
 };
@@ -37,7 +36,6 @@ pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Admin).await?;
     show(&app, &visitor, None, None).await
 }
 
@@ -73,10 +71,8 @@ async fn show(
 pub(in crate::console) async fn create(
     State(app): State<App>,
     visitor: Visitor,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Admin).await?;
-    let by = visitor.by(&fields)?;
     let expires = match fields.filled("expires") {
         None => None,
         Some(text) => Some(
@@ -123,12 +119,9 @@ pub(in crate::console) async fn create(
 
 pub(in crate::console) async fn revoke(
     State(app): State<App>,
-    visitor: Visitor,
     Path(id): Path<i32>,
-    fields: Fields,
+    Order { by, .. }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Admin).await?;
-    let by = visitor.by(&fields)?;
     let mut tx = app.pool.begin().await?;
     let revoked = access::revoke(&mut tx, id, &by, (app.clock)()).await?;
     tx.commit().await?;

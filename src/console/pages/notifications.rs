@@ -1,12 +1,8 @@
 //! Notifications: who was told what, what did not arrive, and doing something about it.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use jobs::{
-    access::Scope,
     audit::{self, Entry},
     notification::{self, Filter, Listed, Remedied, Remedy, Story},
 };
@@ -14,12 +10,13 @@ use uuid::Uuid;
 
 use crate::{
     console::{
+        changes::changes,
         failure::Failure,
-        fields::Fields,
+        fields::Query,
         flash::Note,
         frame::{Frame, back, render},
         markers::time,
-        visitor::Visitor,
+        visitor::{Order, Visitor},
     },
     http::{App, Kind, Limit, Page as Listing, Path, Problem, place},
 };
@@ -73,10 +70,8 @@ fn href(subject: &str) -> String {
 pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let asked = fields.filled("state").unwrap_or("failed");
     let state = STATES.into_iter().find(|known| *known == asked);
     let state = state.unwrap_or("failed");
@@ -103,7 +98,6 @@ pub(in crate::console) async fn one(
     visitor: Visitor,
     Path(id): Path<Uuid>,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
     let story = notification::story(&app.pool, id).await?;
     let story = story.ok_or_else(|| missing(id))?;
     let object = id.to_string();
@@ -118,13 +112,10 @@ pub(in crate::console) async fn one(
 
 pub(in crate::console) async fn operate(
     State(app): State<App>,
-    visitor: Visitor,
     Path((id, operation)): Path<(Uuid, String)>,
-    fields: Fields,
+    Order { by, .. }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
     let (remedy, done) = named(&operation)?;
-    let by = visitor.by(&fields)?;
     let note = match notification::remedy(&app.pool, id, remedy, &by, (app.clock)()).await? {
         Remedied::Done => Note::good(format!("It is {done}.")),
         Remedied::Refused(state) => Note::bad(format!("Nothing was done: it is {state}.")),
@@ -136,13 +127,10 @@ pub(in crate::console) async fn operate(
 /// Does it to those that failed, the newest first, as many as one form may.
 pub(in crate::console) async fn all_failed(
     State(app): State<App>,
-    visitor: Visitor,
     Path(operation): Path<String>,
-    fields: Fields,
+    Order { by, .. }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
     let (remedy, done) = named(&operation)?;
-    let by = visitor.by(&fields)?;
     let filter = Filter {
         state: Some("failed".to_owned()),
         limit: MOST,

@@ -2,25 +2,19 @@
 //! that fit after they were counted.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
-use jobs::{
-    access::Scope,
-    delivery::{self, Heard, Operated, Operation, Tally, Word},
-};
+use axum::{extract::State, response::Response};
+use jobs::delivery::{self, Heard, Operated, Operation, Tally, Word};
 use uuid::Uuid;
 
 use super::deliveries::Search;
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
+        fields::Query,
         flash::Note,
         frame::{Frame, back, render},
-        markers::{meaning, verb},
-        visitor::Visitor,
+        markers::{grouped, meaning, verb},
+        visitor::{Order, Visitor},
     },
     http::{App, Kind, Path, Problem},
 };
@@ -30,13 +24,10 @@ const MOST: i64 = 1000;
 
 pub(in crate::console) async fn one(
     State(app): State<App>,
-    visitor: Visitor,
     Path((id, operation)): Path<(Uuid, String)>,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
     let operation = named(&operation)?;
-    let by = visitor.by(&fields)?;
     let seen = fields.text("version");
     let operated = delivery::operate_if(&app.pool, id, seen, operation, &by, (app.clock)()).await?;
     let note = match operated {
@@ -56,12 +47,9 @@ pub(in crate::console) async fn one(
 /// Records what the partner said outside of its interfaces.
 pub(in crate::console) async fn acknowledge(
     State(app): State<App>,
-    visitor: Visitor,
     Path(id): Path<Uuid>,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let by = visitor.by(&fields)?;
     let filled = |name| fields.filled(name).map(ToOwned::to_owned);
     let word = match fields.text("word") {
         "accepted" => Word::accepted_says(&by, filled("partner_id"), filled("url")),
@@ -86,10 +74,8 @@ pub(in crate::console) async fn acknowledge(
 
 pub(in crate::console) async fn some(
     State(app): State<App>,
-    visitor: Visitor,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
     let operation = named(fields.text("operation"))?;
     let list = format!("/console/deliveries?{}", Search::of(&fields).conditions());
     let ids: Vec<Uuid> = fields
@@ -100,7 +86,6 @@ pub(in crate::console) async fn some(
     if ids.is_empty() {
         return Ok(back(&list, &Note::bad("Mark at least one delivery.")));
     }
-    let by = visitor.by(&fields)?;
     let tally = delivery::operate_each(&app.pool, &ids, operation, &by, (app.clock)()).await?;
     Ok(back(&list, &told(operation, &tally)))
 }
@@ -120,10 +105,8 @@ struct Confirm {
 pub(in crate::console) async fn confirm(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let operation = named(fields.text("operation"))?;
     let search = Search::of(&fields);
     let selection = search.selection((app.clock)());
@@ -149,10 +132,8 @@ pub(in crate::console) async fn confirm(
 
 pub(in crate::console) async fn matching(
     State(app): State<App>,
-    visitor: Visitor,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
     let operation = named(fields.text("operation"))?;
     let search = Search::of(&fields);
     let list = format!("/console/deliveries?{}", search.conditions());
@@ -162,7 +143,6 @@ pub(in crate::console) async fn matching(
     let Some(expected) = expected.filter(|_| !selection.is_everything()) else {
         return Err(Problem::invalid("count them first").into());
     };
-    let by = visitor.by(&fields)?;
     let count = delivery::count(&app.pool, &selection, operation).await?;
     if count > expected {
         let note = Note::bad(format!(

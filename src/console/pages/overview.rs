@@ -3,17 +3,14 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use jobs::{
-    access::Scope,
-    overview::{Attention, Overview},
-};
+use jobs::overview::{Attention, Hour, Overview};
 
 use crate::{
     console::{
         chart::{Chart, throughput},
         failure::Failure,
         frame::{Frame, render},
-        markers::{ago, span, time},
+        markers::{ago, grouped, span, time},
         visitor::Visitor,
     },
     http::App,
@@ -32,9 +29,28 @@ struct Page<'a> {
     ages: [&'static str; 8],
     rows: Vec<Row<'a>>,
     total: i64,
+    day: Day,
     items: Vec<Item>,
     chart: Chart,
     faults: Vec<FaultRow<'a>>,
+}
+
+/// What was decided in the last 24 hours.
+struct Day {
+    accepted: i64,
+    rejected: i64,
+    failed: i64,
+}
+
+impl Day {
+    fn of(hours: &[Hour]) -> Self {
+        let sum = |of: fn(&Hour) -> i64| hours.iter().map(of).sum();
+        Self {
+            accepted: sum(|hour| hour.accepted),
+            rejected: sum(|hour| hour.rejected),
+            failed: sum(|hour| hour.failed),
+        }
+    }
 }
 
 struct Row<'a> {
@@ -72,7 +88,6 @@ pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
     let overview = app.overview.get(&app).await?;
     let most = overview
         .faults
@@ -86,6 +101,7 @@ pub(in crate::console) async fn page(
         ages: AGES,
         rows: rows(&overview),
         total: overview.shape.iter().map(|shape| shape.total).sum(),
+        day: Day::of(&overview.hours),
         items: overview
             .attention
             .iter()
@@ -145,7 +161,7 @@ fn item(one: &Attention, now: DateTime<Utc>) -> Item {
         });
         format!("/console/deliveries?state={state}&platform={id}{fault}")
     };
-    let count = one.count;
+    let count = grouped(&one.count);
     let (tone, headline, href) = match one.kind.as_str() {
         "no_daemon" => (
             "bad",

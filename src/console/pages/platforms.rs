@@ -4,22 +4,22 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use jobs::{
-    access::Scope,
     audit::{self, Entry},
     catalog::{self, PlatformQueue},
     delivery,
+    overview::{Attention, Faults},
 };
 use platform_adapters::settings::Windows;
 
 use crate::{
     connection,
     console::{
+        changes::changes,
         failure::Failure,
-        fields::Fields,
         flash::Note,
         frame::{Frame, back, render},
-        markers::{ago, time, tone},
-        visitor::Visitor,
+        markers::{ago, grouped, time, tone},
+        visitor::{Order, Visitor},
     },
     http::{App, Kind, Path, Problem},
 };
@@ -47,6 +47,10 @@ struct One {
     row: Row,
     windows: String,
     fault_at: String,
+    /// Of what waits.
+    faults: Vec<Faults>,
+    /// What is held, and what failed in the last day.
+    stopped: Vec<Attention>,
     audited: Vec<Entry>,
 }
 
@@ -54,7 +58,6 @@ pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
     let listed = catalog::platforms(&app.pool, (app.clock)()).await?;
     let page = List {
         frame: Frame::new(&visitor, "platforms", "Platforms"),
@@ -68,15 +71,19 @@ pub(in crate::console) async fn one(
     visitor: Visitor,
     Path(id): Path<i32>,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
     let now = (app.clock)();
-    let one = catalog::platforms(&app.pool, now)
+    let one = catalog::platform_queue(&app.pool, id, now)
         .await?
-        .into_iter()
-        .find(|one| one.id == id)
         .ok_or_else(|| missing(id))?;
     let object = id.to_string();
+    let overview = app.overview.get(&app).await?;
+    let waiting = overview.shape.iter().find(|shape| shape.platform_id == id);
+    let stopped = overview.attention.iter().filter(|some| {
+        some.platform_id == Some(id) && ["held", "failed", "rejected"].contains(&some.kind.as_str())
+    });
     let page = One {
+        faults: waiting.map_or_else(Vec::new, |shape| shape.faults.clone()),
+        stopped: stopped.cloned().collect(),
         frame: Frame::new(&visitor, "platforms", one.name.clone()),
         windows: windows(&one),
         fault_at: since(one.standing.circuit_fault_at, now),
@@ -118,31 +125,17 @@ fn row(one: PlatformQueue) -> Row {
     Row { one, tone, word }
 }
 
-pub(in crate::console) async fn operate(
+/// Looks at the partner and delivers nothing: there is nothing to give a reason for.
+pub(in crate::console) async fn check(
     State(app): State<App>,
-    visitor: Visitor,
-    Path((id, operation)): Path<(i32, String)>,
-    fields: Fields,
+    Path(id): Path<i32>,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let note = match operation.as_str() {
-        "check" => check(&app, id).await?,
-        "pause" | "resume" | "probe" => change(&app, &visitor, id, &operation, &fields).await?,
-        other => {
-            let detail = format!("{other:?} cannot be done to a platform");
-            return Err(Problem::new(Kind::NotFound, detail).into());
-        }
-    };
-    Ok(back(&format!("/console/platforms/{id}"), &note))
-}
-
-async fn check(app: &App, id: i32) -> Result<Note, Failure> {
     let mut conn = app.pool.acquire().await?;
     let row = catalog::platform_row(&mut conn, id)
         .await?
         .ok_or_else(|| missing(id))?;
     drop(conn);
-    Ok(match connection::check(&row, &app.means).await {
+    let note = match connection::check(&row, &app.means).await {
         Ok(in_order) => Note::good(format!("All is well: {}", in_order.join("; "))),
         Err(fault) => Note::bad(format!(
             "{}: {}. {}",
@@ -150,23 +143,21 @@ async fn check(app: &App, id: i32) -> Result<Note, Failure> {
             fault.message,
             fault.remedy()
         )),
-    })
+    };
+    Ok(back(&page_of(id), &note))
 }
 
-async fn change(
-    app: &App,
-    visitor: &Visitor,
-    id: i32,
-    operation: &str,
-    fields: &Fields,
-) -> Result<Note, Failure> {
-    let by = visitor.by(fields)?;
+pub(in crate::console) async fn operate(
+    State(app): State<App>,
+    Path((id, operation)): Path<(i32, String)>,
+    Order { by, .. }: Order,
+) -> Result<Response, Failure> {
     let now = (app.clock)();
     let mut tx = app.pool.begin().await?;
     if catalog::platform_row(&mut tx, id).await?.is_none() {
         return Err(missing(id).into());
     }
-    let text = match operation {
+    let text = match operation.as_str() {
         "pause" => {
             let paused = delivery::pause_platform(&mut tx, id, &by, now).await?;
             format!("Paused. Attempts that still finish: {}.", paused.running)
@@ -178,13 +169,21 @@ async fn change(
                 resumed.released
             )
         }
-        _ => match delivery::probe_platform(&mut tx, id, &by, now).await? {
+        "probe" => match delivery::probe_platform(&mut tx, id, &by, now).await? {
             true => "The next delivery is a probe, at once.".to_owned(),
             false => "The circuit is closed: there is nothing to probe.".to_owned(),
         },
+        other => {
+            let detail = format!("{other:?} cannot be done to a platform");
+            return Err(Problem::new(Kind::NotFound, detail).into());
+        }
     };
     tx.commit().await?;
-    Ok(Note::good(text))
+    Ok(back(&page_of(id), &Note::good(text)))
+}
+
+fn page_of(id: i32) -> String {
+    format!("/console/platforms/{id}")
 }
 
 fn missing(id: i32) -> Problem {

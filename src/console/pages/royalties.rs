@@ -1,24 +1,18 @@
 //! Royalties: the runs, starting one, and what payees have. One run is in `royalty_run`.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
-use jobs::{
-    access::Scope,
-    royalty::{self, Balance, BalanceFilter, Period, Run, RunFilter},
-};
+use axum::{extract::State, response::Response};
+use jobs::royalty::{self, Balance, BalanceFilter, Period, Run, RunFilter};
 
 use super::royalty_run::refused;
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
+        fields::{Fields, Query},
         flash::Note,
         frame::{Frame, back, render},
-        markers::time,
-        visitor::Visitor,
+        markers::{grouped, time},
+        visitor::{Order, Visitor},
     },
     http::{App, Limit, Page as Listing, Problem, place},
 };
@@ -49,10 +43,8 @@ pub(super) fn tone(state: &royalty::State) -> &'static str {
 pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Finance).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let state = fields.filled("state").and_then(royalty::State::from_word);
     let limit = Limit::of(None)?;
     let filter = RunFilter {
@@ -74,11 +66,8 @@ pub(in crate::console) async fn page(
 
 pub(in crate::console) async fn start(
     State(app): State<App>,
-    visitor: Visitor,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Finance).await?;
-    let by = visitor.by(&fields)?;
     let period = period(&fields)?;
     let started = royalty::start(&app.pool, period, &app.royalties, &by, (app.clock)()).await;
     let started = match started {
@@ -115,10 +104,8 @@ struct Balances {
 pub(in crate::console) async fn balances(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Finance).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let limit = Limit::of(None)?;
     let payee = fields.filled("payee");
     let filter = BalanceFilter {

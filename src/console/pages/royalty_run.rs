@@ -1,12 +1,8 @@
 //! One royalty run: how far it is, what it comes to, what it leaves, and deciding about it.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use jobs::{
-    access::Scope,
     audit::{self, Entry},
     royalty::{
         self, Kind, Refused, Run, SetAsideTrack, Totals,
@@ -19,15 +15,16 @@ use uuid::Uuid;
 use super::royalties::{period, tone};
 use crate::{
     console::{
+        changes::changes,
         failure::Failure,
-        fields::Fields,
+        fields::{Fields, Query},
         flash::Note,
         frame::{Frame, back, render},
-        markers::time,
-        visitor::Visitor,
+        markers::{grouped, time},
+        visitor::{Order, Visitor},
     },
     http::{
-        App, Kind as ProblemKind, Limit, Page as Listing, Path, Problem, csv_of, find_royalty_run,
+        App, Kind as ProblemKind, Layout, Limit, Page as Listing, Path, Problem, find_royalty_run,
         place,
     },
 };
@@ -111,10 +108,8 @@ pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
     Path(id): Path<Uuid>,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Finance).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let after = place(fields.filled("cursor"), |text| text.parse().ok())?;
     let limit = Limit::of(None)?;
     let run = find_royalty_run(&app, id).await?;
@@ -140,7 +135,6 @@ pub(in crate::console) async fn rehearse(
     visitor: Visitor,
     fields: Fields,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Finance).await?;
     let period = period(&fields)?;
     let rehearsed = royalty::rehearse(&app.pool, period, &app.royalties, &app.clock).await;
     match rehearsed {
@@ -151,12 +145,10 @@ pub(in crate::console) async fn rehearse(
 
 pub(in crate::console) async fn operate(
     State(app): State<App>,
-    visitor: Visitor,
     Path((id, operation)): Path<(Uuid, String)>,
-    fields: Fields,
+    order: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Finance).await?;
-    match done(&app, &visitor, id, &operation, &fields).await {
+    match done(&app, id, &operation, &order).await {
         Ok((id, note)) => Ok(back(&format!("/console/royalties/{id}"), &note)),
         Err(Failed::Refused(why)) => Ok(back(&format!("/console/royalties/{id}"), &refused(why)?)),
         Err(Failed::Otherwise(failure)) => Err(failure),
@@ -183,26 +175,24 @@ impl From<Problem> for Failed {
 /// Does it; the answer is the run to be shown, and what came of it.
 async fn done(
     app: &App,
-    visitor: &Visitor,
     id: Uuid,
     operation: &str,
-    fields: &Fields,
+    Order { by, fields }: &Order,
 ) -> Result<(Uuid, Note), Failed> {
-    let by = visitor.by(fields)?;
     let (pool, settings, now) = (&app.pool, &app.royalties, (app.clock)());
     let note = match operation {
         "recompute" => {
             let keeps = !fields.text("keep_input").is_empty();
-            royalty::recompute(pool, id, keeps, settings, &by, now).await?;
+            royalty::recompute(pool, id, keeps, settings, by, now).await?;
             Note::good("It is computed again.")
         }
         "void" => {
-            let run = royalty::void(pool, id, &by, now).await?;
+            let run = royalty::void(pool, id, by, now).await?;
             Note::good(format!("Royalty run {} is called off.", run.name()))
         }
         "finalise" => {
             let (seen, accepts) = (fields.text("version"), !fields.text("accept").is_empty());
-            let run = royalty::finalise_if(pool, id, Some(seen), accepts, &by, now).await?;
+            let run = royalty::finalise_if(pool, id, Some(seen), accepts, by, now).await?;
             Note::good(format!(
                 "Royalty run {} is final and in the ledger.",
                 run.name()
@@ -210,12 +200,12 @@ async fn done(
         }
         "pay" => {
             let reference = fields.filled("reference");
-            let (_, payments) = royalty::pay(pool, id, None, reference, &by, now).await?;
+            let (_, payments) = royalty::pay(pool, id, None, reference, by, now).await?;
             Note::good(format!("Noted as paid: {} payees.", payments.len()))
         }
         "revise" => {
             let period = find_royalty_run(app, id).await?.period;
-            let started = royalty::revise(pool, period, settings, &by, now).await?;
+            let started = royalty::revise(pool, period, settings, by, now).await?;
             let note = match started.is_new {
                 true => "The correction is started.",
                 false => "There is an open correction already: this one.",
@@ -242,12 +232,12 @@ pub(super) fn refused(why: Refused) -> Result<Note, Failure> {
     }
 }
 
-/// A payee's statement as CSV.
+/// A payee's statement as a file.
 pub(in crate::console) async fn statement(
     State(app): State<App>,
-    visitor: Visitor,
-    Path((id, payee)): Path<(Uuid, i32)>,
+    Path((id, payee, layout)): Path<(Uuid, i32, String)>,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Finance).await?;
-    Ok(csv_of(&app, id, payee).await?)
+    let layout = Layout::from_word(&layout)
+        .ok_or_else(|| Problem::missing(format!("there are no statements as {layout:?}")))?;
+    Ok(layout.download(&app, id, payee).await?)
 }

@@ -3,24 +3,21 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
-use chrono::{DateTime, Datelike as _, Days, NaiveDate, Utc};
+use axum::{extract::State, response::Response};
+use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveDateTime, Utc};
 use jobs::{
-    access::Scope,
-    schedule::{self, ListFilter, Listed, Rescheduled},
+    catalog,
+    schedule::{self, ListFilter, Listed, NewSchedule, Rescheduled},
 };
 
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
+        fields::Query,
         flash::Note,
         frame::{Frame, back, render},
         markers::{time, tone},
-        visitor::Visitor,
+        visitor::{Order, Visitor},
     },
     http::{App, Kind, Path, Problem},
 };
@@ -37,6 +34,8 @@ struct Page {
     status: String,
     day: String,
     weeks: Vec<Vec<Day>>,
+    /// With their ids.
+    platforms: Vec<(i32, String)>,
     rows: Vec<Row>,
     is_cut: bool,
 }
@@ -59,10 +58,8 @@ struct Row {
 pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let status = fields
         .filled("status")
         .map(|status| status.replace('\0', "\u{fffd}"));
@@ -86,6 +83,7 @@ pub(in crate::console) async fn page(
         status: status.unwrap_or_default(),
         day: day.map_or_else(String::new, |day| day.to_string()),
         weeks: weeks(&app, today).await?,
+        platforms: catalog::platform_names(&app.pool).await?,
         rows: listed.into_iter().map(row).collect(),
         is_cut,
     };
@@ -132,14 +130,48 @@ fn row(one: Listed) -> Row {
     }
 }
 
+/// Schedules a release in the name of its owner.
+pub(in crate::console) async fn create(
+    State(app): State<App>,
+    Order { by, fields }: Order,
+) -> Result<Response, Failure> {
+    let release = fields.text("release").trim();
+    let release_id = release
+        .parse()
+        .map_err(|_| Problem::invalid(format!("{release:?} is no id of a release")))?;
+    let now = (app.clock)();
+    let due = match fields.filled("due") {
+        None => now,
+        // As browsers write it, with seconds or without.
+        Some(text) => ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+            .into_iter()
+            .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+            .ok_or_else(|| {
+                Problem::invalid(format!("{text:?} is no time; write 2027-01-31T06:00"))
+            })?
+            .and_utc(),
+    };
+    let new = NewSchedule {
+        release_id,
+        platform_ids: fields
+            .all("platform")
+            .filter_map(|id| id.parse().ok())
+            .collect(),
+        due,
+        user_id: None,
+    };
+    let note = match schedule::create(&app.pool, &new, &by, now).await? {
+        Ok(id) => Note::good(format!("Schedule {id} is made.")),
+        Err(why) => Note::bad(format!("Nothing was scheduled: {why}.")),
+    };
+    Ok(back("/console/schedules", &note))
+}
+
 pub(in crate::console) async fn operate(
     State(app): State<App>,
-    visitor: Visitor,
     Path((id, operation)): Path<(i32, String)>,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let by = visitor.by(&fields)?;
     let now = (app.clock)();
     let seen = Some(fields.text("version"));
     let (done, word) = match operation.as_str() {

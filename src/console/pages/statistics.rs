@@ -1,31 +1,22 @@
 //! Daily statistics: rebuilds and scans with their progress, and rebuilding days.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
-use chrono::{DateTime, NaiveDate};
-use jobs::{
-    access::Scope,
-    statistics::{self, Range, Run, RunError, RunKind, RunState},
-};
+use axum::{extract::State, response::Response};
+use chrono::NaiveDate;
+use jobs::statistics::{self, Range, Run, RunError, RunKind, RunState};
 use uuid::Uuid;
 
 use crate::{
     console::{
         failure::Failure,
-        fields::Fields,
+        fields::{Fields, Query},
         flash::Note,
         frame::{Frame, back, render},
         markers::{span, time},
-        visitor::Visitor,
+        visitor::{Order, Visitor},
     },
-    http::{App, Limit, Page as Listing, Path, Problem, place},
+    http::{App, Limit, Page as Listing, Path, Problem, at_moment, moment, place},
 };
-
-/// Between the start, in microseconds since 1970, and the id: a run's place in the list.
-const PLACE_SEPARATOR: char = '.';
 
 #[derive(Template)]
 #[template(path = "statistics.html")]
@@ -74,24 +65,12 @@ fn row(one: Run) -> Row {
 pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    RawQuery(query): RawQuery,
+    Query(fields): Query,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
-    let before = place(fields.filled("cursor"), |text| {
-        let (started, id) = text.split_once(PLACE_SEPARATOR)?;
-        let started = DateTime::from_timestamp_micros(started.parse().ok()?)?;
-        Some((started, id.parse().ok()?))
-    })?;
+    let before = place(fields.filled("cursor"), moment)?;
     let limit = Limit::of(None)?;
     let runs = statistics::runs(&app.pool, before, limit.and_one()).await?;
-    let listing = Listing::of(runs, limit, |run| {
-        format!(
-            "{}{PLACE_SEPARATOR}{}",
-            run.started_at.timestamp_micros(),
-            run.id
-        )
-    });
+    let listing = Listing::of(runs, limit, |run| at_moment(run.started_at, run.id));
     let rows: Vec<Row> = listing.items.into_iter().map(row).collect();
     Ok(render(&Page {
         frame: Frame::new(&visitor, "statistics", "Statistics"),
@@ -103,11 +82,8 @@ pub(in crate::console) async fn page(
 
 pub(in crate::console) async fn rebuild(
     State(app): State<App>,
-    visitor: Visitor,
-    fields: Fields,
+    Order { by, fields }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let by = visitor.by(&fields)?;
     let range = Range {
         first: day(&fields, "first")?.unwrap_or(Range::ALL.first),
         last: day(&fields, "last")?.unwrap_or(Range::ALL.last),
@@ -132,12 +108,9 @@ fn day(fields: &Fields, name: &str) -> Result<Option<NaiveDate>, Problem> {
 
 pub(in crate::console) async fn cancel(
     State(app): State<App>,
-    visitor: Visitor,
     Path(id): Path<Uuid>,
-    fields: Fields,
+    Order { by, .. }: Order,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Operate).await?;
-    let by = visitor.by(&fields)?;
     let canceled = statistics::cancel(&app.pool, id, &by, (app.clock)())
         .await
         .map_err(Problem::from)?;

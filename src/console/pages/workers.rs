@@ -3,10 +3,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use jobs::{
-    access::Scope,
-    daemons::{self, Listed},
-};
+use jobs::daemons::{self, Listed};
 
 use crate::{
     console::{
@@ -30,7 +27,6 @@ pub(in crate::console) async fn page(
     State(app): State<App>,
     visitor: Visitor,
 ) -> Result<Response, Failure> {
-    visitor.needs(&app, Scope::Read).await?;
     let now = (app.clock)();
     Ok(render(&Page {
         frame: Frame::new(&visitor, "workers", "Workers"),

@@ -7,6 +7,7 @@ use utoipa::IntoParams;
 
 use crate::http::{
     App,
+    caller::Caller,
     extract::Query,
     page::{Limit, Page, place},
     problem::Problem,
@@ -36,11 +37,14 @@ pub(crate) struct AuditQuery {
     limit: Option<u16>,
 }
 
-/// List what operators changed and who was refused, the newest first.
+/// List what operators changed and who was refused, the newest first. Of royalties, usage and
+/// statistics, keys without scope worker:finance or worker:admin are not told before and after:
+/// they hold amounts of money.
 #[utoipa::path(get, path = "/audit", operation_id = "listAudit", tag = "audit",
     params(AuditQuery), responses((status = 200, body = Page<Entry>)))]
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<Page<Entry>>, Problem> {
     let limit = Limit::of(query.limit)?;
@@ -51,6 +55,7 @@ pub(super) async fn list(
         action: query.action,
         request_id: query.request,
         after: place(query.cursor.as_deref(), |text| text.parse().ok())?,
+        sees_amounts: caller.admitted.scopes.see_amounts(),
         limit: limit.and_one(),
     };
     let listed = audit::search(&app.pool, &filter).await?;

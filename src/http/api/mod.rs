@@ -18,6 +18,7 @@ mod releases;
 pub(super) mod royalties;
 mod royalty_runs;
 mod schedules;
+pub(super) mod statements;
 mod statistics;
 mod workers;
 
@@ -91,9 +92,10 @@ pub(super) fn needing(scope: Scope) -> OpenApiRouter<App> {
             .routes(routes!(royalties::list, royalty_runs::start))
             .routes(routes!(royalties::one))
             .routes(routes!(royalties::set_aside))
-            .routes(routes!(royalties::payees))
-            .routes(routes!(royalties::statement))
-            .routes(routes!(royalties::statement_csv))
+            .routes(routes!(statements::list))
+            .routes(routes!(statements::one))
+            .routes(routes!(statements::csv))
+            .routes(routes!(statements::pdf))
             .routes(routes!(royalties::balances))
             .routes(routes!(royalty_runs::rehearse))
             .routes(routes!(royalty_runs::revise))

@@ -38,10 +38,8 @@ pub(super) async fn one(
     State(app): State<App>,
     Path(id): Path<i32>,
 ) -> Result<Tagged<PlatformQueue>, Problem> {
-    let listed = catalog::platforms(&app.pool, (app.clock)()).await?;
-    let one = listed
-        .into_iter()
-        .find(|one| one.id == id)
+    let one = catalog::platform_queue(&app.pool, id, (app.clock)())
+        .await?
         .ok_or_else(|| missing(id))?;
     Ok(Tagged {
         version: one.version(),

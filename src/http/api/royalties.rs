@@ -1,11 +1,9 @@
-//! Royalties as they are looked at: runs, the tracks they set aside, statements, balances. What is
-//! done to runs is in `royalty_runs`.
+//! Royalties as they are looked at: runs, the tracks they set aside, balances. What is done to runs is
+//! in `royalty_runs`, what payees get to read in `statements`.
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Json, extract::State};
 use jobs::royalty::{
     self, Balance, BalanceFilter, ComputeError, Period, Refused, Run, RunFilter, SetAsideTrack,
-    document::write_csv,
-    statement::{self, Payee, Statement},
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -13,9 +11,9 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::http::{
-    App, download,
+    App,
     extract::{Path, Query},
-    page::{Limit, Page, place},
+    page::{Limit, Page, PageQuery, place},
     precondition::Tagged,
     problem::{Kind, Problem},
 };
@@ -94,18 +92,6 @@ pub(crate) async fn find(app: &App, id: Uuid) -> Result<Run, Problem> {
     run.ok_or_else(|| Problem::missing(format!("there is no royalty run {id}")))
 }
 
-/// Which part of a list.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct PageQuery {
-    /// Where the page begins: `next` of the page before.
-    cursor: Option<String>,
-    /// The most items of the page.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<u16>,
-}
-
 /// List the tracks that a run does not settle, with the reasons, the dearest first.
 #[utoipa::path(get, path = "/royalties/runs/{id}/set-aside", operation_id = "listRoyaltyTracksSetAside", tag = "royalties",
     params(("id" = Uuid, Path, description = "The run's id"), PageQuery),
@@ -128,75 +114,6 @@ pub(super) async fn set_aside(
         let (revenue, month, track) = (one.revenue, one.usage_month, one.track_id);
         format!("{revenue}{PLACE_SEPARATOR}{month}{PLACE_SEPARATOR}{track}")
     })))
-}
-
-/// List the payees of a run: whoever has a statement, and what it comes to.
-#[utoipa::path(get, path = "/royalties/runs/{id}/statements", operation_id = "listRoyaltyStatements", tag = "royalties",
-    params(("id" = Uuid, Path, description = "The run's id"), PageQuery),
-    responses((status = 200, body = Page<Payee>)))]
-pub(super) async fn payees(
-    State(app): State<App>,
-    Path(id): Path<Uuid>,
-    Query(query): Query<PageQuery>,
-) -> Result<Json<Page<Payee>>, Problem> {
-    let limit = Limit::of(query.limit)?;
-    let after = place(query.cursor.as_deref(), |text| text.parse().ok())?;
-    let run = find(&app, id).await?;
-    let mut conn = app.pool.acquire().await?;
-    let payees = statement::listed(&mut conn, run.id, after, limit.and_one()).await?;
-    Ok(Json(Page::of(payees, limit, |one| one.payee.to_string())))
-}
-
-/// A payee's statement of a run. One of a run that is not final is a draft.
-#[utoipa::path(get, path = "/royalties/runs/{id}/statements/{payee}", operation_id = "getRoyaltyStatement", tag = "royalties",
-    params(("id" = Uuid, Path, description = "The run's id"),
-           ("payee" = i32, Path, description = "The payee's id as a user")),
-    responses((status = 200, body = Statement)))]
-pub(super) async fn statement(
-    State(app): State<App>,
-    Path((id, payee)): Path<(Uuid, i32)>,
-) -> Result<Json<Statement>, Problem> {
-    find_statement(&app, id, payee).await.map(Json)
-}
-
-/// Download a payee's statement of a run as CSV.
-#[utoipa::path(get, path = "/royalties/runs/{id}/statements/{payee}/csv", operation_id = "downloadRoyaltyStatement", tag = "royalties",
-    params(("id" = Uuid, Path, description = "The run's id"),
-           ("payee" = i32, Path, description = "The payee's id as a user")),
-    responses((status = 200, description = "One table, whose first column says what a line is", content_type = "text/csv", body = String)))]
-pub(super) async fn statement_csv(
-    State(app): State<App>,
-    Path((id, payee)): Path<(Uuid, i32)>,
-) -> Result<Response, Problem> {
-    csv_of(&app, id, payee).await
-}
-
-/// A statement as a file.
-pub(crate) async fn csv_of(app: &App, run: Uuid, payee: i32) -> Result<Response, Problem> {
-    let statement = find_statement(app, run, payee).await?;
-    let mut body = Vec::new();
-    write_csv(&mut body, [&statement]).map_err(|error| {
-        tracing::error!(%error, "a statement could not be written");
-        Problem::new(Kind::Internal, "the statement could not be written as CSV")
-    })?;
-    let (period, revision) = (statement.period, statement.revision);
-    let name = format!("{period}-{revision}-{payee}.csv");
-    Ok(download(&name, "text/csv", body))
-}
-
-async fn find_statement(app: &App, run: Uuid, payee: i32) -> Result<Statement, Problem> {
-    let run = find(app, run).await?;
-    let mut conn = app.pool.acquire().await?;
-    let statement = statement::statement(&mut conn, &run, payee)
-        .await
-        .map_err(Refused::from)?;
-    if statement.summary.is_empty() {
-        let name = run.name();
-        return Err(Problem::missing(format!(
-            "user {payee} has nothing in royalty run {name}"
-        )));
-    }
-    Ok(statement)
 }
 
 /// Whose balances.

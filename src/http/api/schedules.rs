@@ -16,15 +16,13 @@ use crate::http::{
     App,
     caller::Caller,
     extract::{Body, Path, Query},
-    page::{Limit, Page, place},
+    page::{Limit, Page, at_moment, moment, place},
     precondition::{IfMatch, Tagged},
     problem::{Kind, Problem},
 };
 
 /// The most platforms of one schedule.
 const PLATFORMS: usize = 1000;
-/// Microseconds since 1970, and the id: a schedule's place in the list.
-const PLACE_SEPARATOR: char = '.';
 
 /// Which schedules.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -65,15 +63,13 @@ pub(super) async fn list(
     };
     let listed = schedule::list(&app.pool, &filter).await?;
     Ok(Json(Page::of(listed, limit, |one| {
-        let due = one.scheduled_date.and_utc().timestamp_micros();
-        format!("{due}{PLACE_SEPARATOR}{}", one.id)
+        at_moment(one.scheduled_date.and_utc(), one.id)
     })))
 }
 
 fn read_place(text: &str) -> Option<(NaiveDateTime, i32)> {
-    let (due, id) = text.split_once(PLACE_SEPARATOR)?;
-    let due = DateTime::from_timestamp_micros(due.parse().ok()?)?;
-    Some((due.naive_utc(), id.parse().ok()?))
+    let (due, id) = moment(text)?;
+    Some((due.naive_utc(), id))
 }
 
 /// One schedule.
@@ -129,7 +125,7 @@ pub(super) async fn create(
         release_id: asked.release_id,
         platform_ids: asked.platform_ids,
         due: asked.due.unwrap_or(now),
-        user_id: caller.admitted.user_id,
+        user_id: Some(caller.admitted.user_id),
     };
     let id = schedule::create(&app.pool, &new, &by, now)
         .await?

@@ -6,10 +6,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use chrono::{DateTime, NaiveDate};
+use chrono::NaiveDate;
 use jobs::statistics::{self, Range, Run, RunError, Status};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Why;
@@ -17,12 +17,9 @@ use crate::http::{
     App,
     caller::Caller,
     extract::{Body, Path, Query},
-    page::{Limit, Page, place},
+    page::{Limit, Page, PageQuery, at_moment, moment, place},
     problem::Problem,
 };
-
-/// Between the start, in microseconds since 1970, and the id: a run's place in the list.
-const PLACE_SEPARATOR: char = '.';
 
 /// How statistics stand: what waits, the last runs, and what is not as it should be. Rows are counted
 /// for it.
@@ -32,35 +29,18 @@ pub(super) async fn status(State(app): State<App>) -> Result<Json<Status>, Probl
     Ok(Json(statistics::status(&app.pool).await?))
 }
 
-/// Which part of the list.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct StatisticsQuery {
-    /// Where the page begins: `next` of the page before.
-    cursor: Option<String>,
-    /// The most items of the page.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<u16>,
-}
-
 /// List rebuilds and scans, the newest first.
 #[utoipa::path(get, path = "/statistics/runs", operation_id = "listStatisticsRuns", tag = "statistics",
-    params(StatisticsQuery), responses((status = 200, body = Page<Run>)))]
+    params(PageQuery), responses((status = 200, body = Page<Run>)))]
 pub(super) async fn list(
     State(app): State<App>,
-    Query(query): Query<StatisticsQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Run>>, Problem> {
     let limit = Limit::of(query.limit)?;
-    let before = place(query.cursor.as_deref(), |text| {
-        let (started, id) = text.split_once(PLACE_SEPARATOR)?;
-        let started = DateTime::from_timestamp_micros(started.parse().ok()?)?;
-        Some((started, id.parse().ok()?))
-    })?;
+    let before = place(query.cursor.as_deref(), moment)?;
     let runs = statistics::runs(&app.pool, before, limit.and_one()).await?;
     Ok(Json(Page::of(runs, limit, |run| {
-        let started_us = run.started_at.timestamp_micros();
-        format!("{started_us}{PLACE_SEPARATOR}{}", run.id)
+        at_moment(run.started_at, run.id)
     })))
 }
 

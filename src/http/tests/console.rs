@@ -6,10 +6,13 @@ use axum::{
     http::{Request, header},
 };
 use chrono::TimeDelta;
-use jobs::access::Scope;
+use jobs::{access::Scope, royalty};
 use serde_json::json;
 
-use super::harness::{Answer, World, by};
+use super::{
+    finance::{compute, use_tracks},
+    harness::{Answer, World, by},
+};
 use crate::config::Http;
 
 /// What would run, or break out, if anything were not escaped.
@@ -229,17 +232,9 @@ async fn a_form_needs_its_token_and_its_origin() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_only_read_changes_nothing() {
-    let world = World::new().await;
-    let platform = world.platform("Nordlys").await;
-    world.deliveries(1..2, &[platform]).await;
-    let id: String = sqlx::query_scalar("select id::text from worker.deliveries")
-        .fetch_one(world.pool())
-        .await
-        .unwrap();
-    let visit = world.visit(&[Scope::Read]).await;
-    for path in [
+/// Where every form of the console goes.
+fn forms(id: &str, platform: i32) -> Vec<String> {
+    vec![
         format!("/console/deliveries/{id}/hold"),
         "/console/deliveries/operations".into(),
         "/console/deliveries/matching".into(),
@@ -253,12 +248,53 @@ async fn whoever_may_only_read_changes_nothing() {
         format!("/console/statistics/{id}/cancel"),
         format!("/console/notifications/{id}/retry"),
         "/console/notifications/failed/dismiss".into(),
+        "/console/schedules".into(),
         "/console/schedules/1/cancel".into(),
         format!("/console/jobs/{id}/retry"),
         "/console/cron/retention/run".into(),
         "/console/keys".into(),
         "/console/keys/1/revoke".into(),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_form_is_taken_without_its_token() {
+    let world = World::new().await;
+    let visit = world.visit(&Scope::ALL).await;
+    let id = "00000000-0000-7000-8000-000000000000";
+    let before: i64 = audited(&world).await;
+    for path in forms(id, 1).into_iter().chain(["/console/logout".into()]) {
+        for token in ["", "00"] {
+            let fields = [("reason", "x"), ("operation", "hold"), ("csrf", token)];
+            let refused = world.form(&path, &fields, &visit.cookie).await.expect(403);
+            assert!(
+                refused.body.contains("did not come from this page"),
+                "{path}"
+            );
+        }
+    }
+    assert_eq!(audited(&world).await, before);
+    visit.get("/console/audit").await.expect(200);
+}
+
+async fn audited(world: &World) -> i64 {
+    sqlx::query_scalar("select count(*) from worker.audit")
+        .fetch_one(world.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_only_read_changes_nothing() {
+    let world = World::new().await;
+    let platform = world.platform("Nordlys").await;
+    world.deliveries(1..2, &[platform]).await;
+    let id: String = sqlx::query_scalar("select id::text from worker.deliveries")
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    let visit = world.visit(&[Scope::Read]).await;
+    for path in forms(&id, platform) {
         let before = world.audited("access.refused").await.len();
         visit
             .send(&path, &[("reason", "x"), ("operation", "hold")])
@@ -275,7 +311,7 @@ async fn whoever_may_only_read_changes_nothing() {
         "/console/royalties".into(),
         "/console/royalties/balances".into(),
         format!("/console/royalties/{id}"),
-        format!("/console/royalties/{id}/statements/1"),
+        format!("/console/royalties/{id}/statements/1/pdf"),
     ] {
         visit.get(&page).await.expect(403);
     }
@@ -298,10 +334,15 @@ async fn whoever_may_only_read_changes_nothing() {
 async fn nothing_that_anybody_wrote_becomes_markup_or_a_header() {
     let world = World::new().await;
     let platform = world.platform("Nordlys").await;
-    world.deliveries(1..2, &[platform]).await;
+    world.deliveries(1..3, &[platform]).await;
     let (delivery, document) = fill_with_hostility(&world).await;
     let (run, notification) = hostile_upkeep(&world).await;
     let visit = world.visit(&Scope::ALL).await;
+    sqlx::query("update api_keys set name = left($1, 50)")
+        .bind(HOSTILE)
+        .execute(world.pool())
+        .await
+        .unwrap();
     let paused = [("reason", HOSTILE)];
     visit
         .send(&format!("/console/platforms/{platform}/pause"), &paused)
@@ -359,7 +400,19 @@ async fn nothing_that_anybody_wrote_becomes_markup_or_a_header() {
         }
         seen += answer.body.matches("&#60;script&#62;alert(1)").count();
     }
-    assert!(seen > 15, "the pages show what they were given: {seen}");
+    assert!(seen > 40, "the pages show what they were given: {seen}");
+    let file = format!("/console/deliveries/{delivery}/evidence/{document}/file");
+    let file = visit.get(&file).await.expect(200);
+    let name = file.header(header::CONTENT_DISPOSITION);
+    assert!(
+        name.starts_with("attachment; filename*=UTF-8''%22%27%3E%3Cscript%3E") && name.is_ascii(),
+        "{name}"
+    );
+    assert_eq!(file.headers.get_all(header::SET_COOKIE).iter().count(), 0);
+    assert!(
+        file.header(header::CONTENT_SECURITY_POLICY)
+            .contains("sandbox")
+    );
     let login = world
         .get("", &format!("/console/login?next={quoted}"))
         .await
@@ -391,7 +444,12 @@ async fn fill_with_hostility(world: &World) -> (String, String) {
          from worker.deliveries",
         "insert into worker.daemons (name, version, host, process, started_at, seen_at)
          values ($1, $1, $1, 1, now(), now())",
-        "update users set username = left($1, 50)",
+        "update users set username = left($1, 50), full_name = left($1, 100)",
+        "update tracks set title = left($1, 255)",
+        "insert into worker.cron_entries (name, expression, handled_until, paused_at, reason)
+         values ('retention', $1, now(), now(), $1)",
+        "insert into worker.cron_runs (name, tick, started_at, job_id, reason)
+         select 'retention', now(), now(), id, $1 from worker.jobs limit 1",
     ] {
         sqlx::query(statement).bind(HOSTILE).execute(world.pool()).await.unwrap();
     }
@@ -401,13 +459,25 @@ async fn fill_with_hostility(world: &World) -> (String, String) {
         .unwrap()
 }
 
-/// A royalty run and a notification with hostile words in all that their pages show.
+/// Royalty runs and a notification with hostile words in all that their pages show: a run that is
+/// final, with balances, and one that cannot be computed.
 async fn hostile_upkeep(world: &World) -> (String, String) {
+    use_tracks(world).await;
+    let settings = royalty::Settings::default();
+    let (period, now) = ("2024-10".parse().unwrap(), world.now());
+    let started = royalty::start(world.pool(), period, &settings, &by(), now).await;
+    let run = started.unwrap().run.id;
+    compute(world, &run.to_string()).await;
+    royalty::finalise(world.pool(), run, true, &by(), now)
+        .await
+        .unwrap();
     for statement in [
+        "update worker.royalty_tracks set isrc = $1, release_title = $1, set_aside_why = $1
+         where set_aside is not null",
         "insert into worker.royalty_runs (period, revision, state, currency, rules, fault, created_at)
-         values ('2024-10', 1, 'running', $1, '{}', $1, now())",
+         values ('2024-09', 1, 'running', $1, '{}', $1, now())",
         "insert into worker.royalty_progress (run_id, phase, done, total, updated_at)
-         select id, $1, 1, 2, now() from worker.royalty_runs",
+         select id, $1, 1, 2, now() from worker.royalty_runs where period = '2024-09'",
         "insert into worker.notifications (event, subject, topic, payload, state, created_at, settled_at)
          values ($1, 'delivery/' || $1, $1, jsonb_build_object($1, $1::text), 'failed', now(), now())",
         "insert into worker.notification_sends (notification_id, channel, problem)
@@ -415,12 +485,11 @@ async fn hostile_upkeep(world: &World) -> (String, String) {
     ] {
         sqlx::query(statement).bind(HOSTILE).execute(world.pool()).await.unwrap();
     }
-    sqlx::query_as(
-        "select r.id::text, n.id::text from worker.royalty_runs r, worker.notifications n",
-    )
-    .fetch_one(world.pool())
-    .await
-    .unwrap()
+    let notification = sqlx::query_scalar("select id::text from worker.notifications")
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    (run.to_string(), notification)
 }
 
 #[tokio::test(flavor = "multi_thread")]

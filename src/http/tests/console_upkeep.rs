@@ -65,24 +65,23 @@ async fn a_run_goes_from_its_start_to_the_ledger() {
     assert!(waits.contains("It waits for a daemon"), "{waits}");
     compute(&world, page.rsplit('/').next().unwrap()).await;
     let shown = visit.get(&page).await.expect(200).body;
-    for word in [
-        "pending",
-        "21.0000",
-        "Tracks set aside",
-        "download CSV",
-        "drafts",
-    ] {
+    for word in ["pending", "21.0000", "Tracks set aside", "PDF", "drafts"] {
         assert!(shown.contains(word), "{word}: {shown}");
     }
     let (_, rest) = shown.split_once("name=\"version\" value=\"").unwrap();
     let version = rest.split('"').next().unwrap().to_owned();
-    let statement = format!("{page}/statements/{}", world.owner);
-    let statement = visit.get(&statement).await.expect(200);
-    assert_eq!(statement.header(header::CONTENT_TYPE), "text/csv");
-    assert!(
-        statement.body.starts_with("section,period,payee_id"),
-        "{statement:?}"
-    );
+    let statements = format!("{page}/statements/{}", world.owner);
+    for (layout, media_type, begins) in [
+        ("csv", "text/csv", "section,period,payee_id"),
+        ("pdf", "application/pdf", "%PDF-"),
+    ] {
+        assert!(shown.contains(&format!("{statements}/{layout}")), "{shown}");
+        let file = visit.get(&format!("{statements}/{layout}")).await;
+        let file = file.expect(200);
+        assert_eq!(file.header(header::CONTENT_TYPE), media_type);
+        assert!(file.body.starts_with(begins), "{layout}: {file:?}");
+    }
+    visit.get(&format!("{statements}/exe")).await.expect(404);
 
     let finalise = format!("{page}/finalise");
     let seen = ("version", version.as_str());
@@ -246,4 +245,43 @@ async fn a_partners_word_is_recorded_on_the_deliverys_page() {
     );
     let (_, note) = told(&visit, &path, &said).await;
     assert_eq!(note, "gThat was known already.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_scheduled_on_the_page_of_schedules() {
+    let world = World::new().await;
+    let platform = world.platform("Nordlys").await;
+    world.deliveries(1..2, &[platform]).await;
+    let visit = world.visit(&Scope::ALL).await;
+    let page = "/console/schedules";
+    let release: i32 = sqlx::query_scalar("select id from releases")
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    let (release, platform) = (release.to_string(), platform.to_string());
+    let whole = [
+        ("release", release.as_str()),
+        ("platform", platform.as_str()),
+        ("due", "2999-01-31T06:00"),
+        ("reason", "pre-order"),
+    ];
+    let (_, note) = told(&visit, page, &whole).await;
+    assert!(note.starts_with("gSchedule "), "{note}");
+    let shown = visit.get("/console/schedules?day=2999-01-31").await;
+    let shown = shown.expect(200).body;
+    assert!(
+        shown.contains("2999-01-31 06:00:00") && shown.contains("Nordlys"),
+        "{shown}"
+    );
+    let without = [whole[0], whole[2], whole[3]];
+    let (_, note) = told(&visit, page, &without).await;
+    assert!(note.contains("at least one platform"), "{note}");
+    let nowhere = [("release", "4711"), whole[1], whole[3]];
+    let (_, note) = told(&visit, page, &nowhere).await;
+    assert!(note.contains("no release 4711"), "{note}");
+    for wrong in [("release", "x"), ("due", "soon")] {
+        let fields = [wrong, whole[0], whole[1], whole[3]];
+        visit.send(page, &fields).await.expect(422);
+    }
+    assert_eq!(world.audited("schedule.create").await.len(), 1);
 }

@@ -16,6 +16,13 @@ pub(super) async fn world_with_usage() -> (World, i32, String) {
     let world = World::new().await;
     let platform = world.platform("Nordlys").await;
     world.deliveries(1..4, &[platform]).await;
+    use_tracks(&world).await;
+    let (id, key) = world.key(&[Scope::Finance]).await;
+    (world, id, key)
+}
+
+/// Usage of every track in [`MONTH`], the last of which is shared out beyond the whole.
+pub(super) async fn use_tracks(world: &World) {
     for statement in [
         "insert into analytics (track_id, platform_id, date, territory, streams, revenue)
          select t.id, p.id, '2024-10-05', 'DE', 100, 10.5 from tracks t, distribution_platforms p",
@@ -25,8 +32,6 @@ pub(super) async fn world_with_usage() -> (World, i32, String) {
     ] {
         sqlx::query(statement).execute(world.pool()).await.unwrap();
     }
-    let (id, key) = world.key(&[Scope::Finance]).await;
-    (world, id, key)
 }
 
 /// What a daemon does.
@@ -180,11 +185,23 @@ async fn statements_are_listed_read_and_downloaded() {
         "{}",
         file.body
     );
-    let nobody = world
-        .get(&key, &format!("{path}/4711/csv"))
+    let file = world
+        .get(&key, &format!("{path}/{owner}/pdf"))
         .await
-        .expect(404);
-    assert!(nobody.body.contains("user 4711 has nothing"), "{nobody:?}");
+        .expect(200);
+    assert_eq!(file.header(header::CONTENT_TYPE), "application/pdf");
+    assert_eq!(
+        file.header(header::CONTENT_DISPOSITION),
+        format!("attachment; filename*=UTF-8''{MONTH}-1-{owner}.pdf")
+    );
+    assert!(file.body.starts_with("%PDF-"), "{}", file.body.len());
+    for layout in ["csv", "pdf"] {
+        let nobody = world
+            .get(&key, &format!("{path}/4711/{layout}"))
+            .await
+            .expect(404);
+        assert!(nobody.body.contains("user 4711 has nothing"), "{nobody:?}");
+    }
     // Money is for keys of finance, however much else a key may.
     let (_, other) = world
         .key(&[Scope::Read, Scope::Operate, Scope::Admin])
@@ -309,4 +326,35 @@ async fn a_month_is_rehearsed_and_a_final_one_corrected() {
     let void = format!("{runs}/{}/void", id_of(&revision));
     let void = world.post(&key, &void, open).await.expect(200);
     assert_eq!(void.json()["state"], "void");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_tells_amounts_to_finance_alone() {
+    let (world, _, key) = world_with_usage().await;
+    let runs = "/api/v1/royalties/runs";
+    let begin = json!({"period": MONTH, "reason": "over"});
+    let id = id_of(&world.post(&key, runs, begin).await.expect(201).json());
+    compute(&world, &id).await;
+    let accept = json!({"reason": "the label knows", "accept_set_aside": true});
+    world
+        .post(&key, &format!("{runs}/{id}/finalise"), accept)
+        .await
+        .expect(200);
+    let entries = "/api/v1/audit?kind=royalty_run&action=royalty_run.finalise";
+    let page = "/console/audit?kind=royalty_run";
+    for (scopes, sees) in [
+        (&[Scope::Read, Scope::Operate][..], false),
+        (&[Scope::Read, Scope::Finance], true),
+        (&[Scope::Read, Scope::Admin], true),
+    ] {
+        let (_, reader) = world.key(scopes).await;
+        let listed = world.get(&reader, entries).await.expect(200);
+        assert_eq!(listed.body.contains("21.0000"), sees, "{listed:?}");
+        let entry = &listed.json()["items"][0];
+        assert_eq!(entry["reason"], "the label knows");
+        assert_eq!(entry["after"].get("withheld").is_none(), sees, "{entry}");
+        let shown = world.visit(scopes).await.get(page).await.expect(200).body;
+        assert!(shown.contains("the label knows"), "{shown}");
+        assert_eq!(shown.contains("21.0000"), sees, "{shown}");
+    }
 }

@@ -279,8 +279,10 @@ impl World {
                 poll_ms: 20,
                 batch: 100,
             };
+            let connect = (*pool.connect_options()).clone();
             let schedules = tokio::spawn(schedule::poll(
-                pool.clone(),
+                pool,
+                connect.clone(),
                 settings,
                 Arc::clone(&clock),
                 jobs::vitals::Vitals::default(),
@@ -294,7 +296,7 @@ impl World {
                 .with::<Notify>(told)
                 .unwrap();
             let vitals = jobs::vitals::Vitals::default();
-            queue::run(pool, registry, queue_settings, clock, vitals, stop)
+            queue::run(connect, registry, queue_settings, clock, vitals, stop)
                 .await
                 .unwrap();
             schedules.await.unwrap();

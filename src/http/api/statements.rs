@@ -1,0 +1,159 @@
+//! Statements of royalty runs: what each payee gets to read, as data and as files.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, response::Response};
+use jobs::royalty::{
+    Refused,
+    document::{Fonts, write_csv, write_pdf},
+    statement::{self, Payee, Statement},
+};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::royalties::find;
+use crate::http::{
+    App, download,
+    extract::{Path, Query},
+    page::{Limit, Page, PageQuery, place},
+    problem::{Kind, Problem},
+};
+
+/// The fonts of PDF statements, read when the first is asked for.
+pub(crate) type FontCache = OnceCell<Arc<Fonts>>;
+
+/// List the payees of a run: whoever has a statement, and what it comes to.
+#[utoipa::path(get, path = "/royalties/runs/{id}/statements", operation_id = "listRoyaltyStatements", tag = "royalties",
+    params(("id" = Uuid, Path, description = "The run's id"), PageQuery),
+    responses((status = 200, body = Page<Payee>)))]
+pub(super) async fn list(
+    State(app): State<App>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<Payee>>, Problem> {
+    let limit = Limit::of(query.limit)?;
+    let after = place(query.cursor.as_deref(), |text| text.parse().ok())?;
+    let run = find(&app, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let payees = statement::listed(&mut conn, run.id, after, limit.and_one()).await?;
+    Ok(Json(Page::of(payees, limit, |one| one.payee.to_string())))
+}
+
+/// A payee's statement of a run. One of a run that is not final is a draft.
+#[utoipa::path(get, path = "/royalties/runs/{id}/statements/{payee}", operation_id = "getRoyaltyStatement", tag = "royalties",
+    params(("id" = Uuid, Path, description = "The run's id"),
+           ("payee" = i32, Path, description = "The payee's id as a user")),
+    responses((status = 200, body = Statement)))]
+pub(super) async fn one(
+    State(app): State<App>,
+    Path((id, payee)): Path<(Uuid, i32)>,
+) -> Result<Json<Statement>, Problem> {
+    find_statement(&app, id, payee).await.map(Json)
+}
+
+/// Download a payee's statement of a run as CSV.
+#[utoipa::path(get, path = "/royalties/runs/{id}/statements/{payee}/csv", operation_id = "downloadRoyaltyStatement", tag = "royalties",
+    params(("id" = Uuid, Path, description = "The run's id"),
+           ("payee" = i32, Path, description = "The payee's id as a user")),
+    responses((status = 200, description = "One table, whose first column says what a line is", content_type = "text/csv", body = String)))]
+pub(super) async fn csv(
+    State(app): State<App>,
+    Path((id, payee)): Path<(Uuid, i32)>,
+) -> Result<Response, Problem> {
+    Layout::Csv.download(&app, id, payee).await
+}
+
+/// Download a payee's statement of a run as PDF, to be sent to an artist.
+#[utoipa::path(get, path = "/royalties/runs/{id}/statements/{payee}/pdf", operation_id = "downloadRoyaltyStatementAsPdf", tag = "royalties",
+    params(("id" = Uuid, Path, description = "The run's id"),
+           ("payee" = i32, Path, description = "The payee's id as a user")),
+    responses((status = 200, description = "A4, searchable", content_type = "application/pdf", body = Vec<u8>)))]
+pub(super) async fn pdf(
+    State(app): State<App>,
+    Path((id, payee)): Path<(Uuid, i32)>,
+) -> Result<Response, Problem> {
+    Layout::Pdf.download(&app, id, payee).await
+}
+
+/// How a statement is written as a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Layout {
+    Csv,
+    Pdf,
+}
+
+impl Layout {
+    /// The layout that the end of an address names.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "csv" => Some(Self::Csv),
+            "pdf" => Some(Self::Pdf),
+            _ => None,
+        }
+    }
+
+    /// A payee's statement as a file.
+    pub(crate) async fn download(
+        self,
+        app: &App,
+        run: Uuid,
+        payee: i32,
+    ) -> Result<Response, Problem> {
+        let statement = find_statement(app, run, payee).await?;
+        let (extension, media_type) = match self {
+            Self::Csv => ("csv", "text/csv"),
+            Self::Pdf => ("pdf", "application/pdf"),
+        };
+        let name = statement.file_name(extension);
+        let fonts = match self {
+            Self::Csv => None,
+            Self::Pdf => Some(fonts(app).await?),
+        };
+        // Thousands of tracks take a while to lay out.
+        let written = tokio::task::spawn_blocking(move || write(&statement, fonts.as_deref()));
+        let body = written.await.map_err(|error| unwritten(&error))?;
+        Ok(download(&name, media_type, body?))
+    }
+}
+
+/// As PDF where fonts are given.
+fn write(statement: &Statement, fonts: Option<&Fonts>) -> Result<Vec<u8>, Problem> {
+    if let Some(fonts) = fonts {
+        return write_pdf(statement, fonts).map_err(|error| unwritten(&error));
+    }
+    let mut body = Vec::new();
+    write_csv(&mut body, [statement]).map_err(|error| unwritten(&error))?;
+    Ok(body)
+}
+
+fn unwritten(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(%error, "a statement could not be written");
+    Problem::new(Kind::Internal, "the statement could not be written")
+}
+
+/// The fonts as configured. What is amiss with them can be mended while the daemon runs.
+async fn fonts(app: &App) -> Result<Arc<Fonts>, Problem> {
+    let read = || async {
+        let paths = app.royalties.fonts.clone();
+        let read = tokio::task::spawn_blocking(move || Fonts::read(&paths));
+        let read = read.await.map_err(|error| unwritten(&error))?;
+        read.map(Arc::new)
+            .map_err(|error| Problem::new(Kind::Refused, error.to_string()))
+    };
+    app.fonts.get_or_try_init(read).await.cloned()
+}
+
+async fn find_statement(app: &App, run: Uuid, payee: i32) -> Result<Statement, Problem> {
+    let run = find(app, run).await?;
+    let mut conn = app.pool.acquire().await?;
+    let statement = statement::statement(&mut conn, &run, payee)
+        .await
+        .map_err(Refused::from)?;
+    if statement.summary.is_empty() {
+        let name = run.name();
+        return Err(Problem::missing(format!(
+            "user {payee} has nothing in royalty run {name}"
+        )));
+    }
+    Ok(statement)
+}
