@@ -2,6 +2,7 @@
 //! business of the layers.
 
 mod layers;
+mod traces;
 
 use std::{
     fmt,
@@ -27,7 +28,10 @@ use platform_adapters::secrets::Keyring;
 use serde::Deserialize;
 use toml::Value;
 
-pub(crate) use self::layers::{Layers, PACKAGED};
+pub(crate) use self::{
+    layers::{Layers, PACKAGED},
+    traces::Traces,
+};
 
 /// Everything that can be configured. Each key is explained in `config/default.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -54,6 +58,7 @@ pub(crate) struct Config {
     pub(crate) usage: usage::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
+    pub(crate) traces: Traces,
 }
 
 /// `[database]`.
@@ -421,6 +426,7 @@ impl Config {
         );
         self.http.validate()?;
         self.royalties.validate().map_err(anyhow::Error::msg)?;
+        self.traces.validate()?;
         self.notifications
             .validate()
             .context("section notifications")?;

@@ -93,6 +93,8 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     let over = CancellationToken::new();
     let app = http::App::new(http::Given {
         pool: http::pool(&pool, &config.http),
+        work: pool.clone(),
+        vitals: vitals.clone(),
         clock: clock.clone(),
         config: config.http.clone(),
         means: Means::of(config),

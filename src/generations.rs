@@ -101,6 +101,7 @@ impl Process<'_> {
         let lasting = [
             ("http.listen", at_start.http.listen != config.http.listen),
             ("log", at_start.log != config.log),
+            ("traces", at_start.traces != config.traces),
         ];
         let next = self.start(config, front, vitals).await?;
         for (name, is_changed) in lasting {

@@ -342,7 +342,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(filter) = filter {
         filter.clone_into(&mut config.log.filter);
     }
-    telemetry::start(&config.log).map_err(Failure::configuration)?;
+    let traces = matches!(arguments.command, Command::Run(_)).then_some(&config.traces);
+    let _telemetry = telemetry::start(&config.log, traces).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -468,5 +469,54 @@ mod tests {
         assert!(read("worker --config a --config=b run").is_ok());
         assert!(read("worker run --config a --config b").is_ok());
         assert!(read("worker run").is_ok());
+    }
+
+    /// The words of a line of shell: what stands between double quotes is one.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (place, part) in line.split('"').enumerate() {
+            match place % 2 {
+                1 => words.push(part.to_owned()),
+                _ => words.extend(part.split_whitespace().map(ToOwned::to_owned)),
+            }
+        }
+        words
+    }
+
+    /// The commands of a document: lines of its blocks, and what stands between backquotes.
+    fn commands(document: &str) -> Vec<Vec<String>> {
+        let mut is_block = false;
+        let mut found = Vec::new();
+        for line in document.lines() {
+            if line.starts_with("```") {
+                is_block = !is_block;
+            } else if is_block {
+                found.push(line.to_owned());
+            } else {
+                found.extend(line.split('`').skip(1).step_by(2).map(ToOwned::to_owned));
+            }
+        }
+        let commands = found.iter().filter_map(|line| {
+            let command = line
+                .split("  #")
+                .next()?
+                .split([';', '|', '<', '>'])
+                .next()?;
+            let words = words(command);
+            (words.first()? == "tunemantra-worker" && words.len() > 1).then_some(words)
+        });
+        commands.collect()
+    }
+
+    #[test]
+    fn what_the_operations_guide_says_to_type_is_understood() {
+        let guide = include_str!("../../docs/operations.md");
+        let commands = commands(guide);
+        assert!(commands.len() > 80, "{}", commands.len());
+        for words in commands {
+            if let Err(error) = Arguments::try_parse_from(&words) {
+                panic!("{words:?}: {error}");
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use platform_adapters::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::{
@@ -25,7 +26,7 @@ use super::{
     policy::RetryPolicy,
     record::{self, Begins, Written},
     row::{self, Delivery, Unknown},
-    transition, unknown,
+    trace, transition, unknown,
 };
 use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
 
@@ -50,8 +51,17 @@ impl Job for Deliver {
         let Some(begun) = begin_whole(&services, self.delivery, &lease).await? else {
             return Ok(Done::Settled);
         };
-        let (made, progress) = attempt(&services, &begun).await;
-        finish(&services, &begun, &lease, &made, &progress).await
+        let span = trace::attempt(&begun.delivery);
+        let work = async {
+            let (made, progress) = attempt(&services, &begun).await;
+            if let Made::Faulted(fault) = &made {
+                trace::faulted(&Span::current(), fault);
+            }
+            finish(&services, &begun, &lease, &made, &progress)
+                .instrument(trace::phase("record"))
+                .await
+        };
+        work.instrument(span).await
     }
 
     async fn decided_by_queue(
@@ -267,7 +277,9 @@ async fn hand_over(
         refresh_limits(services, &platform).await?;
     }
     progress.policy = services.retry.for_platform(&platform.format_specs.retry);
-    let package = package::assemble(release, &platform, delivery.kind, &services.assets).await?;
+    let package = package::assemble(release, &platform, delivery.kind, &services.assets)
+        .instrument(trace::phase("package"))
+        .await?;
     let package = progress.package.insert(Box::new(package));
     let fingerprint = package.fingerprint();
     if let Some(receipt) = unchanged(delivery, &fingerprint) {
@@ -291,7 +303,8 @@ async fn hand_over(
             batch: None,
             ..handover.clone()
         };
-        match adapter.locate(&alone, package).await? {
+        let looking = adapter.locate(&alone, package);
+        match looking.instrument(trace::phase("locate")).await? {
             Located::Complete(receipt) => {
                 progress.is_answered = true;
                 progress.place = None;
@@ -314,7 +327,8 @@ async fn hand_over(
     if delivery.is_called_off {
         return Ok(Made::CalledOff);
     }
-    let receipt = adapter.deliver(&handover, package).await?;
+    let sending = adapter.deliver(&handover, package);
+    let receipt = sending.instrument(trace::phase("hand over")).await?;
     Ok(Made::HandedOver {
         receipt,
         fingerprint,

@@ -27,6 +27,7 @@ mod resend;
 mod row;
 mod selection;
 mod state;
+pub mod trace;
 mod unknown;
 mod updates;
 
