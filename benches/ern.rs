@@ -218,6 +218,7 @@ fn handover() -> Handover {
         revision: 1,
         transmission: 1,
         started_at: Utc.timestamp_opt(1_800_000_000, 0).unwrap(),
+        batch: None,
         last_stated: None,
         resend_of: None,
     }

@@ -120,6 +120,7 @@ fn send(address: &str, root: &str, api: &str) -> ExitCode {
             transmission: 1,
             partner_release_id: None,
             started_at: Utc::now(),
+            batch: None,
             last_stated: None,
             resend_of: None,
         };

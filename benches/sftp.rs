@@ -13,7 +13,6 @@
 )]
 
 mod report;
-mod wire;
 
 use std::{
     fs::{self, File},
@@ -35,7 +34,7 @@ use report::{Measure, median};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use wire::Wire;
+use test_support::wire::Wire;
 
 const ROUNDS: usize = 3;
 const MB: u64 = 1_000_000;

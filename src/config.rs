@@ -2,6 +2,7 @@
 //! business of the layers.
 
 mod layers;
+mod traces;
 
 use std::{
     fmt,
@@ -27,7 +28,10 @@ use platform_adapters::secrets::Keyring;
 use serde::Deserialize;
 use toml::Value;
 
-pub(crate) use self::layers::{Layers, PACKAGED};
+pub(crate) use self::{
+    layers::{Layers, PACKAGED},
+    traces::Traces,
+};
 
 /// Everything that can be configured. Each key is explained in `config/default.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -54,6 +58,7 @@ pub(crate) struct Config {
     pub(crate) usage: usage::Settings,
     pub(crate) ddex: Ddex,
     pub(crate) log: Log,
+    pub(crate) traces: Traces,
 }
 
 /// `[database]`.
@@ -61,7 +66,18 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Database {
     pub(crate) url: DatabaseUrl,
+    pub(crate) direct_url: DatabaseUrl,
     pub(crate) max_connections: u32,
+}
+
+impl Database {
+    /// Where sessions are kept: past a pooler, if `url` leads through one.
+    pub(crate) fn direct(&self) -> &str {
+        match self.direct_url.0.as_str() {
+            "" => &self.url.0,
+            direct => direct,
+        }
+    }
 }
 
 /// A URL that holds a password: `Debug` does not show it.
@@ -83,6 +99,7 @@ impl Default for Database {
     fn default() -> Self {
         Self {
             url: DatabaseUrl::default(),
+            direct_url: DatabaseUrl::default(),
             max_connections: 24,
         }
     }
@@ -409,6 +426,7 @@ impl Config {
         );
         self.http.validate()?;
         self.royalties.validate().map_err(anyhow::Error::msg)?;
+        self.traces.validate()?;
         self.notifications
             .validate()
             .context("section notifications")?;

@@ -7,7 +7,7 @@ use jobs::{
     assets::InDatabase,
     clock::{self, Clock},
     daemons::{self, Identity},
-    delivery::{self, Adapters, Confirm, Deliver, Services},
+    delivery::{self, Adapters, CloseBatch, Confirm, Deliver, Services},
     notification::{self, Channels, Notify},
     queue::{self, Ending, Registry, cron},
     retention::{self, Retention},
@@ -17,7 +17,7 @@ use jobs::{
     vitals::Vitals,
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
-use sqlx::PgPool;
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -53,6 +53,8 @@ pub(crate) struct Generation {
     pub(crate) config: Config,
     pub(crate) provisions: Provisions,
     pub(crate) pool: PgPool,
+    /// The database past any pooler, for what needs a session of its own.
+    pub(crate) direct: PgConnectOptions,
     /// Where its pages and API are shown.
     pub(crate) front: http::Front,
     pub(crate) vitals: Vitals,
@@ -78,6 +80,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         config,
         provisions,
         pool,
+        direct,
         front,
         vitals,
         ready,
@@ -90,6 +93,8 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     let over = CancellationToken::new();
     let app = http::App::new(http::Given {
         pool: http::pool(&pool, &config.http),
+        work: pool.clone(),
+        vitals: vitals.clone(),
         clock: clock.clone(),
         config: config.http.clone(),
         means: Means::of(config),
@@ -142,6 +147,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     };
     let registry = Registry::new()
         .with::<Deliver>(Arc::clone(&services))
+        .and_then(|registry| registry.with::<CloseBatch>(Arc::clone(&services)))
         .and_then(|registry| registry.with::<Confirm>(Arc::clone(&services)))
         .and_then(|registry| registry.with::<Notify>(notifications))
         .and_then(|registry| {
@@ -178,6 +184,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     ready.cancel();
     let schedules = tokio::spawn(schedule::poll(
         pool.clone(),
+        direct.clone(),
         config.schedules.clone(),
         clock.clone(),
         vitals.clone(),
@@ -210,7 +217,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         shutdown.clone(),
     ));
     let ended = queue::run(
-        pool.clone(),
+        direct,
         registry,
         queue::Settings {
             name: Some(identity.name),

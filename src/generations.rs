@@ -101,6 +101,7 @@ impl Process<'_> {
         let lasting = [
             ("http.listen", at_start.http.listen != config.http.listen),
             ("log", at_start.log != config.log),
+            ("traces", at_start.traces != config.traces),
         ];
         let next = self.start(config, front, vitals).await?;
         for (name, is_changed) in lasting {
@@ -121,6 +122,13 @@ impl Process<'_> {
         let url = self.private.as_deref().unwrap_or(&config.database.url.0);
         let connections = config.database.max_connections;
         let pool = cli::connect(url, "tunemantra-worker", connections).await?;
+        let direct = match self.private {
+            Some(_) => pool.clone(),
+            None => {
+                cli::require_sessions(&config.database).await?;
+                cli::connect(config.database.direct(), "tunemantra-worker", connections).await?
+            }
+        };
         let provisions = Provisions::find(&config).map_err(Failure::configuration)?;
         self.look_at_schema(&pool).await?;
         let retire = self.shutdown.child_token();
@@ -129,6 +137,7 @@ impl Process<'_> {
             config,
             provisions,
             pool,
+            direct: (*direct.connect_options()).clone(),
             front: front.clone(),
             vitals: vitals.clone(),
             ready: ready.clone(),

@@ -198,7 +198,7 @@ async fn ours(task: &Task) -> Found {
     let shutdown = CancellationToken::new();
     let watch = Watch::start(&database, std::process::id()).await;
     let queue = tokio::spawn(queue::run(
-        database.pool().clone(),
+        (*database.pool().connect_options()).clone(),
         registry,
         Settings::default(),
         clock::system(),

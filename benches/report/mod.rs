@@ -44,7 +44,9 @@ impl Measure {
             "ours": rounded(self.ours, 1.0),
             "peers": peers,
             "limit": self.limit.as_ref().map(|limit| rounded(limit.1, 1.0)),
+            "limit_is": self.limit.as_ref().map(|limit| limit.0.as_str()),
             "ratio": rounded(self.ratio(), 1000.0),
+            "bar": self.bar,
         })
     }
 }

@@ -81,6 +81,53 @@ pub async fn connect(
         .connect_lazy_with(options))
 }
 
+/// What lies between the worker and the database, as far as sessions go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// Nothing, or what keeps a client's session.
+    SessionsKept,
+    /// A pooler that changes sessions between transactions, and knows each client's statements.
+    StatementsKept,
+    /// A pooler that changes sessions between transactions, and loses statements by it.
+    StatementsLost,
+}
+
+/// Finds out whether a session, and the statements prepared in it, outlast a transaction: while another
+/// transaction holds what the last statement ran in, the next one of the same client runs elsewhere
+/// behind such a pooler.
+///
+/// # Errors
+/// The database's, or the pooler's.
+pub async fn pooling(url: &str, application_name: &str) -> Result<Pooling, sqlx::Error> {
+    const SESSION: &str = "select pg_backend_pid()";
+    let options = options(url, application_name)?;
+    let mut one = PgConnection::connect_with(&options).await?;
+    let mut other = PgConnection::connect_with(&options).await?;
+    let first = sqlx::query_scalar::<_, i32>(SESSION)
+        .fetch_one(&mut one)
+        .await;
+    sqlx::raw_sql("begin").execute(&mut other).await?;
+    let second = sqlx::query_scalar::<_, i32>(SESSION)
+        .fetch_one(&mut one)
+        .await;
+    sqlx::raw_sql("rollback").execute(&mut other).await?;
+    let found = match (first, second) {
+        (Ok(first), Ok(second)) if first == second => Pooling::SessionsKept,
+        (Ok(_), Ok(_)) => Pooling::StatementsKept,
+        (Err(error), _) | (_, Err(error)) if is_of_statements(&error) => Pooling::StatementsLost,
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
+    one.close().await?;
+    other.close().await?;
+    Ok(found)
+}
+
+/// A prepared statement is not there, or there is another of its name.
+fn is_of_statements(error: &sqlx::Error) -> bool {
+    let sqlstate = error.as_database_error().and_then(|error| error.code());
+    matches!(sqlstate.as_deref(), Some("26000" | "42P05"))
+}
+
 /// A text as PostgreSQL can hold it: its text and jsonb have no NUL, and what a partner or a person
 /// said must never keep something from being recorded.
 pub(crate) fn storable(text: &str) -> Cow<'_, str> {

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, Handover, package::Package};
+use crate::{
+    Batch, BatchFound, BatchReceipt, Fault, Handover, batch::no_batches, package::Package,
+};
 
 /// Speaks one delivery method to one platform.
 ///
@@ -35,6 +37,29 @@ pub trait Adapter: Send + Sync {
     /// A [`Fault`] if the partner cannot be asked or its answer cannot be understood: a word we do
     /// not know is never taken for success.
     async fn status(&self, handover: &Handover, receipt: &Receipt) -> Result<Status, Fault>;
+
+    /// Looks what of a batch lies at the partner, and takes away what lies among it and does not belong
+    /// to it.
+    ///
+    /// # Errors
+    /// A [`Fault`] if the partner cannot be asked, or if what says that the batch is complete is there
+    /// and is not ours.
+    async fn survey_batch(&self, _batch: &Batch) -> Result<BatchFound, Fault> {
+        Err(no_batches())
+    }
+
+    /// Says to the partner that a batch is complete, in the words of [`BatchFound::Ready`]. It is
+    /// never said twice.
+    ///
+    /// # Errors
+    /// A [`Fault`]; [`crate::FaultClass::Unknown`] where it may have been said: look again first.
+    async fn complete_batch(
+        &self,
+        _batch: &Batch,
+        _manifest: Evidence,
+    ) -> Result<BatchReceipt, Fault> {
+        Err(no_batches())
+    }
 
     /// The files of words that lie where the partner puts all of a platform's, oldest first, whatever
     /// hand-overs they are about. None for a method that knows no such place.
@@ -110,9 +135,11 @@ pub struct Evidence {
 /// What [`Adapter::locate`] found at the partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Located {
-    /// Nothing, or an incomplete hand-over without its completion marker, or a partner that takes
-    /// the same hand-over once however often it is sent: sending is safe.
+    /// Nothing, or an incomplete hand-over without its completion marker: sending is safe.
     Absent,
+    /// The partner offers no way to look, and takes the same hand-over once however often it is sent.
+    /// Sending is safe; but a no to what is sent says nothing of what was sent before.
+    Repeatable,
     /// The complete hand-over: there is nothing left to send.
     Complete(Box<Receipt>),
     /// The partner offers no way to look, and sending again might give it the release twice.
@@ -131,8 +158,10 @@ pub struct WordFile {
 /// What a partner says of one hand-over in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// [`Handover::key`], as the partner repeats it.
+    /// [`Handover::key`], as the partner repeats it; or [`Batch::name`] where it speaks of a batch.
     pub key: String,
+    /// The release of the batch that it speaks of, by its bar code; `None`: all of them.
+    pub release_id: Option<String>,
     /// What it says. A receipt holds only what is new.
     pub status: Status,
 }

@@ -54,6 +54,8 @@ pub struct Handover {
     /// When the first attempt of this transmission began. Fixed then, so that names and messages
     /// made from it are the same at every retry.
     pub started_at: DateTime<Utc>,
+    /// The batch that it goes into ([`crate::Batch::name`]), where the platform takes batches.
+    pub batch: Option<String>,
     /// What was stated of the release at the last hand-over to this platform that the partner has
     /// ([`crate::Receipt::stated`]); `None` where there was none, or the method keeps none.
     pub last_stated: Option<serde_json::Value>,
@@ -108,6 +110,7 @@ mod tests {
             transmission: 1,
             partner_release_id: None,
             started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+            batch: None,
             last_stated: None,
             resend_of: None,
         };

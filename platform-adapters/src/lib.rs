@@ -4,6 +4,7 @@
 
 mod adapter;
 pub mod api;
+mod batch;
 mod connect;
 pub mod ddex;
 mod fault;
@@ -20,6 +21,7 @@ pub mod settings;
 pub mod sftp;
 
 pub use adapter::{Adapter, Evidence, Located, Receipt, Said, Status, Wanted, WordFile};
+pub use batch::{Batch, BatchEntry, BatchFound, BatchReceipt};
 pub use connect::{ConnectOptions, connect};
 pub use fault::{Code, Fault, FaultClass, Finding};
 pub use handover::{Handover, Kind, read_key};

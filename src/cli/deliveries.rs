@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     cli::{
         Failure,
+        by::now,
         table::{json, table, text},
         watch::Watch,
     },
@@ -35,8 +36,8 @@ pub(super) struct Arguments {
 enum Command {
     /// List deliveries, the newest first.
     List {
-        /// Only those in this state: queued, sending, sent, accepted, rejected, retrying, unknown,
-        /// failed, held, canceled.
+        /// Only those in this state: queued, sending, batched, sent, accepted, rejected, retrying,
+        /// unknown, failed, held, canceled.
         #[arg(long, value_parser = state)]
         state: Option<State>,
         /// Only those to this platform.
@@ -103,7 +104,8 @@ enum Change {
     /// One that is just being sent is stopped, and then looked whether it arrived: what lies whole
     /// at the partner is accepted, and `deliveries takedown` takes it away.
     Cancel(operate::Arguments),
-    /// Try deliveries again now, or ask the partner again now, instead of waiting.
+    /// Try deliveries again now, close their batch now, or ask the partner again now, instead of
+    /// waiting.
     Retry(operate::Arguments),
     /// Hand decided deliveries over once more, as a new transmission.
     Redeliver(operate::Arguments),
@@ -190,7 +192,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             if as_json {
                 json(&mut out, &story)?;
             } else {
-                show::print(&mut out, &story)?;
+                show::print(&mut out, &story, now())?;
             }
         }
         Command::Acknowledge(arguments) => acknowledge::run(&mut out, &pool, arguments).await?,

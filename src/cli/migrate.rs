@@ -22,8 +22,8 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let url = arguments
         .database_url
-        .as_ref()
-        .unwrap_or(&config.database.url.0);
+        .as_deref()
+        .unwrap_or_else(|| config.database.direct());
     let pool = super::connect(url, "tunemantra-worker migrate", super::COMMAND_CONNECTIONS).await?;
     let report = schema::migrate(&pool).await;
     pool.close().await;

@@ -28,12 +28,12 @@ mod workers;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
-use ::jobs::schema::SchemaError;
+use ::jobs::{database::Pooling, schema::SchemaError};
 use clap::{Parser, Subcommand};
 use sqlx::PgPool;
 
 use crate::{
-    config::{Config, Layers, PACKAGED},
+    config::{Config, Database, Layers, PACKAGED},
     telemetry,
 };
 
@@ -190,6 +190,13 @@ impl Failure {
     }
 }
 
+/// Whether an SQLSTATE says that the database cannot do anything now: connection, resources,
+/// operator, system, read-only.
+fn is_passing(sqlstate: &str) -> bool {
+    let class = sqlstate.get(..2).unwrap_or_default();
+    sqlstate == "25006" || ["08", "53", "57", "58"].contains(&class)
+}
+
 /// What the database's error means for whoever called the program.
 fn of_database(error: &sqlx::Error) -> (u8, String) {
     let sqlstate = error.as_database_error().and_then(|error| error.code());
@@ -216,6 +223,26 @@ fn of_database(error: &sqlx::Error) -> (u8, String) {
             format!(
                 "the database refuses the connection ({message}): mend DATABASE_URL or database.url"
             ),
+        ),
+        // What a pooler between us and the server does not let through, or does not keep.
+        (Some("08P01"), _) if message.contains("startup parameter") => (
+            EX_CONFIG,
+            format!(
+                "the connection pooler refuses the connection ({message}): docs/pgbouncer.md says how \
+                 to set it up"
+            ),
+        ),
+        (Some("26000" | "42P05"), _) => (
+            EX_CONFIG,
+            format!(
+                "prepared statements are lost on the way ({message}): a connection pooler changes \
+                 sessions between transactions; docs/pgbouncer.md says how to set it up"
+            ),
+        ),
+        // No connection, no room, shut down or starting, read-only: it passes, or somebody mends it.
+        (Some(code), _) if is_passing(code) => (
+            EX_UNAVAILABLE,
+            format!("the database cannot work now: {message}"),
         ),
         (Some(_), _) => (
             EX_SOFTWARE,
@@ -315,7 +342,8 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(filter) = filter {
         filter.clone_into(&mut config.log.filter);
     }
-    telemetry::start(&config.log).map_err(Failure::configuration)?;
+    let traces = matches!(arguments.command, Command::Run(_)).then_some(&config.traces);
+    let _telemetry = telemetry::start(&config.log, traces).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -379,6 +407,42 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> Result<P
         })
 }
 
+/// Refuses a database behind a connection pooler that does not keep what the worker needs: sessions for
+/// the queue (`database.direct_url`, or `database.url` itself), prepared statements for all else.
+pub(crate) async fn require_sessions(database: &Database) -> Result<(), Failure> {
+    let pooling = async |url: &str| {
+        let found = ::jobs::database::pooling(url, "tunemantra-worker").await;
+        found.map_err(|error| {
+            let (code, sentence) = of_database(&error);
+            let error = anyhow::anyhow!(sentence);
+            Failure { code, error }
+        })
+    };
+    let (named, found) = match database.direct_url.0.is_empty() {
+        true => ("database.url", pooling(&database.url.0).await?),
+        false => (
+            "database.direct_url",
+            pooling(&database.direct_url.0).await?,
+        ),
+    };
+    if found != Pooling::SessionsKept {
+        return Err(Failure::configuration(anyhow::anyhow!(
+            "{named} leads through a connection pooler that changes sessions between transactions, and \
+             the queue needs sessions of its own: name the database past it in database.direct_url; \
+             see docs/pgbouncer.md"
+        )));
+    }
+    if !database.direct_url.0.is_empty()
+        && pooling(&database.url.0).await? == Pooling::StatementsLost
+    {
+        return Err(Failure::configuration(anyhow::anyhow!(
+            "database.url leads through a connection pooler that loses prepared statements: PgBouncer \
+             keeps them from 1.21 on with max_prepared_statements; see docs/pgbouncer.md"
+        )));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,5 +469,54 @@ mod tests {
         assert!(read("worker --config a --config=b run").is_ok());
         assert!(read("worker run --config a --config b").is_ok());
         assert!(read("worker run").is_ok());
+    }
+
+    /// The words of a line of shell: what stands between double quotes is one.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (place, part) in line.split('"').enumerate() {
+            match place % 2 {
+                1 => words.push(part.to_owned()),
+                _ => words.extend(part.split_whitespace().map(ToOwned::to_owned)),
+            }
+        }
+        words
+    }
+
+    /// The commands of a document: lines of its blocks, and what stands between backquotes.
+    fn commands(document: &str) -> Vec<Vec<String>> {
+        let mut is_block = false;
+        let mut found = Vec::new();
+        for line in document.lines() {
+            if line.starts_with("```") {
+                is_block = !is_block;
+            } else if is_block {
+                found.push(line.to_owned());
+            } else {
+                found.extend(line.split('`').skip(1).step_by(2).map(ToOwned::to_owned));
+            }
+        }
+        let commands = found.iter().filter_map(|line| {
+            let command = line
+                .split("  #")
+                .next()?
+                .split([';', '|', '<', '>'])
+                .next()?;
+            let words = words(command);
+            (words.first()? == "tunemantra-worker" && words.len() > 1).then_some(words)
+        });
+        commands.collect()
+    }
+
+    #[test]
+    fn what_the_operations_guide_says_to_type_is_understood() {
+        let guide = include_str!("../../docs/operations.md");
+        let commands = commands(guide);
+        assert!(commands.len() > 80, "{}", commands.len());
+        for words in commands {
+            if let Err(error) = Arguments::try_parse_from(&words) {
+                panic!("{words:?}: {error}");
+            }
+        }
     }
 }

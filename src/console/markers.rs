@@ -10,7 +10,7 @@ pub(super) fn tone(state: &str) -> &'static str {
         "failed" | "rejected" | "dead" | "gone" | "open" | "partial" => "bad",
         "held" | "unknown" | "retrying" | "retry" | "snoozed" | "half_open" | "paused"
         | "crashed" => "warn",
-        "sending" | "sent" | "processing" => "busy",
+        "sending" | "batched" | "sent" | "processing" => "busy",
         _ => "calm",
     }
 }
@@ -31,7 +31,7 @@ pub(super) fn ago(at: &DateTime<Utc>, now: &DateTime<Utc>) -> String {
 }
 
 /// A span in the unit that says enough.
-pub(super) fn span(span: TimeDelta) -> String {
+pub(crate) fn span(span: TimeDelta) -> String {
     let (seconds, minutes, hours, days) = (
         span.num_seconds(),
         span.num_minutes(),
@@ -112,7 +112,9 @@ pub(super) fn meaning(operation: &jobs::delivery::Operation) -> &'static str {
         O::Cancel => {
             "It is called off. What is just being sent is stopped, and what arrived decides."
         }
-        O::Retry => "The next attempt, or the next question to the partner, is made now.",
+        O::Retry => {
+            "The next attempt, or the next question to the partner, is made now; its batch is closed now."
+        }
         O::Redeliver => "It is handed over once more, as a new transmission.",
         O::Expedite => "It goes before the others to its platform.",
     }

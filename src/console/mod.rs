@@ -15,6 +15,8 @@ mod markers;
 mod pages;
 mod visitor;
 
+pub(crate) use markers::span;
+
 use axum::{
     Router,
     extract::State,

@@ -212,6 +212,7 @@ impl DeliveryRow {
             transmission: u32::try_from(self.transmission).ok()?,
             partner_release_id: None,
             started_at: self.started_at?,
+            batch: None,
             last_stated: None,
             resend_of: None,
         };

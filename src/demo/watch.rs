@@ -43,7 +43,7 @@ impl Counts {
                      + (select count(*) from worker.schedule_targets
                         where delivery_id is null and state = 'failed') as refused,
                  count(*) filter (where state = 'sending') as sending,
-                 count(*) filter (where state = 'sent') as sent,
+                 count(*) filter (where state in ('batched', 'sent')) as sent,
                  count(*) filter (where state in ('retrying', 'unknown')) as retrying,
                  count(*) filter (where state = 'held') as held,
                  coalesce(sum(attempts), 0) as attempts

@@ -42,7 +42,7 @@ async fn ready(State(app): State<App>) -> Response {
 
 /// What Prometheus scrapes.
 async fn metrics(State(app): State<App>) -> Response {
-    let text = app.metrics.scrape(&app.pool, (app.clock)()).await;
+    let text = app.metrics.scrape((app.clock)()).await;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, media_type)], text).into_response()
 }

@@ -22,11 +22,16 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use jobs::{clock::Clock, queue::cron::Entry, royalty};
+use jobs::{clock::Clock, queue::cron::Entry, royalty, vitals::Vitals};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Http, connection::Means, console, metrics::Metrics};
+use crate::{
+    config::Http,
+    connection::Means,
+    console,
+    metrics::{Metrics, Sources},
+};
 use api::{overview::Cache, statements::FontCache};
 use feed::Feed;
 use refusals::Refusals;
@@ -68,6 +73,9 @@ pub(crate) struct Parts {
 /// What the daemon gives the server.
 pub(crate) struct Given {
     pub(crate) pool: PgPool,
+    /// The connections of deliveries, of which metrics tell how many there are.
+    pub(crate) work: PgPool,
+    pub(crate) vitals: Vitals,
     pub(crate) clock: Clock,
     pub(crate) config: Http,
     /// What a look at a platform needs.
@@ -86,6 +94,11 @@ impl App {
             given.clock.clone(),
             given.stopping.clone(),
         );
+        let metrics = Metrics::new(Sources {
+            vitals: given.vitals,
+            work: given.work,
+            http: given.pool.clone(),
+        });
         Self(Arc::new(Parts {
             pool: given.pool,
             clock: given.clock,
@@ -93,7 +106,7 @@ impl App {
             means: given.means,
             cron: given.cron,
             royalties: given.royalties,
-            metrics: Metrics::new(),
+            metrics,
             refusals,
             overview: Cache::default(),
             fonts: FontCache::default(),

@@ -199,6 +199,29 @@ async fn a_daemon_that_was_suspended_finds_its_work_done_and_leaves_it() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_whose_logs_find_no_room_goes_on() {
+    let site = Site::new().await;
+    // Something to complain of, again and again.
+    let stumbles = Misbehaviours::none()
+        .then(3, Misbehaviour::Garbage)
+        .for_each_handover();
+    let http = site.http("Fjordwave", stumbles).await;
+    let platform = site.api_platform("Fjordwave", http.url()).await;
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let log = site.path("nothing.log");
+    fs::write(&log, "").unwrap();
+    let mut daemon = Running::start_saying(&mut site.run(), log, full(), full());
+    site.scheduled(1..6, &[platform]).await;
+    site.until_accepted(5).await;
+    outage(&site, Duration::from_secs(2)).await;
+    site.scheduled(6..11, &[platform]).await;
+    site.until_accepted(10).await;
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.end().await.code(), Some(0));
+    assert_received_once(http.ledger(), 10);
+}
+
 /// Lets nobody connect to the site's database and ends the daemon's connections, as a restart of
 /// the server does; then lets them in again.
 async fn outage(site: &Site, lasts: Duration) {

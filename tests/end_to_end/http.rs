@@ -13,7 +13,7 @@ use super::{
 
 impl Site {
     /// Where a daemon answers.
-    async fn base(&self, daemon: &Running) -> String {
+    pub(super) async fn base(&self, daemon: &Running) -> String {
         until("the daemon listens", || async {
             let log = daemon.log();
             let (_, rest) = log.split_once("http listens address=")?;

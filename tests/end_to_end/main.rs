@@ -11,16 +11,21 @@
 
 mod acceptance;
 mod adopt;
+mod batches;
+mod chaos;
 mod daemon;
+mod database;
 mod demo;
 mod http;
-mod killed;
 mod memory;
 mod notifications;
 mod operate;
+mod pooler;
+mod postgres;
 mod processes;
 mod royalties;
 mod sandbox;
 mod secrets;
 mod site;
+mod skew;
 mod trouble;

@@ -100,7 +100,18 @@ impl Running {
     }
 
     fn start_into(command: &mut Command, log: PathBuf, printed: File) -> Self {
-        let child = command.stdout(printed).stderr(open(&log)).spawn().unwrap();
+        let said = open(&log);
+        Self::start_saying(command, log, printed, said)
+    }
+
+    /// Starts it with its outputs in these files; `log` is what is read as its log.
+    pub(crate) fn start_saying(
+        command: &mut Command,
+        log: PathBuf,
+        printed: File,
+        said: File,
+    ) -> Self {
+        let child = command.stdout(printed).stderr(said).spawn().unwrap();
         let pid = child.id().unwrap().try_into().unwrap();
         Self { child, pid, log }
     }
@@ -120,6 +131,11 @@ impl Running {
     /// Waits until its log has this word, which it can only have once.
     pub(crate) async fn says(&self, word: &str) {
         until(word, || async { self.log().contains(word).then_some(()) }).await;
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Waits for its end.
@@ -204,10 +220,19 @@ pub(crate) async fn until_gone(processes: &[Process]) {
 
 /// The most memory that the process ever had resident, in MB.
 pub(crate) fn peak_memory_mb(pid: i32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: u64 = line.unwrap().trim_end_matches("kB").trim().parse().unwrap();
-    kib * 1024 / 1_000_000
+    memory_mb(pid, "VmHWM:").unwrap()
+}
+
+/// The memory that the process has resident now, in MB. `None`: there is no such process any more.
+pub(crate) fn resident_memory_mb(pid: i32) -> Option<u64> {
+    memory_mb(pid, "VmRSS:")
+}
+
+fn memory_mb(pid: i32, what: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what))?;
+    let kib: u64 = line.trim_end_matches("kB").trim().parse().unwrap();
+    Some(kib * 1024 / 1_000_000)
 }
 
 struct Stat {

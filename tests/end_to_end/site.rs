@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tempfile::TempDir;
 use test_support::{TestDatabase, catalogue};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    process::Command,
+    sync::{Semaphore, SemaphorePermit},
+};
 use toml::{Table, toml};
 
 use super::processes::{Answer, Running, answer, program, until};
@@ -115,11 +118,16 @@ impl Site {
         self.path("worker.toml")
     }
 
-    /// Starts a daemon; its log is the file of this name.
-    pub(crate) fn daemon(&self, name: &str) -> Running {
+    /// The command that runs a daemon here.
+    pub(crate) fn run(&self) -> Command {
         let mut command = program();
         command.arg("run").arg("--config").arg(self.config_file());
-        Running::start(&mut command, self.path(name))
+        command
+    }
+
+    /// Starts a daemon; its log is the file of this name.
+    pub(crate) fn daemon(&self, name: &str) -> Running {
+        Running::start(&mut self.run(), self.path(name))
     }
 
     /// Stops a daemon in order, and looks at its log for what must not be there.
@@ -181,13 +189,23 @@ impl Site {
     }
 
     pub(crate) async fn sftp(&self, name: &str, kind: SftpKind) -> SftpPartner {
+        self.sftp_that(name, kind, Misbehaviours::none()).await
+    }
+
+    /// As before, one that does wrong.
+    pub(crate) async fn sftp_that(
+        &self,
+        name: &str,
+        kind: SftpKind,
+        misbehaviours: Misbehaviours,
+    ) -> SftpPartner {
         let partner = SftpPartner::start(SftpPartnerOptions {
             name: name.into(),
             root: self.path(name),
             port: None,
             kind,
             ddex_dir: None,
-            misbehaviours: Misbehaviours::none(),
+            misbehaviours,
         })
         .await
         .unwrap();
@@ -209,13 +227,26 @@ impl Site {
 
     /// A platform of method `sftp` or `ddex` with the right key and host key.
     pub(crate) async fn sftp_platform(&self, name: &str, method: &str, at: &SftpPartner) -> i32 {
+        self.sftp_platform_by(name, method, at, at.port()).await
+    }
+
+    /// As before, one that is reached by this port.
+    pub(crate) async fn sftp_platform_by(
+        &self,
+        name: &str,
+        method: &str,
+        at: &SftpPartner,
+        port: u16,
+    ) -> i32 {
         let mut specs = json!({"confirmation": "folder"});
         if method == "ddex" {
             specs["ddex"] = json!({"sender_dpid": "PADPIDA2026112301T",
                                    "recipient_dpid": "PADPIDA2026112302L"});
         }
         let credentials = sftp_credentials(at, at.host_key());
-        self.platform(name, method, &at.endpoint(), credentials, specs)
+        let (own, by) = (format!(":{}/", at.port()), format!(":{port}/"));
+        let endpoint = at.endpoint().replacen(&own, &by, 1);
+        self.platform(name, method, &endpoint, credentials, specs)
             .await
     }
 

@@ -30,7 +30,7 @@ pub struct PlatformQueue {
     pub waiting: i64,
     /// Deliveries under way.
     pub sending: i64,
-    /// Deliveries that wait for the partner's word.
+    /// Deliveries that wait for the partner's word, or for their batch to be complete.
     pub sent: i64,
     /// Deliveries that wait for an operator.
     pub held: i64,
@@ -138,7 +138,7 @@ async fn queues(
                select platform_id,
                    count(*) filter (where state in ('queued', 'retrying', 'unknown')) as waiting,
                    count(*) filter (where state = 'sending') as sending,
-                   count(*) filter (where state = 'sent') as sent,
+                   count(*) filter (where state in ('batched', 'sent')) as sent,
                    count(*) filter (where state = 'held') as held
                from worker.deliveries
                where state not in ('accepted', 'rejected', 'failed', 'canceled')

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use platform_adapters::{
-    Code, Fault, Kind, Located, Receipt,
+    Code, Fault, Handover, Kind, Located, Receipt,
     package::{self, Package},
     release::Release,
     settings::{Platform, PlatformRow},
@@ -12,11 +12,13 @@ use platform_adapters::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::{
     BEGIN, Event, Services, State,
     adapters::Known,
+    batch::{self, Place},
     conclude::{finish, follow},
     job,
     limits::{self, Scope},
@@ -24,7 +26,7 @@ use super::{
     policy::RetryPolicy,
     record::{self, Begins, Written},
     row::{self, Delivery, Unknown},
-    transition, unknown,
+    trace, transition, unknown,
 };
 use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
 
@@ -49,8 +51,17 @@ impl Job for Deliver {
         let Some(begun) = begin_whole(&services, self.delivery, &lease).await? else {
             return Ok(Done::Settled);
         };
-        let (made, progress) = attempt(&services, &begun).await;
-        finish(&services, &begun, &lease, &made, &progress).await
+        let span = trace::attempt(&begun.delivery);
+        let work = async {
+            let (made, progress) = attempt(&services, &begun).await;
+            if let Made::Faulted(fault) = &made {
+                trace::faulted(&Span::current(), fault);
+            }
+            finish(&services, &begun, &lease, &made, &progress)
+                .instrument(trace::phase("record"))
+                .await
+        };
+        work.instrument(span).await
     }
 
     async fn decided_by_queue(
@@ -91,6 +102,8 @@ pub(super) struct Progress {
     pub(super) is_answered: bool,
     /// The partner offers no way to find out.
     pub(super) is_unanswerable: bool,
+    /// Where it goes in a batch, if it does.
+    pub(super) place: Option<Place>,
 }
 
 /// A delivery whose attempt has begun.
@@ -217,7 +230,7 @@ async fn take<'c>(
     Ok(Some((tx, delivery)))
 }
 
-/// Makes the package and hands it over. Nothing is written to the database.
+/// Makes the package and hands it over. Nothing is written to the database but its place in a batch.
 async fn attempt(services: &Services, begun: &Begun) -> (Made, Progress) {
     let delivery = &begun.delivery;
     let mut progress = Progress {
@@ -226,6 +239,7 @@ async fn attempt(services: &Services, begun: &Begun) -> (Made, Progress) {
         // What became of an earlier transmission is not this one's question.
         is_answered: delivery.unknown.is_none() || !begun.is_repeated,
         is_unanswerable: false,
+        place: None,
     };
     let made = hand_over(services, begun, &mut progress).await;
     let made = made.unwrap_or_else(|fault| {
@@ -263,7 +277,9 @@ async fn hand_over(
         refresh_limits(services, &platform).await?;
     }
     progress.policy = services.retry.for_platform(&platform.format_specs.retry);
-    let package = package::assemble(release, &platform, delivery.kind, &services.assets).await?;
+    let package = package::assemble(release, &platform, delivery.kind, &services.assets)
+        .instrument(trace::phase("package"))
+        .await?;
     let package = progress.package.insert(Box::new(package));
     let fingerprint = package.fingerprint();
     if let Some(receipt) = unchanged(delivery, &fingerprint) {
@@ -272,11 +288,26 @@ async fn hand_over(
             fingerprint,
         });
     }
-    let handover = delivery.handover();
-    if begun.is_repeated {
-        match adapter.locate(&handover, package).await? {
+    let mut handover = delivery.handover();
+    if let Some(specs) = platform.batches() {
+        let place = batch::take_place(services, delivery, package, specs).await?;
+        let place = progress.place.insert(place);
+        // The partner does not look into an open batch: what an earlier attempt left there is gone on
+        // with, and may be called off.
+        progress.is_answered |= !place.is_first;
+        handover.batch = Some(place.name.clone());
+    }
+    if begun.is_repeated && !(progress.is_answered && handover.batch.is_some()) {
+        // An attempt without a place in a batch laid nothing into one.
+        let alone = Handover {
+            batch: None,
+            ..handover.clone()
+        };
+        let looking = adapter.locate(&alone, package);
+        match looking.instrument(trace::phase("locate")).await? {
             Located::Complete(receipt) => {
                 progress.is_answered = true;
+                progress.place = None;
                 return Ok(Made::HandedOver {
                     receipt: *receipt,
                     fingerprint,
@@ -284,8 +315,10 @@ async fn hand_over(
             }
             Located::Absent => progress.is_answered = true,
             // What failed for certain may be sent again; what may have arrived may not.
-            Located::CannotTell if progress.is_answered => {}
-            Located::CannotTell => {
+            Located::CannotTell | Located::Repeatable if progress.is_answered => {}
+            // A yes to the same once more is the answer; a no is none.
+            Located::Repeatable if !delivery.is_called_off => {}
+            Located::CannotTell | Located::Repeatable => {
                 progress.is_unanswerable = true;
                 return Err(unknown::no_answer());
             }
@@ -294,7 +327,8 @@ async fn hand_over(
     if delivery.is_called_off {
         return Ok(Made::CalledOff);
     }
-    let receipt = adapter.deliver(&handover, package).await?;
+    let sending = adapter.deliver(&handover, package);
+    let receipt = sending.instrument(trace::phase("hand over")).await?;
     Ok(Made::HandedOver {
         receipt,
         fingerprint,

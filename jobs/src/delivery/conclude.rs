@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     Event, Services, State,
     attempt::{Begun, Made, Progress},
-    job,
+    batch, job,
     outcome::{self, Happened, Late, OutcomeError, after},
     partner,
     row::{self, Delivery},
@@ -95,7 +95,11 @@ async fn write(
                 ..ended
             };
             let is_final = receipt.is_final;
-            (Event::HandedOver { is_final }, happened)
+            let event = match progress.place {
+                Some(_) => Event::Batched,
+                None => Event::HandedOver { is_final },
+            };
+            (event, happened)
         }
         Made::Unchanged {
             receipt,
@@ -124,6 +128,9 @@ async fn write(
         }
     };
     let state = outcome::apply(&mut tx, &mut delivery, event, &happened, Some(lease), now).await?;
+    if let Some(place) = &progress.place {
+        batch::attempt_ended(&mut tx, place, delivery.platform_id, now).await?;
+    }
     tx.commit().await?;
     partner::log(&recorded, &delivery);
     Ok(state)
@@ -242,6 +249,49 @@ fn judge(
     }
 }
 
+/// What an outcome that the queue decided means for the delivery. `None`: nothing.
+fn met(delivery: &Delivery, outcome: &Outcome) -> Option<(Event, Fault)> {
+    Some(match outcome {
+        Outcome::Dead { code, message }
+            if matches!(delivery.state, State::Sending | State::Unknown) =>
+        {
+            let fault = Fault::new(Code::OutcomeUnknown, format!("{message} ({code})"));
+            let fault = unknown::laid_out(delivery, None, fault);
+            let remedy = format!(
+                "Read the worker's log for what it died of, and mend that. Then `tunemantra-worker \
+                 deliveries retry {} --reason WHY`: the next attempt looks at the partner before it \
+                 sends. Or: {}",
+                delivery.id,
+                fault.remedy(),
+            );
+            (Event::Died, fault.with_remedy(remedy))
+        }
+        Outcome::Dead { code, message } => (
+            Event::Died,
+            Fault::new(Code::GaveUp, format!("{message} ({code})")).with_remedy(
+                "Look at the partner whether it arrived, read the worker's log for the reason, \
+                 then schedule the release again.",
+            ),
+        ),
+        Outcome::Snooze { message, .. } => (
+            Event::Lost,
+            Fault::new(Code::WorkerStopped, message.clone()),
+        ),
+        Outcome::Retry { message, .. } => {
+            (Event::Lost, Fault::new(Code::WorkerFault, message.clone()))
+        }
+        // Somebody had it stopped: what it left at the partner is for the next attempt to find out.
+        Outcome::Canceled => (
+            Event::Lost,
+            Fault::new(
+                Code::WorkerStopped,
+                "the attempt was stopped because the delivery is called off",
+            ),
+        ),
+        Outcome::Completed | Outcome::Held { .. } => return None,
+    })
+}
+
 /// The delivery follows an outcome that the queue decided: a crash, a panic, a stop.
 pub(super) async fn follow(
     conn: &mut PgConnection,
@@ -252,33 +302,8 @@ pub(super) async fn follow(
     let Some(mut delivery) = row::lock(conn, id).await? else {
         return Ok(());
     };
-    let (event, fault) = match outcome {
-        Outcome::Dead { code, message } => (
-            Event::Died,
-            Some(
-                Fault::new(Code::GaveUp, format!("{message} ({code})")).with_remedy(
-                    "Look at the partner whether it arrived, read the worker's log for the reason, \
-                 then schedule the release again.",
-                ),
-            ),
-        ),
-        Outcome::Snooze { message, .. } => (
-            Event::Lost,
-            Some(Fault::new(Code::WorkerStopped, message.clone())),
-        ),
-        Outcome::Retry { message, .. } => (
-            Event::Lost,
-            Some(Fault::new(Code::WorkerFault, message.clone())),
-        ),
-        // Somebody had it stopped: what it left at the partner is for the next attempt to find out.
-        Outcome::Canceled => (
-            Event::Lost,
-            Some(Fault::new(
-                Code::WorkerStopped,
-                "the attempt was stopped because the delivery is called off",
-            )),
-        ),
-        Outcome::Completed | Outcome::Held { .. } => return Ok(()),
+    let Some((event, fault)) = met(&delivery, outcome) else {
+        return Ok(());
     };
     // A crash and a stop are no fault of the delivery: the queue gave their attempt back too.
     let was_given_back = match outcome {
@@ -289,8 +314,13 @@ pub(super) async fn follow(
     if was_given_back && delivery.state == State::Sending {
         delivery.attempts = (delivery.attempts - 1).max(0);
     }
+    let last_step = match outcome {
+        Outcome::Dead { message, .. } => Some(message.as_str()),
+        _ => None,
+    };
     let happened = Happened {
-        fault: fault.as_ref(),
+        fault: Some(&fault),
+        last_step,
         ..Happened::default()
     };
     match outcome::apply(conn, &mut delivery, event, &happened, None, now).await {

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use platform_adapters::{Code, Fault, Receipt, Status, Wanted};
 use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, Transaction};
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     outcome::{self, Happened, OutcomeError, after},
     partner, record, resend,
     row::{self, Delivery},
+    trace,
 };
 use crate::queue::{self, Done, Job, JobFault, Lease, Outcome};
 
@@ -88,8 +90,19 @@ impl Job for Confirm {
             return Ok(Done::Settled);
         };
         let mut patience = services.confirm.patience(None);
-        let answer = ask(&services, &delivery, &mut patience).await;
-        record_answer(&services, &delivery, &lease, answer, patience).await
+        let span = trace::question(&delivery);
+        let work = async {
+            let answer = ask(&services, &delivery, &mut patience)
+                .instrument(trace::phase("ask"))
+                .await;
+            if let Err(fault) = &answer {
+                trace::faulted(&Span::current(), fault);
+            }
+            record_answer(&services, &delivery, &lease, answer, patience)
+                .instrument(trace::phase("record"))
+                .await
+        };
+        work.instrument(span).await
     }
 }
 

@@ -9,11 +9,13 @@ use platform_adapters::{Code, Fault, Said, Status, WordFile};
 use serde::Deserialize;
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
     Services, State,
     acknowledge::{Acknowledgement, Heard, Word, acknowledge},
     adapters::Known,
+    batch,
     outcome::OutcomeError,
     resend, row,
 };
@@ -201,8 +203,31 @@ async fn finish(
     Ok(())
 }
 
+/// Whether what was handed over is not on record, because the daemon died before it wrote it down, and
+/// an attempt will look at the partner. The word waits for that: it would end the delivery without
+/// anybody knowing which files the partner has.
+async fn will_be_looked_at(conn: &mut PgConnection, said: &Said) -> Result<bool, sqlx::Error> {
+    let Some((id, _, transmission)) = platform_adapters::read_key(&said.key) else {
+        return Ok(false);
+    };
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from worker.deliveries d
+               join worker.jobs j on j.unique_key = 'deliver/' || d.id
+                and j.state in ('available', 'running')
+               where d.id = $1 and d.transmission = $2 and d.state = 'unknown'
+                 and not exists (select from worker.delivery_files f
+                                 where f.delivery_id = d.id and f.transmission = d.transmission)
+           ) as "will!""#,
+        id,
+        i32::try_from(transmission).unwrap_or(i32::MAX),
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Hears all that a file says, in one transaction with the note that it was heard. False: another
-/// daemon did.
+/// daemon did, or it is read again with the next look.
 async fn hear(
     services: &Services,
     platform: i32,
@@ -222,10 +247,15 @@ async fn hear(
     if open != Some(true) {
         return Ok(false);
     }
+    for one in &said {
+        if will_be_looked_at(&mut tx, one).await? {
+            return Ok(false);
+        }
+    }
     let mut problems = Vec::new();
     for one in said {
         let key = one.key.clone();
-        if let Some(problem) = hear_one(&mut tx, services, platform, file, one, now).await? {
+        for problem in hear_said(&mut tx, services, platform, file, one, now).await? {
             tracing::warn!(
                 platform.id = platform,
                 file.name,
@@ -241,38 +271,72 @@ async fn hear(
     Ok(true)
 }
 
-/// What stands against one word, if anything does.
-async fn hear_one(
+/// What stands against one word, if anything does: on one hand-over, or on those of a batch.
+async fn hear_said(
     conn: &mut PgConnection,
     services: &Services,
     platform: i32,
     file: &WordFile,
     said: Said,
     now: DateTime<Utc>,
+) -> Result<Vec<String>, sqlx::Error> {
+    if let Some((id, _, transmission)) = platform_adapters::read_key(&said.key) {
+        let of = (id, transmission);
+        let problem = hear_one(conn, services, platform, file, of, said, now).await?;
+        return Ok(problem.into_iter().collect());
+    }
+    let significant = |bar_code: &str| bar_code.trim().trim_start_matches('0').to_owned();
+    let wanted = said.release_id.as_deref().map(significant);
+    let mut members = batch::members_of(conn, platform, &said.key).await?;
+    members.retain(|one| {
+        let is_wanted = |wanted: &String| *wanted == significant(&one.release_key);
+        wanted.as_ref().is_none_or(is_wanted)
+    });
+    if members.is_empty() {
+        return Ok(vec![nobody(&said.key)]);
+    }
+    let mut problems = Vec::new();
+    for one in members {
+        let (of, said) = ((one.delivery, one.transmission), said.clone());
+        problems.extend(hear_one(conn, services, platform, file, of, said, now).await?);
+    }
+    Ok(problems)
+}
+
+fn nobody(key: &str) -> String {
+    format!("no delivery to this platform has the key {key:?}")
+}
+
+/// What stands against one word on this transmission, if anything does.
+async fn hear_one(
+    conn: &mut PgConnection,
+    services: &Services,
+    platform: i32,
+    file: &WordFile,
+    (id, transmission): (Uuid, u32),
+    said: Said,
+    now: DateTime<Utc>,
 ) -> Result<Option<String>, sqlx::Error> {
-    let nobody = || {
-        Some(format!(
-            "no delivery to this platform has the key {:?}",
-            said.key
-        ))
-    };
-    let Some((id, _, transmission)) = platform_adapters::read_key(&said.key) else {
-        return Ok(nobody());
-    };
+    let nobody = || Some(nobody(&said.key));
     let Some(mut delivery) = row::lock(conn, id).await? else {
         return Ok(nobody());
     };
     if delivery.platform_id != platform {
         return Ok(nobody());
     }
+    // Its batch is about to be noted as complete; then the partner is asked, and its word heard.
+    if delivery.state == State::Batched {
+        return Ok(None);
+    }
     // Names end with the time: one as new or newer was heard already, as the answer to a question.
+    let time = file.name.rsplit('_').next().unwrap_or_default();
     let is_known = sqlx::query_scalar!(
         r#"select exists (select from worker.evidence
                           where delivery_id = $1 and transmission = $2 and name like 'ACK\_%'
-                            and name collate "C" >= $3) as "known!""#,
+                            and substring(name from '[^_]*$') collate "C" >= $3) as "known!""#,
         id,
         i32::try_from(transmission).unwrap_or(i32::MAX),
-        &*storable(&file.name),
+        &*storable(time),
     )
     .fetch_one(&mut *conn)
     .await?;

@@ -145,7 +145,11 @@ pub(super) async fn follow(
 }
 
 /// Makes a waiting or held job available. False: there is none, or it has just been begun.
-async fn wake(conn: &mut PgConnection, key: &str, at: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+pub(super) async fn wake(
+    conn: &mut PgConnection,
+    key: &str,
+    at: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
     let woken = sqlx::query!(
         r#"with waiting as (
                select id from worker.jobs

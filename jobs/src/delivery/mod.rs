@@ -5,6 +5,7 @@
 mod acknowledge;
 mod adapters;
 mod attempt;
+mod batch;
 mod conclude;
 mod confirm;
 mod faulty;
@@ -27,6 +28,7 @@ mod resend;
 mod row;
 mod selection;
 mod state;
+pub mod trace;
 mod unknown;
 mod updates;
 
@@ -38,6 +40,7 @@ use sqlx::PgPool;
 pub use acknowledge::{Acknowledgement, Heard, Word, acknowledge, acknowledge_by_operator};
 pub use adapters::{AdapterFactory, Adapters};
 pub use attempt::Deliver;
+pub use batch::{CloseBatch, InBatch};
 pub use confirm::{Confirm, ConfirmPolicy};
 pub use faulty::{Faulty, faulty};
 pub use feed::{Changed, changed_since};
@@ -53,8 +56,8 @@ pub use partner_notice::{Noticed, hear_notice};
 pub use policy::RetryPolicy;
 pub use preview::{PreviewOf, preview};
 pub use priority::{
-    PRIORITY_BACKFILL, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET, PRIORITY_TAKEDOWN,
-    PRIORITY_UPDATE, priority,
+    PRIORITY_BACKFILL, PRIORITY_BATCH, PRIORITY_EXPEDITED, PRIORITY_INSERT, PRIORITY_STREET,
+    PRIORITY_TAKEDOWN, PRIORITY_UPDATE, priority,
 };
 pub use read::{
     Attempt, Document, File, Filter, InDoubt, Kept, Listed, Story, count_matching, evidence,

@@ -1,6 +1,7 @@
 //! Which changes of a delivery people are told of, and with what details.
 
 use chrono::{DateTime, Utc};
+use platform_adapters::Fault;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -58,6 +59,26 @@ pub(super) async fn silent(
 ) -> Result<(), sqlx::Error> {
     let told = notification::Event::DeliverySilent;
     let notice = notice(delivery, told, &Happened::default());
+    notification::raise(conn, &[notice], now).await
+}
+
+/// A batch cannot be closed for long; `delivery` lies in it.
+pub(super) async fn batch_late(
+    conn: &mut PgConnection,
+    delivery: &Delivery,
+    batch: &str,
+    fault: &Fault,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let told = notification::Event::DeliveryLate;
+    let happened = Happened {
+        fault: Some(fault),
+        ..Happened::default()
+    };
+    let notice = Notice {
+        once: Some(format!("{}/batch/{batch}", told.as_str())),
+        ..notice(delivery, told, &happened)
+    };
     notification::raise(conn, &[notice], now).await
 }
 

@@ -14,7 +14,7 @@ use super::{
     Event, Next, Refused, State, deliver_queue, job, notices,
     record::{self, Written},
     row::Delivery,
-    transition,
+    trace, transition,
 };
 use crate::{
     database::storable,
@@ -133,6 +133,7 @@ pub(super) async fn apply(
     notices::raise(conn, delivery, before, event, next, happened, now).await?;
     if state.is_decided() {
         decide_schedules(conn, delivery, happened, now).await?;
+        trace::decided(delivery, state, now);
     }
     Ok(state)
 }
@@ -302,7 +303,7 @@ async fn keep(
 
 /// Settings that are wrong for one delivery are wrong for all: the platform's queue waits until an
 /// operator resumes it.
-async fn pause_platform(
+pub(super) async fn pause_platform(
     conn: &mut PgConnection,
     delivery: &Delivery,
     fault: Option<&Fault>,

@@ -85,6 +85,7 @@ pub async fn preview(
         started_at: now,
         // No message says it.
         partner_release_id: None,
+        batch: None,
         last_stated: last
             .filter(|_| is_live)
             .and_then(|last| last.receipt?.0.stated),

@@ -3,7 +3,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use platform_adapters::Kind;
 
-/// The first priority of a platform's deliveries, smaller goes first: what may not be sold any more.
+/// The first priority in a platform's queue, smaller goes first: closing a batch, for which others wait
+/// that have been sent.
+pub const PRIORITY_BATCH: i16 = 5;
+/// The first priority of a platform's deliveries: what may not be sold any more.
 pub const PRIORITY_TAKEDOWN: i16 = 10;
 /// The priority of what an operator wants to go before the others.
 pub const PRIORITY_EXPEDITED: i16 = 20;

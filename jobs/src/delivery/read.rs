@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
+    batch::{self, InBatch},
     row::kind,
     selection::{Conditions, Selection},
 };
@@ -50,6 +51,8 @@ pub struct Listed {
     pub transmission: i32,
     /// Where it stands.
     pub state: String,
+    /// The id at the partner of the batch that it is in, or on its way into.
+    pub batch: Option<String>,
     /// Attempts that counted.
     pub attempts: i32,
     /// When it is tried next (UTC).
@@ -92,9 +95,12 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Listed>, sqlx::E
         r#"select id as "id!", release_id as "release_id!", release_title as "release!", upc,
                platform_id as "platform_id!", platform_name as "platform!", method as "method!",
                kind as "kind!", revision as "revision!", transmission as "transmission!",
-               state as "state!", attempts as "attempts!", next_attempt_at, receipt, fault_code,
+               state as "state!", attempts as "attempts!", next_attempt_at,
+               (select b.name from worker.batch_releases s join worker.batches b on b.id = s.batch_id
+                where s.delivery_id = fitting.id and s.transmission = fitting.transmission
+                  and s.left_at is null) as batch, receipt, fault_code,
                fault_message, fault_remedy, created_at as "created_at!", updated_at as "updated_at!"
-           from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           from worker.matching_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9) as fitting
            where $10::uuid is null or id < $10
            order by id desc
            limit $11"#,
@@ -158,6 +164,8 @@ pub struct Story {
     /// The delivery itself.
     #[serde(flatten)]
     pub delivery: Listed,
+    /// The batch that it is in, or on its way into.
+    pub in_batch: Option<InBatch>,
     /// What is known, where it is not known whether the partner has it.
     pub unknown: Option<InDoubt>,
     /// The files as handed over.
@@ -239,15 +247,18 @@ pub async fn story(pool: &PgPool, id: Uuid) -> Result<Option<Story>, sqlx::Error
         Listed,
         r#"select id, release_id, release_title as release, upc, platform_id,
                platform_name as platform, method, kind, revision, transmission, state, attempts,
-               next_attempt_at, receipt, fault_code, fault_message, fault_remedy, created_at, updated_at
+               next_attempt_at, null::text as batch, receipt, fault_code, fault_message, fault_remedy,
+               created_at, updated_at
            from worker.deliveries where id = $1"#,
         id
     )
     .fetch_optional(pool)
     .await?;
-    let Some(delivery) = delivery else {
+    let Some(mut delivery) = delivery else {
         return Ok(None);
     };
+    let in_batch = batch::of_delivery(pool, id).await?;
+    delivery.batch = in_batch.as_ref().map(|batch| batch.id.clone());
     let files = sqlx::query_as!(
         File,
         r#"select transmission, name, path, size, sha256, md5 from worker.delivery_files
@@ -270,6 +281,7 @@ pub async fn story(pool: &PgPool, id: Uuid) -> Result<Option<Story>, sqlx::Error
     let unknown = in_doubt(pool, id, &files).await?;
     Ok(Some(Story {
         delivery,
+        in_batch,
         unknown,
         files,
         attempts_made: attempts.fetch_all(pool).await?,
@@ -296,6 +308,7 @@ async fn in_doubt(pool: &PgPool, id: Uuid, files: &[File]) -> Result<Option<InDo
         transmission: row.transmission.unsigned_abs(),
         partner_release_id: None,
         started_at: row.started_at.unwrap_or_default(),
+        batch: None,
         last_stated: None,
         resend_of: None,
     };
@@ -315,7 +328,7 @@ async fn in_doubt(pool: &PgPool, id: Uuid, files: &[File]) -> Result<Option<InDo
     }))
 }
 
-/// The body of the newest document of this name that is kept of a delivery.
+/// The body of the newest document of this name that is kept of a delivery, or of its batch.
 ///
 /// # Errors
 /// The database's.
@@ -324,14 +337,18 @@ pub async fn evidence(
     delivery: Uuid,
     name: &str,
 ) -> Result<Option<Vec<u8>>, sqlx::Error> {
-    sqlx::query_scalar!(
+    let kept = sqlx::query_scalar!(
         r#"select body from worker.evidence where delivery_id = $1 and name = $2
            order by id desc limit 1"#,
         delivery,
         name,
     )
     .fetch_optional(pool)
-    .await
+    .await?;
+    match kept {
+        Some(body) => Ok(Some(body)),
+        None => batch::manifest(pool, delivery, name).await,
+    }
 }
 
 /// A document as it was kept.

@@ -155,6 +155,7 @@ impl Delivery {
             transmission: self.transmission,
             partner_release_id: self.partner_release_id(),
             started_at: self.started_at.unwrap_or_default(),
+            batch: None,
             last_stated: self
                 .live
                 .as_ref()

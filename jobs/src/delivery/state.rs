@@ -15,6 +15,8 @@ pub enum State {
     Queued,
     /// An attempt is under way; or its worker died and nobody has noticed yet.
     Sending,
+    /// Lies at the partner in a batch that is not complete yet: the partner does not look at it.
+    Batched,
     /// Handed over; the partner's word is awaited.
     Sent,
     /// The partner has taken it.
@@ -35,9 +37,10 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Queued,
         Self::Sending,
+        Self::Batched,
         Self::Sent,
         Self::Accepted,
         Self::Rejected,
@@ -54,6 +57,7 @@ impl State {
         match self {
             Self::Queued => "queued",
             Self::Sending => "sending",
+            Self::Batched => "batched",
             Self::Sent => "sent",
             Self::Accepted => "accepted",
             Self::Rejected => "rejected",
@@ -97,6 +101,15 @@ pub enum Event {
         /// The partner's answer was its last word.
         is_final: bool,
     },
+    /// The package lies complete in a batch that the partner does not look at yet.
+    Batched,
+    /// The partner was told that its batch is complete. `is_final`: no later word is to be waited for.
+    BatchClosed {
+        /// The completion is the partner's last word.
+        is_final: bool,
+    },
+    /// Its batch is closed without it: it was not there any more.
+    LeftOut,
     /// What would be sent is what the platform already has.
     Unchanged,
     /// The partner's yes.
@@ -178,12 +191,25 @@ pub struct Refused {
 /// [`Refused`] when the event cannot happen in that state.
 pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> {
     use State::{
-        Accepted, Canceled, Failed, Held, Queued, Rejected, Retrying, Sending, Sent, Unknown,
+        Accepted, Batched, Canceled, Failed, Held, Queued, Rejected, Retrying, Sending, Sent,
+        Unknown,
     };
     Ok(match (state, event) {
         (Queued | Retrying | Unknown | Sending, Event::Started) => (Sending, Next::Nothing),
-        (Sending, Event::HandedOver { is_final: true }) => (Accepted, Next::Finish),
-        (Sending, Event::HandedOver { is_final: false }) => (Sent, Next::Confirm),
+        (Sending, Event::HandedOver { is_final: true })
+        | (Batched, Event::BatchClosed { is_final: true }) => (Accepted, Next::Finish),
+        (Sending, Event::HandedOver { is_final: false })
+        | (Batched, Event::BatchClosed { is_final: false }) => (Sent, Next::Confirm),
+        (Sending, Event::Batched) => (Batched, Next::Finish),
+        (Batched, Event::LeftOut) => (
+            Retrying,
+            Next::Deliver {
+                wait: Duration::ZERO,
+                counts: false,
+            },
+        ),
+        // Its batch is closed now instead of later.
+        (Batched, Event::RetryNow) => (Batched, Next::Nothing),
         (Sending, Event::Unchanged) => (Accepted, Next::Finish),
         // The partner may change its mind after it has spoken, and have what we believed lost; it
         // may not speak of what was never sent.
@@ -209,7 +235,9 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
         (Sent, Event::Faulted { wait, .. }) => (Sent, Next::AskAgain { wait }),
         (Sending, Event::Withheld) => (Held, Next::Hold),
         (Sending, Event::Lost) => (Unknown, Next::Nothing),
-        (Queued | Retrying | Unknown | Sending, Event::Died) => (Failed, Next::Nothing),
+        (Queued | Retrying, Event::Died) => (Failed, Next::Nothing),
+        // What it sent before its worker died may be there: somebody must look.
+        (Unknown | Sending, Event::Died) => (Unknown, Next::Hold),
         (Queued | Retrying | Unknown, Event::Hold) => (Held, Next::Hold),
         (Held, Event::Release)
         | (Queued | Retrying | Unknown, Event::RetryNow)
@@ -228,9 +256,8 @@ pub fn transition(state: State, event: Event) -> Result<(State, Next), Refused> 
                 wait: Duration::ZERO,
             },
         ),
-        (Queued | Retrying | Unknown | Held, Event::Cancel) | (Sending, Event::CalledOff) => {
-            (Canceled, Next::Finish)
-        }
+        (Queued | Retrying | Unknown | Held | Batched, Event::Cancel)
+        | (Sending, Event::CalledOff) => (Canceled, Next::Finish),
         (state, event) => return Err(Refused { state, event }),
     })
 }
@@ -296,9 +323,12 @@ impl RecordStatus {
 pub fn record_status(kind: Kind, state: State, is_live: bool) -> RecordStatus {
     match state {
         State::Queued => RecordStatus::Pending,
-        State::Sending | State::Sent | State::Held | State::Unknown | State::Retrying => {
-            RecordStatus::Processing
-        }
+        State::Sending
+        | State::Batched
+        | State::Sent
+        | State::Held
+        | State::Unknown
+        | State::Retrying => RecordStatus::Processing,
         State::Accepted if kind == Kind::Takedown => RecordStatus::Canceled,
         State::Accepted => RecordStatus::Distributed,
         State::Rejected | State::Failed | State::Canceled if is_live => RecordStatus::Distributed,
@@ -324,6 +354,9 @@ mod tests {
         prop_oneof![
             Just(Event::Started),
             any::<bool>().prop_map(|is_final| Event::HandedOver { is_final }),
+            Just(Event::Batched),
+            any::<bool>().prop_map(|is_final| Event::BatchClosed { is_final }),
+            Just(Event::LeftOut),
             Just(Event::Unchanged),
             Just(Event::Accepted),
             Just(Event::Rejected),
@@ -381,9 +414,18 @@ mod tests {
                         matches!(job, Next::Confirm | Next::AskAgain { .. } | Next::Hold),
                         "{job:?}"
                     ),
+                    State::Batched => prop_assert!(matches!(job, Next::Finish | Next::Nothing), "{job:?}"),
                     _ => {}
                 }
-                handed_over |= matches!(event, Event::HandedOver { .. });
+                // It goes with its batch, or leaves it to be sent again, or for good.
+                if state == State::Batched {
+                    prop_assert!(matches!(
+                        next,
+                        State::Batched | State::Sent | State::Accepted | State::Retrying | State::Canceled
+                    ));
+                }
+                // What lies in an open batch was not seen by the partner: it may be taken back.
+                handed_over |= matches!(event, Event::HandedOver { .. } | Event::BatchClosed { .. });
                 state = next;
             }
         }
@@ -409,7 +451,7 @@ mod tests {
                 match event {
                     Event::Started => attempts += 1,
                     // Given back.
-                    Event::Lost => attempts -= 1,
+                    Event::Lost | Event::LeftOut => attempts -= 1,
                     Event::Faulted { .. } if matches!(job, Next::Deliver { counts: false, .. }) => attempts -= 1,
                     // An operator's word begins the count anew.
                     Event::Release | Event::RetryNow | Event::Redeliver | Event::ResendAsked
@@ -466,6 +508,15 @@ mod tests {
     }
 
     #[test]
+    fn what_killed_its_workers_is_unknown_once_it_was_begun() {
+        let died = |state| transition(state, Event::Died).unwrap();
+        assert_eq!(died(State::Sending), (State::Unknown, Next::Hold));
+        assert_eq!(died(State::Unknown), (State::Unknown, Next::Hold));
+        assert_eq!(died(State::Queued), (State::Failed, Next::Nothing));
+        assert_eq!(died(State::Retrying), (State::Failed, Next::Nothing));
+    }
+
+    #[test]
     fn a_late_word_settles_and_may_contradict_but_not_reopen() {
         for (state, event, follows) in [
             (State::Unknown, Event::Accepted, State::Accepted),
@@ -476,7 +527,13 @@ mod tests {
         ] {
             assert_eq!(transition(state, event), Ok((follows, Next::Finish)));
         }
-        for state in [State::Queued, State::Held, State::Canceled, State::Retrying] {
+        for state in [
+            State::Queued,
+            State::Held,
+            State::Canceled,
+            State::Retrying,
+            State::Batched,
+        ] {
             assert!(transition(state, Event::Accepted).is_err(), "{state}");
             assert!(transition(state, Event::Rejected).is_err(), "{state}");
         }

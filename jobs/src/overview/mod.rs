@@ -13,7 +13,10 @@ use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
-pub use self::gauges::{Gauges, JobGauge, PlatformGauge, Undecided, gauges};
+pub use self::gauges::{
+    CronGauge, Decided, Faulted, Gauges, JobGauge, PlatformGauge, RunGauge, StatisticsGauge,
+    Undecided, gauges, is_writable,
+};
 use self::{attention::Stopped, shape::Waiting};
 
 /// The most codes that are told.

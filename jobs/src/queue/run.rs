@@ -8,7 +8,10 @@ use apalis_core::{
     worker::{builder::WorkerBuilder, ext::parallelize::ParallelizeExt},
 };
 use futures_util::future::{JoinAll, join_all};
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
@@ -100,10 +103,10 @@ impl Daemon {
 
 /// Runs the jobs of all registered kinds until it is to end, then drains: claims no more, gives back
 /// what has not started, lets running jobs finish (for [`Settings::drain`] once it is shut down), gives
-/// back the rest. Database outages of any length only delay it. `pool` says where the database is; the queue
-/// opens connections of its own.
+/// back the rest. Database outages of any length only delay it. `connect` says where the database is, past
+/// any pooler: the queue listens, and has settings of its own for its connections.
 pub async fn run(
-    pool: PgPool,
+    connect: PgConnectOptions,
     registry: Registry,
     settings: Settings,
     clock: Clock,
@@ -120,7 +123,6 @@ pub async fn run(
         ending.retire.cancelled().await;
         return Ok(());
     }
-    let connect = pool.connect_options();
     let worker = settings
         .name
         .clone()
@@ -132,7 +134,7 @@ pub async fn run(
             .max_connections(POOLED)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
-            .connect_lazy_with((*connect).clone().options(PLANS)),
+            .connect_lazy_with(connect.clone().options(PLANS)),
         registry,
         settings,
         clock,
@@ -150,7 +152,7 @@ pub async fn run(
         spawn(with(&daemon, |daemon| async move { listen(&daemon).await })),
         spawn(with(&daemon, |daemon| async move { rescue(&daemon).await })),
         spawn(with(&daemon, move |daemon| async move {
-            heartbeat(&daemon, (*connect).clone()).await;
+            heartbeat(&daemon, connect).await;
         })),
         spawn(with(
             &daemon,

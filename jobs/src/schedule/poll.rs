@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sqlx::{
     PgPool,
-    postgres::{PgListener, PgPoolOptions},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -40,9 +40,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const CHANNEL: &str = "worker_schedules";
 
 /// Looks for due schedules until `shutdown`: when one becomes due, when one is announced, and from
-/// time to time. A database that is away is waited for.
+/// time to time. A database that is away is waited for. `direct` says where the database is past any
+/// pooler, for the connection that listens.
 pub async fn poll(
     pool: PgPool,
+    direct: PgConnectOptions,
     settings: PollSettings,
     clock: Clock,
     vitals: Vitals,
@@ -59,7 +61,7 @@ pub async fn poll(
         pulse.beat();
         // First the ear, then the look: what is announced in between is not missed.
         if listener.is_none() {
-            listener = listen(&pool).await;
+            listener = listen(&direct).await;
         }
         let wait = match look(&pool, &settings, &clock).await {
             Ok(wait) => {
@@ -82,12 +84,12 @@ pub async fn poll(
 }
 
 /// `None`: not now; the looks from time to time go on.
-async fn listen(pool: &PgPool) -> Option<PgListener> {
+async fn listen(direct: &PgConnectOptions) -> Option<PgListener> {
     let listening = async {
         // A connection beside the pool, which may be small and busy.
         let own = PgPoolOptions::new()
             .max_connections(1)
-            .connect_lazy_with((*pool.connect_options()).clone());
+            .connect_lazy_with(direct.clone());
         let mut listener = PgListener::connect_with(&own).await?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;

@@ -170,17 +170,62 @@ impl Imported {
         }
         let room = PROBLEMS.saturating_sub(self.problems.len());
         self.problems
-            .extend(asides.into_iter().take(room).map(|aside| Problem {
-                line: aside.place.line,
-                reason: aside.reason,
-                problem: aside.problem,
-            }));
+            .extend(asides.into_iter().take(room).map(Problem::of));
+    }
+}
+
+/// What a file is without a look at the catalogue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// Records in it, without the names of the columns.
+    pub records: u64,
+    /// Those of them that can be read; whether there is such a track is another question.
+    pub readable: u64,
+    /// What is wrong with the first ones that cannot.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a file as an import would, without a database. It reads on this thread.
+///
+/// # Errors
+/// [`UsageError::Unreadable`]: nothing of it would be imported.
+pub fn examine(
+    path: &Path,
+    layout: &Layout,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> Result<Examined, UsageError> {
+    let reading = Reading::new(path, layout, settings, now);
+    let mut records = reading.open()?;
+    let columns = reading.columns(&records)?;
+    let mut found = Examined::default();
+    while let Some((place, record)) = records.next()? {
+        found.records += 1;
+        match columns.read(place, record) {
+            Ok(_) => found.readable += 1,
+            Err((problem, record)) if found.problems.len() < PROBLEMS => {
+                let aside = Aside::unreadable(place, problem, &record);
+                found.problems.push(Problem::of(aside));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+impl Problem {
+    fn of(aside: Aside) -> Self {
+        Self {
+            line: aside.place.line,
+            reason: aside.reason,
+            problem: aside.problem,
+        }
     }
 }
 
 /// Reads the whole file once: nothing is imported of one that breaks off.
 async fn survey(order: &Order<'_>, now: DateTime<Utc>) -> Result<Survey, UsageError> {
-    let reading = Reading::new(order, now);
+    let reading = Reading::of(order, now);
     tokio::task::spawn_blocking(move || {
         let records = reading.open()?;
         reading.columns(&records)?;
@@ -199,11 +244,15 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(order: &Order<'_>, now: DateTime<Utc>) -> Self {
+    fn of(order: &Order<'_>, now: DateTime<Utc>) -> Self {
+        Self::new(order.path, order.layout, order.settings, now)
+    }
+
+    fn new(path: &Path, layout: &Layout, settings: &Settings, now: DateTime<Utc>) -> Self {
         Self {
-            path: order.path.to_owned(),
-            layout: order.layout.clone(),
-            settings: order.settings.clone(),
+            path: path.to_owned(),
+            layout: layout.clone(),
+            settings: settings.clone(),
             // Where the sun rises first it is tomorrow already.
             latest: (now + TimeDelta::hours(14)).date_naive(),
         }
@@ -266,7 +315,7 @@ fn read(
     skip: u64,
     now: DateTime<Utc>,
 ) -> mpsc::Receiver<Result<Batch, UsageError>> {
-    let reading = Reading::new(order, now);
+    let reading = Reading::of(order, now);
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
         if let Err(error) = reading.batches(skip, &sender) {

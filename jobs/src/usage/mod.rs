@@ -28,7 +28,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Deserialize;
 
 pub use files::{File, FileState, Unmatched, UnmatchedFilter, files, unmatched};
-pub use import::{Imported, Order, dry_run, import};
+pub use import::{Examined, Imported, Order, Problem, dry_run, examine, import};
 pub use job::{Rematch, Services, entry};
 pub use layout::Layout;
 pub use rematch::{Rematched, rematch};

@@ -39,7 +39,7 @@ async fn known(pool: &PgPool, entries: &[Entry], now: DateTime<Utc>) {
 pub(crate) async fn run_once(pool: &PgPool, registry: Registry, entry: &Entry) {
     let shutdown = CancellationToken::new();
     let daemon = tokio::spawn(queue::run(
-        pool.clone(),
+        (*pool.connect_options()).clone(),
         registry,
         queue::Settings::default(),
         clock::system(),

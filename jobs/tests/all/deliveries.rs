@@ -3,6 +3,7 @@
 
 mod after_sending;
 mod bad_input;
+mod batches;
 mod circuit;
 mod clocks;
 mod fairness;

@@ -331,7 +331,7 @@ fn told() -> impl Strategy<Value = Told> {
     let kind = prop::sample::select(vec!["insert", "update", "update", "takedown"]);
     let state = prop::sample::select(vec![
         "accepted", "accepted", "accepted", "rejected", "failed", "canceled", "queued", "sent",
-        "held", "unknown",
+        "held", "unknown", "batched",
     ]);
     (0..3usize, kind, state, 0..400i64, any::<bool>()).prop_map(
         |(place, kind, state, day, is_sent)| Told {

@@ -1,5 +1,7 @@
 //! Reports of usage: what is imported of them, what is not, and what hostile ones cannot do.
 
+mod checks;
+mod corpus;
 mod hostile;
 mod interrupted;
 mod rematched;

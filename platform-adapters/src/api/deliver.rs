@@ -239,7 +239,7 @@ impl ApiAdapter {
             StatusCode::CONFLICT => match self.look(handover, package).await? {
                 Located::Complete(receipt) => Ok(*receipt),
                 Located::Absent => Err(fault),
-                Located::CannotTell => Err(Fault {
+                Located::CannotTell | Located::Repeatable => Err(Fault {
                     code: Code::OutcomeUnknown,
                     ..fault
                 }

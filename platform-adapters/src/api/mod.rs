@@ -215,7 +215,9 @@ impl Adapter for ApiAdapter {
             Kind::Insert | Kind::Update => Ok(match self.look(handover, package).await? {
                 // The same request under the same key is taken once, whether the first arrived
                 // or not.
-                Located::CannotTell if self.platform.format_specs.api.idempotent => Located::Absent,
+                Located::CannotTell if self.platform.format_specs.api.idempotent => {
+                    Located::Repeatable
+                }
                 found => found,
             }),
             // Deleting twice leaves what deleting once leaves.

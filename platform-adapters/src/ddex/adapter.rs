@@ -1,5 +1,5 @@
 //! The adapter: media first, then the message, at most once; afterwards the partner's
-//! acknowledgement.
+//! acknowledgement. What is done with batches stands in `batches`.
 
 use async_trait::async_trait;
 
@@ -8,23 +8,25 @@ use super::{
     Version, build, check_rules, check_settings,
     choreography::{ACKNOWLEDGEMENTS, Folder, acknowledged_at, named},
     read_message,
+    target::Target,
     untrusted::brief,
 };
 use crate::{
-    Adapter, Code, Evidence, Fault, Handover, Located, Receipt, Said, Status, WordFile,
+    Adapter, Batch, BatchFound, BatchReceipt, Code, Evidence, Fault, Handover, Located, Receipt,
+    Said, Status, WordFile,
     package::{AssetStore, Package},
     settings::{Confirmation, DdexSpecs, Platform},
-    sftp::{Entry, Marker, Remote},
+    sftp::{Entry, Marker},
 };
 
 /// Delivers by DDEX to one platform.
 pub struct DdexAdapter {
-    platform: Platform,
-    specs: DdexSpecs,
-    confirmation: Confirmation,
+    pub(super) platform: Platform,
+    pub(super) specs: DdexSpecs,
+    pub(super) confirmation: Confirmation,
     assets: AssetStore,
-    remote: Remote,
-    schemas: Option<Schemas>,
+    pub(super) remote: Target,
+    pub(super) schemas: Option<Schemas>,
 }
 
 impl DdexAdapter {
@@ -41,7 +43,7 @@ impl DdexAdapter {
         let specs = check_settings(&platform)?.clone();
         let confirmation = platform.folder_confirmation()?;
         Ok(Self {
-            remote: Remote::new(&platform)?,
+            remote: Target::new(&platform)?,
             platform,
             specs,
             confirmation,
@@ -62,9 +64,10 @@ impl DdexAdapter {
         }
         Receipt {
             message_id: Some(message.id.clone()),
-            remote_path: Some(self.remote.full_path(folder.name())),
+            remote_path: Some(self.remote.full_path(folder.path())),
             confirmed,
-            is_final: self.confirmation == Confirmation::None,
+            // A batch has to be complete first.
+            is_final: self.confirmation == Confirmation::None && folder.batch().is_none(),
             // It always serialises; were it not so, the next message would end nothing.
             stated: serde_json::to_value(&message.statement).ok(),
             evidence: vec![document(name, xml)],
@@ -127,30 +130,36 @@ impl DdexAdapter {
         }
     }
 
-    /// The newest acknowledgement of a message: its path and bytes.
+    /// The newest acknowledgement that speaks of a message: its path and bytes.
     async fn acknowledgement(
         &self,
         folder: &Folder,
         message_id: &str,
     ) -> Result<Option<(String, Vec<u8>)>, Fault> {
-        let mut newest: Option<(String, String)> = None;
+        let mut found: Vec<(String, String, bool)> = Vec::new();
         for place in folder.acknowledgement_places() {
             for entry in self.remote.list(&place).await? {
-                if let Some(at) = acknowledged_at(&entry, message_id)
-                    && newest.as_ref().is_none_or(|(known, _)| at > *known)
-                {
-                    newest = Some((at, format!("{place}/{}", entry.name)));
+                let of_message = acknowledged_at(&entry, message_id);
+                let is_of_message = of_message.is_some();
+                let at = of_message.or_else(|| acknowledged_at(&entry, folder.batch()?));
+                if let Some(at) = at {
+                    found.push((at, format!("{place}/{}", entry.name), is_of_message));
                 }
             }
         }
-        let Some((_, path)) = newest else {
-            return Ok(None);
-        };
-        let body = self
-            .remote
-            .read_small(&path, MAX_ACKNOWLEDGEMENT_BYTES)
-            .await?;
-        Ok(body.map(|body| (path, body)))
+        found.sort();
+        for (_, path, is_of_message) in found.into_iter().rev() {
+            let body = self
+                .remote
+                .read_small(&path, MAX_ACKNOWLEDGEMENT_BYTES)
+                .await?;
+            if let Some(body) = body
+                && (is_of_message || concerns(&body, folder, message_id))
+            {
+                return Ok(Some((path, body)));
+            }
+        }
+        Ok(None)
     }
 
     /// What an acknowledgement says of the delivery.
@@ -203,6 +212,12 @@ impl DdexAdapter {
         )
         .with_evidence(document(name.to_owned(), body.to_vec()))
     }
+}
+
+/// Whether words on a batch say anything of one of its messages. Those that cannot be read do: they are
+/// to be raised.
+fn concerns(body: &[u8], folder: &Folder, message_id: &str) -> bool {
+    Acknowledgement::read(body).map_or(true, |all| about(&all, folder, message_id).is_ok())
 }
 
 /// What an acknowledgement says of its delivery; `receipt` is what is known already.
@@ -269,15 +284,23 @@ impl Adapter for DdexAdapter {
                 )
                 .await?;
         }
-        // Files that a message at the partner speaks of are not touched again.
-        if let Some(receipt) = self.find_complete(&folder, &message).await? {
+        // Files that a message at the partner speaks of are not touched again, but in a batch, at which
+        // the partner does not look before it is complete.
+        let is_open = folder.batch().is_some();
+        if !is_open && let Some(receipt) = self.find_complete(&folder, &message).await? {
             return Ok(receipt);
         }
         if !message.files.is_empty() {
             let files: Vec<_> = message.files.iter().collect();
             self.remote
-                .put_files(&self.assets, &folder.resources(), &files, &[])
+                .put_files(&self.assets, &folder.resources(), &files)
                 .await?;
+        }
+        if is_open {
+            self.remote
+                .put_document(&folder.message(), &message.xml)
+                .await?;
+            return Ok(self.receipt(&folder, &message, message.xml.clone()));
         }
         match self
             .remote
@@ -311,17 +334,23 @@ impl Adapter for DdexAdapter {
         if self.confirmation == Confirmation::None {
             return Ok(Status::Accepted(Box::new(receipt.clone())));
         }
-        let path = receipt.remote_path.as_deref().unwrap_or_default();
-        let folder = Folder::of_path(path).ok_or_else(|| {
-            Fault::new(
-                Code::WorkerFault,
-                format!("the receipt names no folder of a DDEX hand-over: {path:?}"),
-            )
-        })?;
+        let folder = self.folder_of(receipt)?;
         match self.acknowledgement(&folder, &handover.key()).await? {
             Some((path, body)) => self.verdict(&folder, &handover.key(), receipt, &path, body),
             None => Ok(Status::Pending("no acknowledgement yet".into())),
         }
+    }
+
+    async fn survey_batch(&self, batch: &Batch) -> Result<BatchFound, Fault> {
+        self.survey(batch).await
+    }
+
+    async fn complete_batch(
+        &self,
+        batch: &Batch,
+        manifest: Evidence,
+    ) -> Result<BatchReceipt, Fault> {
+        self.complete(batch, manifest).await
     }
 
     async fn word_files(&self) -> Result<Vec<WordFile>, Fault> {
@@ -358,16 +387,21 @@ impl Adapter for DdexAdapter {
             size: file.size,
             is_directory: false,
         };
-        let of_name = named(&entry).map(|(message_id, _)| message_id);
+        let of_name = named(&entry).map(|(id, _)| id);
         let mut said = Vec::new();
         for one in &all {
             self.check_addressee(name, &body, one)?;
-            // In 1.6 the file's name says which message it is about.
+            // In 1.6 the file's name says which message or batch it is about.
             let Some(key) = one.message_id.clone().or_else(|| of_name.clone()) else {
                 continue;
             };
             let status = status(one, name, &body, &Receipt::default());
-            said.push(Said { key, status });
+            let release_id = one.release_id.clone();
+            said.push(Said {
+                key,
+                release_id,
+                status,
+            });
         }
         Ok(said)
     }
@@ -398,7 +432,7 @@ impl Adapter for DdexAdapter {
     }
 }
 
-fn document(name: String, body: Vec<u8>) -> Evidence {
+pub(super) fn document(name: String, body: Vec<u8>) -> Evidence {
     Evidence {
         name,
         media_type: "application/xml".into(),

@@ -55,7 +55,7 @@ pub fn check_rules(xml: &[u8]) -> Result<Vec<String>, Refused> {
 /// # Errors
 /// [`Refused`] when it is too large or not well-formed.
 pub fn namespace(xml: &[u8]) -> Result<String, Refused> {
-    Element::parse(xml, MAX_MESSAGE_BYTES).map(|root| root.namespace)
+    Element::parse(xml, MAX_MESSAGE_BYTES).map(|root| root.namespace.to_string())
 }
 
 struct Findings(Vec<String>);
@@ -124,7 +124,7 @@ fn texts(element: &Element, found: &mut Findings) {
                 brief(text)
             ));
         }
-        if !is_nfc(text) {
+        if !text.is_ascii() && !is_nfc(text) {
             found.add(format!(
                 "{} is not in normal form C: {:?}",
                 element.name,

@@ -2,6 +2,8 @@
 //! and a document type definition or an entity of its own is refused. What is read is a small tree;
 //! what it means stands elsewhere.
 
+use std::sync::Arc;
+
 use quick_xml::{
     NsReader, XmlVersion,
     escape::resolve_predefined_entity,
@@ -47,8 +49,8 @@ pub enum Refused {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Element {
     pub(super) name: String,
-    /// The namespace the element is in; empty for none.
-    pub(super) namespace: String,
+    /// The namespace the element is in; empty for none. Shared, for nearly all are in one.
+    pub(super) namespace: Arc<str>,
     pub(super) attributes: Vec<(String, String)>,
     pub(super) text: String,
     pub(super) children: Vec<Element>,
@@ -64,18 +66,17 @@ impl Element {
             .map_err(|error| Refused::Malformed(format!("it is not UTF-8: {error}")))?;
         let mut tree = Tree::default();
         let mut reader = NsReader::from_str(text);
+        let mut last: Arc<str> = Arc::default();
         loop {
             let (namespace, event) = reader
                 .read_resolved_event()
                 .map_err(|error| Refused::Malformed(error.to_string()))?;
-            let namespace = match namespace {
-                ResolveResult::Bound(namespace) => namespace.into_inner().to_owned(),
-                _ => String::new(),
-            };
             match event {
-                Event::Start(start) => tree.open(element(&start, namespace)?)?,
+                Event::Start(start) => {
+                    tree.open(element(&start, shared(&namespace, &mut last))?)?
+                }
                 Event::Empty(start) => {
-                    tree.open(element(&start, namespace)?)?;
+                    tree.open(element(&start, shared(&namespace, &mut last))?)?;
                     tree.close()?;
                 }
                 Event::End(_) => tree.close()?,
@@ -185,6 +186,8 @@ impl Tree {
 
     fn text(&mut self, text: &str) -> Result<(), Refused> {
         match self.open.last_mut() {
+            // Space before the text is of no meaning, and most elements hold no more than that.
+            Some(element) if element.text.is_empty() => element.text.push_str(text.trim_start()),
             Some(element) => element.text.push_str(text),
             None if text
                 .trim_matches(['\u{feff}', ' ', '\t', '\r', '\n'])
@@ -206,7 +209,19 @@ impl Tree {
     }
 }
 
-fn element(start: &BytesStart<'_>, namespace: String) -> Result<Element, Refused> {
+/// The namespace, which is most often the one of the element before.
+fn shared(namespace: &ResolveResult<'_>, last: &mut Arc<str>) -> Arc<str> {
+    let name = match namespace {
+        ResolveResult::Bound(namespace) => namespace.into_inner(),
+        _ => "",
+    };
+    if &**last != name {
+        *last = name.into();
+    }
+    Arc::clone(last)
+}
+
+fn element(start: &BytesStart<'_>, namespace: Arc<str>) -> Result<Element, Refused> {
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
         if attributes.len() >= MAX_ATTRIBUTES {

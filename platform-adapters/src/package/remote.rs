@@ -59,12 +59,17 @@ pub(super) fn store(url: &str) -> Result<Arc<dyn ObjectStore>, String> {
                 .map_err(|error| error.to_string())?;
             Ok(below(store, prefix))
         }
-        "gs" | "az" | "abfss" => Err(format!(
-            "this build has no support for {}://; build it with `--features gcs` or `azure`",
-            parsed.scheme()
-        )),
+        #[cfg(not(feature = "gcs"))]
+        "gs" => Err(not_built(url, "gcs")),
+        #[cfg(not(feature = "azure"))]
+        "az" | "abfss" => Err(not_built(url, "azure")),
         other => Err(format!("{other}:// is not a store that is known")),
     }
+}
+
+#[cfg(not(all(feature = "gcs", feature = "azure")))]
+fn not_built(url: &str, feature: &str) -> String {
+    format!("this build has no support for {url}; build it with `--features {feature}`")
 }
 
 fn below(store: impl ObjectStore, prefix: &str) -> Arc<dyn ObjectStore> {

@@ -143,7 +143,8 @@ pub(super) fn wrong_answer(misbehaviour: &Misbehaviour) -> Response {
         | Misbehaviour::Stall { .. }
         | Misbehaviour::Full
         | Misbehaviour::ReadOnly
-        | Misbehaviour::OtherHostKey => Problem::new(
+        | Misbehaviour::OtherHostKey
+        | Misbehaviour::Acknowledge { .. } => Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "this misbehaviour is for hand-overs, or for SFTP",
         ),

@@ -10,7 +10,11 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Misbehaviour, Misbehaviours, Sshd, SshdError, misbehave::Course, sshd::Manner};
+use super::{
+    Misbehaviour, Misbehaviours, Sshd, SshdError,
+    misbehave::{self, SharedCourse},
+    sshd::Manner,
+};
 
 /// The keys that make a server the same for those who come to it.
 const HOST_KEYS: [&str; 2] = ["host_key", "host_key_ecdsa"];
@@ -106,7 +110,7 @@ impl Front {
     pub(super) async fn start(
         port: Option<u16>,
         backstage: Backstage,
-        mut course: Course,
+        course: SharedCourse,
     ) -> io::Result<Self> {
         let address = (Ipv4Addr::LOCALHOST, port.unwrap_or_default());
         let listener = TcpListener::bind(address).await?;
@@ -118,7 +122,7 @@ impl Front {
                     continue;
                 };
                 // What cannot be kept is not done wrong.
-                let what = course.next(ANY).ok().flatten();
+                let what = misbehave::lock(&course).next(ANY).ok().flatten();
                 let server = backstage.port(what.as_ref());
                 connections.spawn(treat(client, server, what));
                 while connections.try_join_next().is_some() {}

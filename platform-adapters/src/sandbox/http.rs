@@ -21,9 +21,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ledger, Misbehaviours, answers,
+    Ledger, Misbehaviour, Misbehaviours, answers,
     connection::{CuttableListener, Cutter},
-    misbehave::Course,
+    misbehave::{self, Course, SharedCourse},
     routes,
     shelf::Shelf,
 };
@@ -53,6 +53,7 @@ pub struct HttpPartnerOptions {
 pub struct HttpPartner {
     url: String,
     ledger: Ledger,
+    course: SharedCourse,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -65,7 +66,7 @@ pub(super) struct Partner {
     pub(super) token: SecretString,
     pub(super) undecided_asks: u32,
     shelf: Mutex<Shelf>,
-    course: Mutex<Course>,
+    course: SharedCourse,
     /// Keys of requests that are being worked on.
     busy: Mutex<HashSet<String>>,
 }
@@ -87,13 +88,15 @@ impl HttpPartner {
         let address = (Ipv4Addr::LOCALHOST, options.port.unwrap_or_default());
         let listener = TcpListener::bind(address).await?;
         let url = format!("http://{}", listener.local_addr()?);
+        let course = Course::resume(options.misbehaviours, &options.root)?;
+        let course = SharedCourse::new(course.into());
         let partner = Partner {
             name: options.name,
             url: url.clone(),
             token: options.token,
             undecided_asks: options.undecided_asks,
             shelf: Mutex::new(Shelf::load(ledger.clone())?),
-            course: Mutex::new(Course::resume(options.misbehaviours, &options.root)?),
+            course: course.clone(),
             busy: Mutex::default(),
             root: options.root,
         };
@@ -127,6 +130,7 @@ impl HttpPartner {
         Ok(Self {
             url,
             ledger,
+            course,
             stop,
             serving,
         })
@@ -142,6 +146,12 @@ impl HttpPartner {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// From now on this is done wrong with every hand-over, whatever it was started with; `None`: no
+    /// longer.
+    pub fn misbehave(&self, what: Option<Misbehaviour>) {
+        misbehave::lock(&self.course).stand(what);
     }
 
     /// Takes no more requests, lets the running ones end, and frees the port.
@@ -169,7 +179,7 @@ impl Partner {
     }
 
     pub(super) fn course(&self) -> MutexGuard<'_, Course> {
-        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+        misbehave::lock(&self.course)
     }
 
     /// Marks a key as being worked on until the guard goes; `None` when it is already.

@@ -1,21 +1,23 @@
 //! The SFTP partner's inbox: finds hand-overs that are complete, inspects each once, remembers it and
 //! acknowledges it. A hand-over that is completed again, or in a second place, is noticed.
 
+mod batches;
+
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::Utc;
 
 use super::{
     Ledger, SftpKind,
-    acknowledge::{self, ACKNOWLEDGEMENTS},
+    acknowledge::{self, ACKNOWLEDGEMENTS, Letter},
     inspection::{self, Inspection, RESOURCES, Violation},
     ledger::{ReceivedHandover, Verdict, release_id},
-    misbehave::{Course, Misbehaviour},
+    misbehave::{self, BadAcknowledgement, Misbehaviour, SharedCourse},
     shelf::Shelf,
 };
 use crate::ddex::Schemas;
@@ -32,12 +34,17 @@ pub(super) struct Inbox {
     incoming: PathBuf,
     schemas: Option<Schemas>,
     shelf: Shelf,
-    course: Course,
+    course: SharedCourse,
+    /// Acknowledgements that are to be written, and when.
+    late: Vec<(Instant, Letter)>,
     /// The completion markers that were dealt with, by the folder's name.
     settled: HashMap<String, Settled>,
     /// Folders that could not be inspected.
     troubled: HashSet<String>,
 }
+
+/// What is wrong with an acknowledgement, and when it is mended.
+type Bad = (BadAcknowledgement, Duration);
 
 struct Settled {
     key: String,
@@ -52,7 +59,7 @@ impl Inbox {
         root: PathBuf,
         incoming: PathBuf,
         schemas: Option<Schemas>,
-        course: Course,
+        course: SharedCourse,
     ) -> io::Result<Self> {
         let ledger = Ledger::open(&root)?;
         let mut settled = HashMap::new();
@@ -70,6 +77,7 @@ impl Inbox {
             schemas,
             shelf: Shelf::load(ledger)?,
             course,
+            late: Vec::new(),
             settled,
             troubled: HashSet::new(),
         })
@@ -87,6 +95,10 @@ impl Inbox {
 
     /// Deals with all that is complete and was not dealt with.
     async fn look(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        for (_, letter) in self.late.extract_if(.., |(due, _)| *due <= now) {
+            letter.put()?;
+        }
         let mut folders = Vec::new();
         for entry in fs::read_dir(&self.incoming)? {
             let entry = entry?;
@@ -119,6 +131,11 @@ impl Inbox {
 
     /// Deals with the hand-over in a folder if it is complete and was not dealt with.
     async fn look_into(&mut self, name: &str, folder: PathBuf) -> io::Result<()> {
+        if self.kind == SftpKind::Ddex
+            && let Some(batch) = inspection::batch_id(name)
+        {
+            return self.look_into_batch(name, batch, folder).await;
+        }
         let Some(marker) = inspection::marker(self.kind, &folder)? else {
             return Ok(());
         };
@@ -146,22 +163,74 @@ impl Inbox {
         key: &str,
         mut inspected: Inspection,
     ) -> io::Result<()> {
-        if let Some(known) = self.shelf.by_key(key) {
-            let mut known = known.clone();
-            known.completed += 1;
-            known.violations.push(format!(
-                "completed {} times, the last time in {folder}",
-                known.completed
-            ));
-            known.markers.insert(folder.to_owned(), marker.to_owned());
-            tracing::warn!(partner = self.name, key, folder, "completed more than once");
-            return self.shelf.keep(known);
+        if self.is_repeated(folder, marker, key)? {
+            return Ok(());
         }
+        let (handover, bad) = self.weigh(folder, (folder, marker), key, &mut inspected)?;
+        // Acknowledged first: a partner that dies in between does both again, to the same effect.
+        let letter = match (self.kind, &inspected.parties) {
+            (SftpKind::Sftp, _) => Some(acknowledge::by_json(&self.incoming, &handover)?),
+            (SftpKind::Ddex, Some(parties)) => Some(acknowledge::by_ddex(
+                &self.incoming,
+                &handover,
+                parties,
+                &inspected.violations,
+            )?),
+            // Nobody is named to whom it could be addressed.
+            (SftpKind::Ddex, None) => None,
+        };
+        if let Some(letter) = letter {
+            self.send(letter, bad)?;
+        }
+        self.shelf.keep(handover)
+    }
+
+    /// Puts an acknowledgement where the sender looks for it, or what is wrong in its place.
+    fn send(&mut self, letter: Letter, bad: Option<Bad>) -> io::Result<()> {
+        let Some((how, mended_after)) = bad else {
+            return letter.put_once();
+        };
+        letter.put_badly(how)?;
+        self.late.push((Instant::now() + mended_after, letter));
+        Ok(())
+    }
+
+    /// Notes that a hand-over was completed once more, if it is known.
+    fn is_repeated(&mut self, folder: &str, marker: &str, key: &str) -> io::Result<bool> {
+        let Some(known) = self.shelf.by_key(key) else {
+            return Ok(false);
+        };
+        let mut known = known.clone();
+        known.completed += 1;
+        known.violations.push(format!(
+            "completed {} times, the last time in {folder}",
+            known.completed
+        ));
+        known.markers.insert(folder.to_owned(), marker.to_owned());
+        tracing::warn!(partner = self.name, key, folder, "completed more than once");
+        self.shelf.keep(known)?;
+        Ok(true)
+    }
+
+    /// What the partner makes of a hand-over that lies in `folder`, and what it does wrong with its
+    /// acknowledgement. `completed`: the folder of its completion marker, with what tells that one from
+    /// another.
+    fn weigh(
+        &mut self,
+        folder: &str,
+        completed: (&str, &str),
+        key: &str,
+        inspected: &mut Inspection,
+    ) -> io::Result<(ReceivedHandover, Option<Bad>)> {
         let on_sale = self.shelf.on_sale(&inspected.upc).map(str::to_owned);
-        let kind = self.kind_of(&mut inspected, on_sale.as_deref());
-        let wish = match self.course.next(key)? {
-            Some(Misbehaviour::RejectLater { reason }) => Some(reason),
-            _ => None,
+        let kind = self.kind_of(inspected, on_sale.as_deref());
+        let misbehaviour = misbehave::lock(&self.course).next(key)?;
+        let (wish, bad) = match misbehaviour {
+            Some(Misbehaviour::RejectLater { reason }) => (Some(reason), None),
+            Some(Misbehaviour::Acknowledge { how, mended_after }) => {
+                (None, Some((how, mended_after)))
+            }
+            _ => (None, None),
         };
         let violations: Vec<_> = inspected
             .violations
@@ -178,6 +247,7 @@ impl Inbox {
             .strip_prefix(&self.root)
             .unwrap_or(&self.incoming)
             .join(folder);
+        let (completed_in, marker) = completed;
         let handover = ReceivedHandover {
             key: key.to_owned(),
             partner: self.name.clone(),
@@ -193,20 +263,11 @@ impl Inbox {
             violations,
             completed: 1,
             asked: 0,
-            markers: [(folder.to_owned(), marker.to_owned())].into(),
+            markers: [(completed_in.to_owned(), marker.to_owned())].into(),
             fingerprint: inspected.fingerprint.clone(),
         };
         tracing::info!(partner = self.name, key, verdict = ?handover.verdict, "received");
-        // Acknowledged first: a partner that dies in between does both again, to the same effect.
-        match (self.kind, &inspected.parties) {
-            (SftpKind::Sftp, _) => acknowledge::by_json(&self.incoming, &handover)?,
-            (SftpKind::Ddex, Some(parties)) => {
-                acknowledge::by_ddex(&self.incoming, &handover, parties, &inspected.violations)?;
-            }
-            // Nobody is named to whom it could be addressed.
-            (SftpKind::Ddex, None) => {}
-        }
-        self.shelf.keep(handover)
+        Ok((handover, bad))
     }
 
     /// What a hand-over is to do, and whether it can be: a DDEX message does not say whether its

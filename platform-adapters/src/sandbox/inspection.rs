@@ -15,8 +15,11 @@ use sha2::{Digest, Sha256};
 use super::ledger::{ReceivedFile, is_file_name};
 use crate::ddex::Schemas;
 
+mod batch;
 mod ddex;
 mod sftp;
+
+pub(super) use batch::{batch_id, batch_marker, inspect_batch};
 
 /// The folder of audio and artwork in a hand-over's folder.
 pub(super) const RESOURCES: &str = "resources";
@@ -29,7 +32,7 @@ const LARGEST_DOCUMENT_BYTES: u64 = 16 << 20;
 pub enum SftpKind {
     /// A folder with manifest and completion marker.
     Sftp,
-    /// DDEX release by release: the message is the completion marker.
+    /// DDEX: release by release, where the message is the completion marker, and in batches.
     Ddex,
 }
 
@@ -111,27 +114,28 @@ pub(super) async fn inspect(
     let inspecting = tokio::task::spawn_blocking(move || {
         let mut inspection = match kind {
             SftpKind::Sftp => sftp::inspect(&folder, &marker)?,
-            SftpKind::Ddex => ddex::inspect(&folder, &marker)?,
+            SftpKind::Ddex => ddex::inspect(&folder, &marker, false)?,
         };
         inspection.violations.extend(complaints);
-        check_order(&folder, &marker, &mut inspection)?;
+        let late = out_of_order(&folder, &marker)?;
+        inspection.violations.extend(late);
         Ok(inspection)
     });
     inspecting.await.map_err(io::Error::other)?
 }
 
 /// Nothing may be newer than what says that all is complete.
-fn check_order(folder: &Path, marker: &Path, inspection: &mut Inspection) -> io::Result<()> {
+fn out_of_order(folder: &Path, marker: &Path) -> io::Result<Vec<Violation>> {
     let complete = written_at(marker)?;
-    for (_, path) in everything(folder)? {
+    let mut late = Vec::new();
+    for (name, path) in everything(folder)? {
         if path != marker && written_at(&path)? > complete {
-            inspection.violations.push(Violation::other(format!(
-                "{} was written after the hand-over was said to be complete",
-                shown(folder, &path)
+            late.push(Violation::other(format!(
+                "{name} was written after the hand-over was said to be complete"
             )));
         }
     }
-    Ok(())
+    Ok(late)
 }
 
 fn written_at(path: &Path) -> io::Result<SystemTime> {

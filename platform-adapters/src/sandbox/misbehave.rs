@@ -7,6 +7,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -66,6 +67,26 @@ pub enum Misbehaviour {
     ReadOnly,
     /// SFTP: the server shows another host key.
     OtherHostKey,
+    /// SFTP: the hand-over is taken, and its acknowledgement is no good until `mended_after`.
+    Acknowledge {
+        /// What is wrong with it.
+        how: BadAcknowledgement,
+        /// How long until the right one lies in its place.
+        mended_after: Duration,
+    },
+}
+
+/// What is wrong with an acknowledgement at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadAcknowledgement {
+    /// It is not there.
+    Late,
+    /// Only its first half is there.
+    Cut,
+    /// It is right, and written once more later.
+    Twice,
+    /// It is XML whose entities would fill the memory of whoever expands them.
+    Bomb,
 }
 
 /// What a partner does wrong, in this order, before it does right.
@@ -103,7 +124,7 @@ impl Misbehaviours {
         let (of_handovers, of_connections) = self
             .steps
             .into_iter()
-            .partition(|(_, what)| what.is_rejection());
+            .partition(|(_, what)| what.is_of_handover());
         let plan = |steps| Self {
             steps,
             for_each_handover,
@@ -143,8 +164,8 @@ impl Misbehaviour {
     }
 
     /// It is done with a hand-over that was received, by whatever way.
-    pub(super) fn is_rejection(&self) -> bool {
-        matches!(self, Self::RejectLater { .. })
+    pub(super) fn is_of_handover(&self) -> bool {
+        matches!(self, Self::RejectLater { .. } | Self::Acknowledge { .. })
     }
 }
 
@@ -161,9 +182,24 @@ pub(super) struct Course {
     plan: Misbehaviours,
     done: HashMap<String, u32>,
     kept: File,
+    /// Done with everything until further notice; the plan waits meanwhile.
+    standing: Option<Misbehaviour>,
+}
+
+/// A course that can be changed while the partner follows it.
+pub(super) type SharedCourse = Arc<Mutex<Course>>;
+
+/// The course, for a moment.
+pub(super) fn lock(course: &Mutex<Course>) -> MutexGuard<'_, Course> {
+    course.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Course {
+    /// From now on this is done wrong with everything; `None`: the plan goes on.
+    pub(super) fn stand(&mut self, what: Option<Misbehaviour>) {
+        self.standing = what;
+    }
+
     /// Goes on with a plan where the file under the partner's root says that it stopped.
     pub(super) fn resume(plan: Misbehaviours, root: &Path) -> io::Result<Self> {
         Self::kept_in(plan, &root.join(KEPT))
@@ -186,11 +222,19 @@ impl Course {
             Err(error) => return Err(error),
         }
         let kept = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { plan, done, kept })
+        Ok(Self {
+            plan,
+            done,
+            kept,
+            standing: None,
+        })
     }
 
     /// What would be done wrong with a new hand-over now. It remains to be done.
     pub(super) fn peek(&self) -> Option<Misbehaviour> {
+        if self.standing.is_some() {
+            return self.standing.clone();
+        }
         let so_far = if self.plan.for_each_handover {
             0
         } else {
@@ -211,6 +255,9 @@ impl Course {
 
     /// What to do wrong with a request for this hand-over.
     pub(super) fn next(&mut self, key: &str) -> io::Result<Option<Misbehaviour>> {
+        if self.standing.is_some() {
+            return Ok(self.standing.clone());
+        }
         let so_far = if self.plan.for_each_handover {
             self.done.get(key).copied().unwrap_or_default()
         } else {

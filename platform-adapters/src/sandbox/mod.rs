@@ -23,6 +23,6 @@ mod sshd;
 pub use http::{HttpPartner, HttpPartnerOptions};
 pub use inspection::SftpKind;
 pub use ledger::{Ledger, ReceivedFile, ReceivedHandover, Refused, Verdict};
-pub use misbehave::{Misbehaviour, Misbehaviours};
+pub use misbehave::{BadAcknowledgement, Misbehaviour, Misbehaviours};
 pub use sftp::{SftpPartner, SftpPartnerError, SftpPartnerOptions};
 pub use sshd::{Sshd, SshdError, SshdOptions};

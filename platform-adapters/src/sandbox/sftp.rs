@@ -5,11 +5,11 @@ use std::{io, path::PathBuf};
 use tokio::task::JoinHandle;
 
 use super::{
-    Ledger, Misbehaviours, SftpKind, Sshd, SshdError, SshdOptions,
+    Ledger, Misbehaviour, Misbehaviours, SftpKind, Sshd, SshdError, SshdOptions,
     acknowledge::ACKNOWLEDGEMENTS,
     front::{Backstage, Front},
     inbox::Inbox,
-    misbehave::Course,
+    misbehave::{self, Course, SharedCourse},
 };
 use crate::{Fault, ddex};
 
@@ -63,6 +63,8 @@ pub struct SftpPartner {
     sshd: Sshd,
     /// What senders meet first, where connections are to be ill-treated.
     front: Option<Front>,
+    /// What is done wrong with hand-overs, and with connections.
+    courses: [SharedCourse; 2],
     ledger: Ledger,
     watching: JoinHandle<()>,
 }
@@ -98,16 +100,18 @@ impl SftpPartner {
             .map_err(trouble)?;
         let root = options.root.canonicalize().map_err(trouble)?;
         let ledger = Ledger::open(&root).map_err(trouble)?;
-        let course = Course::resume(of_handovers, &root).map_err(trouble)?;
+        let backstage = Backstage::prepare(&sshd, &root, &of_connections).await?;
+        let courses = [
+            Course::resume(of_handovers, &root),
+            Course::of_connections(of_connections, &root),
+        ];
+        let [of_handovers, of_connections] =
+            courses.map(|course| course.map(|course| SharedCourse::new(course.into())));
+        let of_handovers = of_handovers.map_err(trouble)?;
+        let of_connections = of_connections.map_err(trouble)?;
         let front = if has_front {
-            let backstage = Backstage::prepare(&sshd, &root, &of_connections).await?;
-            let course = Course::of_connections(of_connections, &root).map_err(trouble)?;
-            let port = options.port;
-            Some(
-                Front::start(port, backstage, course)
-                    .await
-                    .map_err(trouble)?,
-            )
+            let started = Front::start(options.port, backstage, of_connections.clone()).await;
+            Some(started.map_err(trouble)?)
         } else {
             None
         };
@@ -117,12 +121,13 @@ impl SftpPartner {
             root,
             incoming,
             schemas,
-            course,
+            of_handovers.clone(),
         )
         .map_err(trouble)?;
         Ok(Self {
             sshd,
             front,
+            courses: [of_handovers, of_connections],
             ledger,
             watching: tokio::spawn(inbox.watch()),
         })
@@ -169,6 +174,19 @@ impl SftpPartner {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// From now on this is done wrong with every connection or hand-over, whatever it was started
+    /// with; `None`: no longer. What is done with connections must be among the misbehaviours that
+    /// the partner was started with, be it no times: the servers for it are started then.
+    pub fn misbehave(&self, what: Option<Misbehaviour>) {
+        let [of_handovers, of_connections] = &self.courses;
+        let (handover, connection) = match what {
+            Some(what) if what.is_of_handover() => (Some(what), None),
+            what => (None, what),
+        };
+        misbehave::lock(of_handovers).stand(handover);
+        misbehave::lock(of_connections).stand(connection);
     }
 
     /// Ends the server and the inbox.

@@ -16,9 +16,9 @@ use crate::{Code, Fault, secrets::Keyring};
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Credentials {
-    /// User name (SFTP; API: HTTP basic authentication, with `password`).
+    /// User name (SFTP; API: HTTP basic authentication, with `password`); S3: the access key's id.
     pub username: Option<String>,
-    /// Password (SFTP, API).
+    /// Password (SFTP, API); S3: the secret access key.
     pub password: Option<SecretSource>,
     /// Private key in OpenSSH or PEM form (SFTP).
     pub private_key: Option<SecretSource>,

@@ -1,6 +1,9 @@
 //! How a DDEX partner wants its messages (`format_specs.ddex`).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU16, NonZeroU32, NonZeroU64},
+};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,9 +19,12 @@ pub struct DdexSpecs {
     /// Release profile; chosen from the release's type where it is absent.
     #[serde(default)]
     pub profile: Option<String>,
-    /// `release-by-release`.
-    #[serde(default = "default_choreography")]
-    pub choreography: String,
+    /// How messages and files are laid down.
+    #[serde(default)]
+    pub choreography: Choreography,
+    /// When a batch is closed.
+    #[serde(default)]
+    pub batch: BatchSpecs,
     /// Our DPID.
     #[serde(deserialize_with = "dpid")]
     #[schemars(with = "String")]
@@ -61,6 +67,41 @@ pub struct DdexSpecs {
     /// Messages are marked as tests.
     #[serde(default)]
     pub test_messages: bool,
+}
+
+/// How messages and files are laid down (`format_specs.ddex.choreography`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choreography {
+    /// A folder for each release; its message says that it is complete.
+    #[default]
+    ReleaseByRelease,
+    /// A folder for several releases; a document beside them says that all of it is complete.
+    Batch,
+}
+
+/// When a batch is closed (`format_specs.ddex.batch`): as soon as one of these is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct BatchSpecs {
+    /// Releases in a batch at the most.
+    pub releases: NonZeroU16,
+    /// Bytes of audio and artwork after which no further release is taken in.
+    pub bytes: NonZeroU64,
+    /// Seconds after which a batch is closed, however little is in it.
+    pub age_s: NonZeroU32,
+}
+
+impl Default for BatchSpecs {
+    fn default() -> Self {
+        Self {
+            // What a partner looks through in one go.
+            releases: NonZeroU16::MIN.saturating_add(99),
+            // About a hundred albums, or a night on a slow line.
+            bytes: NonZeroU64::MIN.saturating_add(50_000_000_000 - 1),
+            age_s: NonZeroU32::MIN.saturating_add(15 * 60 - 1),
+        }
+    }
 }
 
 /// A genre in a partner's words.
@@ -112,10 +153,6 @@ pub enum UpdateMedia {
 
 fn default_ern() -> String {
     "4.3".into()
-}
-
-fn default_choreography() -> String {
-    "release-by-release".into()
 }
 
 fn default_sender() -> String {

@@ -7,6 +7,7 @@ mod ddex;
 mod file_names;
 mod limits;
 mod sftp;
+mod store;
 mod template;
 
 use chrono::Duration;
@@ -23,10 +24,13 @@ pub use credentials::{
     ClientAuthentication, Credentials, HashAlgorithm, Hmac, OAuth2, OneOrMore, SecretReference,
     SecretSource, TimestampForm,
 };
-pub use ddex::{DdexSpecs, GenreWords, TakedownForm, UpdateMedia, WithdrawalForm};
+pub use ddex::{
+    BatchSpecs, Choreography, DdexSpecs, GenreWords, TakedownForm, UpdateMedia, WithdrawalForm,
+};
 pub use file_names::FileNameSpecs;
 pub use limits::{Limits, Window, Windows};
 pub use sftp::{AlgorithmKind, LayoutSpecs, OldAlgorithm, SftpSpecs};
+pub use store::StoreSpecs;
 pub use template::Template;
 
 use crate::{Code, Fault};
@@ -75,7 +79,8 @@ pub struct Platform {
     pub name: String,
     /// `delivery_method`.
     pub method: Method,
-    /// `api_endpoint`: `https://host/path` or `sftp://host:port/directory`.
+    /// `api_endpoint`: `https://host/path`, `sftp://host:port/directory`, `s3://bucket/prefix` or
+    /// `file:///directory`.
     pub endpoint: Url,
     /// `api_credentials`.
     pub credentials: Credentials,
@@ -99,7 +104,7 @@ pub enum Method {
     Api,
     /// A folder with metadata, files and manifest on an SFTP server.
     Sftp,
-    /// DDEX ERN messages with their choreography on an SFTP server.
+    /// DDEX ERN messages with their choreography on an SFTP server or in an object store.
     Ddex,
 }
 
@@ -199,6 +204,8 @@ pub struct FormatSpecs {
     pub ddex: Option<DdexSpecs>,
     /// Connections, algorithms and names of an SFTP partner.
     pub sftp: SftpSpecs,
+    /// How a partner's object store is reached.
+    pub store: StoreSpecs,
     /// Private and loopback addresses are allowed as endpoint.
     pub allow_private_addresses: bool,
 }
@@ -214,6 +221,7 @@ impl Default for FormatSpecs {
             api: ApiSpecs::default(),
             ddex: None,
             sftp: SftpSpecs::default(),
+            store: StoreSpecs::default(),
             allow_private_addresses: false,
         }
     }
@@ -305,6 +313,15 @@ impl Platform {
         })
     }
 
+    /// When batches are closed, where the platform takes its deliveries in batches.
+    #[must_use]
+    pub fn batches(&self) -> Option<BatchSpecs> {
+        let specs = self.format_specs.ddex.as_ref()?;
+        let takes_batches =
+            self.method == Method::Ddex && specs.choreography == Choreography::Batch;
+        takes_batches.then_some(specs.batch)
+    }
+
     /// What confirms a delivery into a folder: nothing but the marker, or acknowledgement files.
     /// There is nobody to ask for a status.
     ///
@@ -354,7 +371,8 @@ fn endpoint(method: Method, text: Option<&str>) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
     let schemes: &[&str] = match method {
         Method::Api => &["https", "http"],
-        Method::Sftp | Method::Ddex => &["sftp"],
+        Method::Sftp => &["sftp"],
+        Method::Ddex => &["sftp", "s3", "file"],
     };
     if !schemes.contains(&url.scheme()) {
         return Err(format!(
@@ -362,7 +380,7 @@ fn endpoint(method: Method, text: Option<&str>) -> Result<Url, String> {
             schemes.join(":// or ")
         ));
     }
-    if url.host_str().is_none_or(str::is_empty) {
+    if url.scheme() != "file" && url.host_str().is_none_or(str::is_empty) {
         return Err(format!("{text:?} names no host"));
     }
     if url.password().is_some() {

@@ -167,6 +167,16 @@ impl Remote {
             .await
     }
 
+    /// Removes a directory with all that is in it; it may be gone already.
+    ///
+    /// # Errors
+    /// A fault when the partner cannot be asked or does not allow it.
+    pub async fn remove_folder(&self, folder: &str) -> Result<(), Fault> {
+        let folder = folder.to_owned();
+        self.persistently(move |session| transfer::remove_folder(session, &folder, 0))
+            .await
+    }
+
     /// Connects and writes, reads back and removes a file of this name in the endpoint's directory.
     /// Answers with one sentence for each thing found in order.
     ///

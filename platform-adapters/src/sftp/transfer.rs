@@ -18,6 +18,9 @@ use crate::{Code, Fault};
 /// More entries than this in a directory are not looked through.
 const ENTRIES_MAX: usize = 100_000;
 
+/// Directories within a directory that is removed.
+const FOLDERS_MAX: u8 = 8;
+
 const FILE_MODE: i32 = 0o644;
 const DIRECTORY_MODE: i32 = 0o755;
 
@@ -35,6 +38,23 @@ pub(super) fn stat(session: &Session, path: &str) -> Result<Option<FileStat>, Fa
 pub(super) fn remove(session: &Session, path: &str) -> Result<(), Fault> {
     let path = session.endpoint().path(path);
     match session.sftp().unlink(Path::new(&path)) {
+        Err(error) if !is_absent(&error) => Err(session.fault(&format!("removing {path}"), &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory with all that is in it; it may be gone already. `depth` counts from the first.
+pub(super) fn remove_folder(session: &Session, folder: &str, depth: u8) -> Result<(), Fault> {
+    for entry in list(session, folder)? {
+        let path = format!("{folder}/{}", entry.name);
+        if entry.is_directory && depth < FOLDERS_MAX {
+            remove_folder(session, &path, depth + 1)?;
+        } else {
+            remove(session, &path)?;
+        }
+    }
+    let path = session.endpoint().path(folder);
+    match session.sftp().rmdir(Path::new(&path)) {
         Err(error) if !is_absent(&error) => Err(session.fault(&format!("removing {path}"), &error)),
         _ => Ok(()),
     }

@@ -99,6 +99,7 @@ pub(crate) fn handover(kind: Kind) -> Handover {
         transmission: 1,
         partner_release_id: None,
         started_at: Utc.timestamp_opt(1_764_000_000, 0).unwrap(),
+        batch: None,
         last_stated: None,
         resend_of: None,
     }
@@ -444,7 +445,7 @@ async fn a_partner_that_cannot_be_looked_at_may_be_sent_to_again_only_if_it_is_i
     let scene = Scene::new(Misbehaviours::none()).await;
     let package = scene.package(1).await;
     for (specs, found) in [
-        (json!({}), Located::Absent),
+        (json!({}), Located::Repeatable),
         (json!({"idempotent": false}), Located::CannotTell),
     ] {
         let platform = platform(scene.partner.url(), TOKEN, json!({ "api": specs }));

@@ -14,6 +14,7 @@ mod api_partner;
 mod api_webhook;
 mod ddex;
 mod fixtures;
+mod fuzzed;
 mod package;
 mod sandbox;
 mod sandbox_sftp;

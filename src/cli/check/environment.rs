@@ -93,7 +93,26 @@ pub(super) async fn database(
         }
     }
     connections_suffice(config, &pool, findings).await;
-    schemas(&pool, findings).await;
+    if let Err(failure) = cli::require_sessions(&config.database).await {
+        findings.push(Finding::fail(
+            "pooler",
+            failure.to_string(),
+            "See docs/pgbouncer.md.",
+        ));
+    }
+    if config.database.direct_url.0.is_empty() {
+        schemas(&pool, findings).await;
+        return Some(pool);
+    }
+    // The comparison has tables of its session.
+    match cli::connect(config.database.direct(), "tunemantra-worker check", 1).await {
+        Ok(direct) => schemas(&direct, findings).await,
+        Err(failure) => findings.push(Finding::fail(
+            "database.direct_url",
+            failure.to_string(),
+            "See that database.direct_url leads to the same database, past the connection pooler.",
+        )),
+    }
     Some(pool)
 }
 

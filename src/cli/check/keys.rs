@@ -1,9 +1,10 @@
 //! Which keys of a platform's JSON columns are read, as the settings themselves say.
 
 use platform_adapters::settings::{
-    ApiSpecs, ArtworkRequirements, AudioRequirements, Credentials, DdexSpecs, FileNameSpecs,
-    FileSpecs, FormatSpecs, Hmac, LayoutSpecs, Limits, OAuth2, PartNames, PlatformRow,
-    ReceiptPointers, Requirements, RetrySpecs, SftpSpecs, StateWords, TimeoutSpecs, WebhookSpecs,
+    ApiSpecs, ArtworkRequirements, AudioRequirements, BatchSpecs, Credentials, DdexSpecs,
+    FileNameSpecs, FileSpecs, FormatSpecs, Hmac, LayoutSpecs, Limits, OAuth2, PartNames,
+    PlatformRow, ReceiptPointers, Requirements, RetrySpecs, SftpSpecs, StateWords, StoreSpecs,
+    TimeoutSpecs, WebhookSpecs,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -13,7 +14,7 @@ use serde::{
 use serde_json::Value;
 
 /// Every object of the JSON columns, by its path, with its keys.
-pub(super) fn known() -> [(&'static str, &'static [&'static str]); 20] {
+pub(super) fn known() -> [(&'static str, &'static [&'static str]); 22] {
     [
         ("api_credentials", fields::<Credentials>()),
         ("api_credentials.oauth2", fields::<OAuth2>()),
@@ -33,7 +34,9 @@ pub(super) fn known() -> [(&'static str, &'static [&'static str]); 20] {
         ("format_specs.api.timeouts", fields::<TimeoutSpecs>()),
         ("format_specs.api.webhook", fields::<WebhookSpecs>()),
         ("format_specs.ddex", fields::<DdexSpecs>()),
+        ("format_specs.ddex.batch", fields::<BatchSpecs>()),
         ("format_specs.sftp", fields::<SftpSpecs>()),
+        ("format_specs.store", fields::<StoreSpecs>()),
         ("format_specs.sftp.layout", fields::<LayoutSpecs>()),
     ]
 }

@@ -134,7 +134,19 @@ fn credentials(platform: &Platform, subject: &str, findings: &mut Vec<Finding>) 
                 "Put what the partner gave into one of them.",
             ));
         }
-        Method::Sftp | Method::Ddex if credentials.host_key.is_none() => {
+        Method::Ddex
+            if platform.endpoint.scheme() == "s3"
+                && (credentials.username.is_none() || credentials.password.is_none()) =>
+        {
+            findings.push(Finding::fail(
+                subject,
+                "api_credentials lacks username or password: the object store cannot know us",
+                "Put the access key's id into username, and the secret access key into password.",
+            ));
+        }
+        Method::Sftp | Method::Ddex
+            if platform.endpoint.scheme() == "sftp" && credentials.host_key.is_none() =>
+        {
             findings.push(Finding::fail(
                 subject,
                 "api_credentials.host_key is missing, and nothing is sent to a server that may be \

@@ -112,7 +112,7 @@ fn every_example_is_a_platform_that_can_be_delivered_to() {
         connect(platform, store, &ConnectOptions::default()).unwrap();
         examples += 1;
     }
-    assert_eq!(examples, 8);
+    assert_eq!(examples, 9);
 }
 
 /// All that is said of a platform without connecting to it.

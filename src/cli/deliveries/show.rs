@@ -2,11 +2,16 @@
 
 use std::io::Write;
 
+use chrono::{DateTime, Utc};
 use jobs::delivery::{InDoubt, Story};
 
-use crate::cli::table::{table, text};
+use crate::{
+    cli::table::{table, text},
+    console::span,
+};
 
-pub(super) fn print(out: &mut impl Write, story: &Story) -> anyhow::Result<()> {
+/// Prints it as it stands at `now`.
+pub(super) fn print(out: &mut impl Write, story: &Story, now: DateTime<Utc>) -> anyhow::Result<()> {
     let one = &story.delivery;
     writeln!(
         out,
@@ -18,6 +23,13 @@ pub(super) fn print(out: &mut impl Write, story: &Story) -> anyhow::Result<()> {
         one.method,
         one.state
     )?;
+    if let Some(batch) = &story.in_batch {
+        let words = match one.state.as_str() {
+            "batched" => batch.waits_for(&span(now - batch.opened_at)),
+            _ => format!("{} with {} releases", batch.state, batch.releases),
+        };
+        writeln!(out, "  batch {}: {words}", batch.id)?;
+    }
     match (&story.unknown, &one.fault_message) {
         (Some(unknown), _) => in_doubt(out, unknown)?,
         (None, Some(message)) => writeln!(out, "  {}: {message}", text(one.fault_code.as_ref()))?,
@@ -38,7 +50,7 @@ pub(super) fn print(out: &mut impl Write, story: &Story) -> anyhow::Result<()> {
 
 /// What is known of a hand-over whose outcome is not.
 fn in_doubt(out: &mut impl Write, unknown: &InDoubt) -> anyhow::Result<()> {
-    let time = |at: chrono::DateTime<chrono::Utc>| at.format("%F %T UTC").to_string();
+    let time = |at: DateTime<Utc>| at.format("%F %T UTC").to_string();
     writeln!(
         out,
         "  not known whether it arrived, since {}",

@@ -26,7 +26,7 @@ struct Page {
     search: Search,
     /// With their ids.
     platforms: Vec<(i32, String)>,
-    states: [delivery::State; 10],
+    states: [delivery::State; 11],
     rows: Vec<Row>,
     next: Option<String>,
     operations: [Operation; 6],

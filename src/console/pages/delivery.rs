@@ -33,6 +33,8 @@ struct Page<'a> {
     updated: String,
     version: String,
     operations: Vec<Operation>,
+    /// The batch that it is in: its id, and how that stands.
+    batch: Option<(String, String)>,
     /// What the partner may say of it as it stands.
     words: Vec<(&'static str, &'static str)>,
     moments: Vec<Moment<'a>>,
@@ -100,6 +102,15 @@ pub(in crate::console) async fn page(
             .into_iter()
             .filter(|operation| state.is_some_and(|state| operation.states().contains(&state)))
             .collect(),
+        batch: story.in_batch.as_ref().map(|batch| {
+            let stands = match state {
+                Some(delivery::State::Batched) => {
+                    batch.waits_for(&span((app.clock)() - batch.opened_at))
+                }
+                _ => format!("{} with {} releases", batch.state, batch.releases),
+            };
+            (batch.id.clone(), stands)
+        }),
         words: state.map_or_else(Vec::new, words),
         moments: moments(&story, &audited),
         receipt: receipt(one.receipt.as_ref()),

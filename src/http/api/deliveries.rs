@@ -28,7 +28,7 @@ const ATTEMPTS: i64 = 1000;
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DeliveryQuery {
-    /// Where they stand: queued, sending, sent, accepted, rejected, retrying, unknown, failed, held,
+    /// Where they stand: queued, sending, batched, sent, accepted, rejected, retrying, unknown, failed, held,
     /// canceled; several with commas between them.
     #[param(example = "failed,held")]
     state: Option<String>,

@@ -14,6 +14,7 @@ use jobs::{
     clock,
     queue::cron::Schedule,
     retention, royalty, schedule,
+    vitals::Vitals,
 };
 use serde_json::Value;
 use sqlx::PgPool;
@@ -90,6 +91,8 @@ impl World {
         let system = clock::system();
         let app = http::App::new(http::Given {
             pool: http::pool(database.pool(), &config),
+            work: database.pool().clone(),
+            vitals: Vitals::default(),
             clock: {
                 let ahead = Arc::clone(&ahead);
                 Arc::new(move || system() + *ahead.lock().unwrap())

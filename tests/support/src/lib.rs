@@ -10,6 +10,7 @@
 )]
 
 pub mod catalogue;
+pub mod wire;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
@@ -25,6 +26,8 @@ const TEMPLATE_LOCK: i64 = i64::from_be_bytes(*b"tmtmplat");
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,
+    /// The server's URL, with a database to connect to.
+    server: String,
     url: String,
     pool: PgPool,
 }
@@ -32,9 +35,14 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// A fresh database with both schemas, as `migrate` makes them of an empty one.
     pub async fn create() -> Self {
-        let mut server = connect_to_server().await;
-        let template = ensure_template(&mut server).await;
-        let database = Self::from_template(&mut server, &template).await;
+        Self::create_on(&server_url()).await
+    }
+
+    /// The same on another server than `DATABASE_URL` names. It must outlive the database.
+    pub async fn create_on(url: &str) -> Self {
+        let mut server = connect_to_server(url).await;
+        let template = ensure_template(&mut server, url).await;
+        let database = Self::from_template(&mut server, url, &template).await;
         server
             .close()
             .await
@@ -44,8 +52,9 @@ impl TestDatabase {
 
     /// A fresh database with nothing in it.
     pub async fn empty() -> Self {
-        let mut server = connect_to_server().await;
-        let database = Self::from_template(&mut server, "template0").await;
+        let url = server_url();
+        let mut server = connect_to_server(&url).await;
+        let database = Self::from_template(&mut server, &url, "template0").await;
         server
             .close()
             .await
@@ -56,8 +65,8 @@ impl TestDatabase {
     /// A copy of this database as it is now, as often as one likes. Its pool is closed for that.
     pub async fn copy(&self) -> Self {
         self.pool.close().await;
-        let mut server = connect_to_server().await;
-        let copy = Self::from_template(&mut server, &self.name).await;
+        let mut server = connect_to_server(&self.server).await;
+        let copy = Self::from_template(&mut server, &self.server, &self.name).await;
         server
             .close()
             .await
@@ -75,18 +84,23 @@ impl TestDatabase {
         &self.url
     }
 
-    async fn from_template(server: &mut PgConnection, template: &str) -> Self {
+    async fn from_template(server: &mut PgConnection, server_url: &str, template: &str) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         execute(
             server,
             format!("CREATE DATABASE {name} TEMPLATE {template}"),
         )
         .await;
-        let url = url_of(&name);
+        let url = url_of(server_url, &name);
         let pool = jobs::database::connect(&url, "test", POOL_CONNECTIONS)
             .await
             .expect("a database that was just created can be connected to");
-        Self { name, url, pool }
+        Self {
+            name,
+            server: server_url.to_owned(),
+            url,
+            pool,
+        }
     }
 }
 
@@ -96,6 +110,7 @@ impl Drop for TestDatabase {
             return;
         }
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let url = self.server.clone();
         // A thread with a runtime of its own: a destructor cannot wait for the test's runtime.
         let dropped = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
@@ -103,7 +118,7 @@ impl Drop for TestDatabase {
                 .build()
                 .expect("a runtime starts")
                 .block_on(async {
-                    let mut server = connect_to_server().await;
+                    let mut server = connect_to_server(&url).await;
                     execute(&mut server, statement).await;
                 });
         });
@@ -113,7 +128,7 @@ impl Drop for TestDatabase {
 
 /// The database that holds both schemas and is copied for each test: made once, used by every
 /// test process on the server, and named after the migrations, so that a change makes another.
-async fn ensure_template(server: &mut PgConnection) -> String {
+async fn ensure_template(server: &mut PgConnection, url: &str) -> String {
     let name = format!("template_{}", jobs::schema::fingerprint().simple());
     if exists(server, &name).await {
         return name;
@@ -136,7 +151,7 @@ async fn ensure_template(server: &mut PgConnection) -> String {
             format!("CREATE DATABASE {unfinished} TEMPLATE template0"),
         )
         .await;
-        let pool = jobs::database::connect(&url_of(&unfinished), "test-template", 1)
+        let pool = jobs::database::connect(&url_of(url, &unfinished), "test-template", 1)
             .await
             .expect("the template can be connected to");
         jobs::schema::migrate(&pool)
@@ -178,12 +193,10 @@ async fn exists(server: &mut PgConnection, database: &str) -> bool {
         .expect("the server lists its databases")
 }
 
-async fn connect_to_server() -> PgConnection {
-    PgConnection::connect(&server_url())
+async fn connect_to_server(url: &str) -> PgConnection {
+    PgConnection::connect(url)
         .await
-        .unwrap_or_else(|error| {
-            panic!("the PostgreSQL server that DATABASE_URL names does not answer: {error}")
-        })
+        .unwrap_or_else(|error| panic!("the tests' PostgreSQL server does not answer: {error}"))
 }
 
 async fn execute(server: &mut PgConnection, statement: String) {
@@ -203,11 +216,10 @@ fn server_url() -> String {
 }
 
 /// The server's URL with another database in its path.
-fn url_of(database: &str) -> String {
-    let server = server_url();
+fn url_of(server: &str, database: &str) -> String {
     let (base, query) = match server.split_once('?') {
         Some((base, query)) => (base, format!("?{query}")),
-        None => (server.as_str(), String::new()),
+        None => (server, String::new()),
     };
     let authority = base.find("://").map_or(0, |at| at + 3);
     let end = base

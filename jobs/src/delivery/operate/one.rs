@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     audit::{self, By, Change},
     delivery::{
-        Event, PRIORITY_EXPEDITED, State, job,
+        Event, PRIORITY_EXPEDITED, State, batch, job,
         outcome::{self, Happened, OutcomeError, keep_evidence},
         read::version,
         row::{self, Delivery},
@@ -30,7 +30,7 @@ pub enum Operation {
     /// Call it off. While an attempt is under way it is stopped, and then looked whether the
     /// partner has it already.
     Cancel,
-    /// Do not wait for the next attempt, or the next question to the partner.
+    /// Do not wait for the next attempt, for its batch to fill, or the next question to the partner.
     Retry,
     /// Hand it over once more, as a new transmission.
     Redeliver,
@@ -77,12 +77,14 @@ impl Operation {
     /// The states in which it can be done.
     #[must_use]
     pub fn states(self) -> &'static [State] {
-        use State::{Accepted, Failed, Held, Queued, Rejected, Retrying, Sending, Sent, Unknown};
+        use State::{
+            Accepted, Batched, Failed, Held, Queued, Rejected, Retrying, Sending, Sent, Unknown,
+        };
         match self {
             Self::Hold => &[Queued, Retrying, Unknown],
             Self::Release => &[Held],
-            Self::Cancel => &[Queued, Sending, Retrying, Unknown, Held],
-            Self::Retry => &[Queued, Retrying, Unknown, Sent],
+            Self::Cancel => &[Queued, Sending, Batched, Retrying, Unknown, Held],
+            Self::Retry => &[Queued, Batched, Retrying, Unknown, Sent],
             Self::Redeliver => &[Accepted, Rejected, Failed],
             Self::Expedite => &[Queued, Retrying, Unknown, Held],
         }
@@ -214,6 +216,12 @@ pub(super) async fn operate_in(
             });
             (Operated::Stopping, after)
         }
+        Some(_) if !reaches_batch(conn, operation, &delivery, now).await? => {
+            return Ok(Some(Operated::Refused(match operation {
+                Operation::Cancel => "its batch is being closed; take it down instead".into(),
+                _ => "its batch is being closed".into(),
+            })));
+        }
         Some(event) => {
             if operation == Operation::Redeliver {
                 if is_superseded(conn, &delivery).await? {
@@ -240,6 +248,20 @@ pub(super) async fn operate_in(
     };
     audit::record(conn, by, &change, now).await?;
     Ok(Some(operated))
+}
+
+/// Does to the batch of a delivery that lies in one what the operation asks for. False: it is too late.
+async fn reaches_batch(
+    conn: &mut PgConnection,
+    operation: Operation,
+    delivery: &Delivery,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    match (delivery.state, operation) {
+        (State::Batched, Operation::Cancel) => batch::leave(conn, delivery, now).await,
+        (State::Batched, Operation::Retry) => batch::close_soon(conn, delivery, now).await,
+        _ => Ok(true),
+    }
 }
 
 /// What of a delivery an operation changes.
@@ -366,6 +388,7 @@ fn refusal(operation: Operation, state: State) -> String {
         (Operation::Cancel, State::Sent | State::Accepted) => "take it down instead",
         (Operation::Cancel, _) => "there is nothing left to call off",
         (Operation::Hold, State::Sending) => "cancel it, or hold its platform",
+        (Operation::Hold, State::Batched) => "cancel it, or hold its platform",
         (Operation::Retry, State::Held) => "release it instead",
         (Operation::Retry, State::Accepted | State::Rejected | State::Failed) => {
             "redeliver it instead"

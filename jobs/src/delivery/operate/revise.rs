@@ -121,11 +121,15 @@ async fn take_down_from(
         answer.outcome = Outcome::UnderWay(newest.id);
         return Ok(answer);
     }
+    let mut is_in_sealed_batch = false;
     for open in earlier.iter().filter(|one| one.is_open()) {
         match operate_in(conn, open.id, Operation::Cancel, by, now).await? {
             Some(Operated::Changed(_) | Operated::Stopping) => answer.called_off += 1,
-            // It was sent: the takedown follows it.
-            Some(Operated::Refused(_)) | None => {}
+            // It was sent, or is about to be: the takedown follows it.
+            Some(Operated::Refused(_)) => {
+                is_in_sealed_batch |= open.state() == Some(State::Batched) && !open.is_takedown();
+            }
+            None => {}
         }
     }
     let is_live = earlier
@@ -134,7 +138,8 @@ async fn take_down_from(
         .find(|one| one.was_taken())
         .is_some_and(|taken| !taken.is_takedown());
     let was_never_ours = earlier.is_empty();
-    if is_live || was_never_ours || earlier.iter().any(Earlier::may_be_there) {
+    if is_live || was_never_ours || is_in_sealed_batch || earlier.iter().any(Earlier::may_be_there)
+    {
         let started = start(conn, release_id, platform_id, Kind::Takedown, now).await?;
         answer.outcome = Outcome::Started(started);
         note(conn, "release.take_down", release_id, &answer, by, now).await?;

@@ -94,7 +94,9 @@ async fn words_out_of_order_or_for_nothing_change_nothing_and_are_kept() {
     assert_eq!(kept.as_deref(), Some(&b"<ack/>"[..]));
     let nobody = Uuid::now_v7();
     assert_eq!(hear(&world, nobody, 1, no()).await, Heard::NoSuchDelivery);
-    for state in ["queued", "sending", "retrying", "held", "canceled"] {
+    for state in [
+        "queued", "sending", "batched", "retrying", "held", "canceled",
+    ] {
         sqlx::query("update worker.deliveries set state = $1")
             .bind(state)
             .execute(world.pool())

@@ -14,13 +14,14 @@ use async_trait::async_trait;
 use jobs::{
     catalog::Withholding,
     clock::{self, Clock},
-    delivery::{Adapters, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
+    delivery::{Adapters, CloseBatch, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
     notification::{self, Channels, Notify},
     queue::{self, Registry, circuit::CircuitPolicy},
     schedule::{self, PollSettings},
 };
 use platform_adapters::{
-    Adapter, Code, Fault, Handover, Kind, Located, Receipt, Said, Status, WordFile,
+    Adapter, Batch, BatchFound, BatchReceipt, Code, ConnectOptions, Evidence, Fault, Handover,
+    Kind, Located, Receipt, Said, Status, WordFile, connect,
     package::{AssetStore, Package},
 };
 use serde_json::Value;
@@ -195,6 +196,88 @@ impl Adapter for Nobody {
     }
 }
 
+/// The name of a platform whose partner is a real one.
+pub(crate) const REAL: &str = "Real";
+
+/// A step at which closing a batch is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    BeforeLooking,
+    AfterLooking,
+    AfterTelling,
+    /// The partner was told, and its answer got lost.
+    Answer,
+}
+
+/// A real adapter whose caller is cut off where the test says.
+struct CutOff {
+    inner: Arc<dyn Adapter>,
+    cuts: Arc<Mutex<Vec<Cut>>>,
+}
+
+impl CutOff {
+    /// Whether it is to be cut off here.
+    fn takes(&self, step: Cut) -> bool {
+        let mut cuts = self.cuts.lock().unwrap();
+        let place = cuts.iter().position(|cut| *cut == step);
+        place.map(|place| cuts.remove(place)).is_some()
+    }
+
+    fn may_end(&self, step: Cut) {
+        assert!(
+            !self.takes(step),
+            "cut off at {step:?}, as it was asked for"
+        );
+    }
+}
+
+#[async_trait]
+impl Adapter for CutOff {
+    async fn deliver(&self, handover: &Handover, package: &Package) -> Result<Receipt, Fault> {
+        self.inner.deliver(handover, package).await
+    }
+
+    async fn locate(&self, handover: &Handover, package: &Package) -> Result<Located, Fault> {
+        self.inner.locate(handover, package).await
+    }
+
+    async fn status(&self, handover: &Handover, receipt: &Receipt) -> Result<Status, Fault> {
+        self.inner.status(handover, receipt).await
+    }
+
+    async fn survey_batch(&self, batch: &Batch) -> Result<BatchFound, Fault> {
+        self.may_end(Cut::BeforeLooking);
+        let found = self.inner.survey_batch(batch).await;
+        self.may_end(Cut::AfterLooking);
+        found
+    }
+
+    async fn complete_batch(
+        &self,
+        batch: &Batch,
+        manifest: Evidence,
+    ) -> Result<BatchReceipt, Fault> {
+        let told = self.inner.complete_batch(batch, manifest).await;
+        self.may_end(Cut::AfterTelling);
+        match self.takes(Cut::Answer) {
+            true => Err(Fault::new(Code::OutcomeUnknown, "the answer got lost")),
+            false => told,
+        }
+    }
+
+    async fn word_files(&self) -> Result<Vec<WordFile>, Fault> {
+        self.inner.word_files().await
+    }
+
+    async fn read_words(&self, file: &WordFile) -> Result<Vec<Said>, Fault> {
+        self.inner.read_words(file).await
+    }
+
+    async fn check(&self) -> Result<Vec<String>, Fault> {
+        self.inner.check().await
+    }
+}
+
 /// A database with assets, and a daemon on it once it is started.
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
@@ -205,7 +288,10 @@ pub(crate) struct World {
     pub(crate) circuit: CircuitPolicy,
     pub(crate) clock: Clock,
     pub(crate) withholding: Withholding,
-    daemon: Option<(JoinHandle<()>, CancellationToken)>,
+    pub(crate) confirm: ConfirmPolicy,
+    /// Where closing a batch is cut off, each once.
+    pub(crate) cuts: Arc<Mutex<Vec<Cut>>>,
+    daemons: Vec<(JoinHandle<()>, CancellationToken)>,
 }
 
 impl World {
@@ -219,7 +305,14 @@ impl World {
             circuit: CircuitPolicy::default(),
             clock: clock::system(),
             withholding: Withholding::default(),
-            daemon: None,
+            confirm: ConfirmPolicy {
+                first_s: 0,
+                max_s: 1,
+                max_transmissions: 3,
+                ..ConfirmPolicy::default()
+            },
+            cuts: Arc::default(),
+            daemons: Vec::new(),
         }
     }
 
@@ -233,14 +326,20 @@ impl World {
 
     pub(crate) fn services(&self) -> Arc<Services> {
         let partner = Arc::clone(&self.partner);
+        let assets = AssetStore::local(self.assets.path()).unwrap();
+        let (cuts, kept) = (Arc::clone(&self.cuts), assets.clone());
         Arc::new(Services {
             pool: self.pool().clone(),
             clock: Arc::clone(&self.clock),
             random: Arc::new(|| 0.0),
-            assets: AssetStore::local(self.assets.path()).unwrap(),
+            assets,
             adapters: Adapters::new(Arc::new(move |platform| {
                 Ok(match platform.name.as_str() {
                     DEAD => Arc::new(Nobody) as _,
+                    REAL => Arc::new(CutOff {
+                        inner: connect(platform, kept.clone(), &ConnectOptions::default())?,
+                        cuts: Arc::clone(&cuts),
+                    }) as _,
                     _ => Arc::clone(&partner) as _,
                 })
             })),
@@ -251,18 +350,13 @@ impl World {
             },
             circuit: self.circuit.clone(),
             platform_concurrency: 4,
-            confirm: ConfirmPolicy {
-                first_s: 0,
-                max_s: 1,
-                max_transmissions: 3,
-                ..ConfirmPolicy::default()
-            },
+            confirm: self.confirm.clone(),
             withholding: self.withholding.clone(),
             audience: Channels::new(&self.notifications).unwrap().audience(),
         })
     }
 
-    /// Starts the schedule loop and the queue.
+    /// Starts the schedule loop and the queue; once more: of another daemon beside it.
     pub(crate) fn start(&mut self) {
         let services = self.services();
         let told = Arc::new(notification::Services {
@@ -279,8 +373,10 @@ impl World {
                 poll_ms: 20,
                 batch: 100,
             };
+            let connect = (*pool.connect_options()).clone();
             let schedules = tokio::spawn(schedule::poll(
-                pool.clone(),
+                pool,
+                connect.clone(),
                 settings,
                 Arc::clone(&clock),
                 jobs::vitals::Vitals::default(),
@@ -289,21 +385,23 @@ impl World {
             let registry = Registry::new()
                 .with::<Deliver>(Arc::clone(&services))
                 .unwrap()
+                .with::<CloseBatch>(Arc::clone(&services))
+                .unwrap()
                 .with::<Confirm>(services)
                 .unwrap()
                 .with::<Notify>(told)
                 .unwrap();
             let vitals = jobs::vitals::Vitals::default();
-            queue::run(pool, registry, queue_settings, clock, vitals, stop)
+            queue::run(connect, registry, queue_settings, clock, vitals, stop)
                 .await
                 .unwrap();
             schedules.await.unwrap();
         });
-        self.daemon = Some((task, shutdown));
+        self.daemons.push((task, shutdown));
     }
 
     pub(crate) async fn stop(&mut self) {
-        if let Some((task, shutdown)) = self.daemon.take() {
+        for (task, shutdown) in self.daemons.drain(..) {
             shutdown.cancel();
             task.await.unwrap();
         }

@@ -1,7 +1,7 @@
 //! Folders of acknowledgements: a word is heard once, when its file is complete, however late.
 
 use jobs::delivery::{InboxSettings, look_everywhere};
-use platform_adapters::{Code, Evidence, Fault, Receipt, Said, Status, Wanted, WordFile};
+use platform_adapters::{Code, Evidence, Fault, Located, Receipt, Said, Status, Wanted, WordFile};
 use test_support::catalogue;
 
 use super::harness::{World, taken};
@@ -40,6 +40,7 @@ async fn put(world: &World, second: u32, status: fn(&WordFile) -> Status) -> Wor
     let (file, key) = file(world, second).await;
     let said = Said {
         key,
+        release_id: None,
         status: status(&file),
     };
     let mut inbox = world.partner.inbox.lock().unwrap();
@@ -120,7 +121,11 @@ async fn a_file_that_cannot_be_read_is_waited_for_and_then_wrong() {
         (grown, key)
     };
     let status = no(&grown);
-    let said = Said { key, status };
+    let said = Said {
+        key,
+        release_id: None,
+        status,
+    };
     world
         .partner
         .inbox
@@ -147,6 +152,7 @@ async fn a_late_request_for_a_resend_is_honoured_and_a_stranger_is_noted() {
     };
     let said = Said {
         key: "theirs".into(),
+        release_id: None,
         status: yes(&stranger),
     };
     world
@@ -167,4 +173,38 @@ async fn a_late_request_for_a_resend_is_honoured_and_a_stranger_is_noted() {
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains("theirs"), "{problems:?}");
     assert_eq!(evidence(&world).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_yes_waits_until_what_was_handed_over_is_on_record() {
+    let mut world = World::new().await;
+    delivered(&mut world).await;
+    // As a daemon left it that died after the last byte: nothing is known of the files.
+    sqlx::raw_sql(
+        "update worker.deliveries set state = 'unknown', receipt = null, fingerprint = null,
+             unknown_since = now(), unknown_reason = 'the worker that sent it went away';
+         delete from worker.delivery_files;
+         update worker.jobs set state = 'available', finished_at = null, run_at = now()
+         where kind = 'deliver'",
+    )
+    .execute(world.pool())
+    .await
+    .unwrap();
+    put(&world, 20, yes).await;
+    assert_eq!(look(&world, 300).await, 0, "not before the next attempt");
+    assert_eq!(world.delivery("state").await.as_deref(), Some("unknown"));
+
+    let complete = Located::Complete(Box::new(taken()));
+    world.partner.locate.lock().unwrap().push_back(complete);
+    world.start();
+    world.until_delivery("accepted").await;
+    world.stop().await;
+    assert_eq!(world.partner.deliveries(), 1, "nothing is sent again");
+    let files: i64 = sqlx::query_scalar("select count(*) from worker.delivery_files")
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    assert_eq!(files, 2);
+    assert_eq!(look(&world, 300).await, 1);
+    assert_eq!(world.delivery("state").await.as_deref(), Some("accepted"));
 }

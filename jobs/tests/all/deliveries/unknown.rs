@@ -292,3 +292,34 @@ async fn a_new_transmission_does_not_inherit_the_question() {
     assert_eq!(world.delivery("unknown_since").await, None);
     assert_eq!(world.delivery("unknown_reason").await, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_to_the_repetition_is_no_answer_to_what_was_sent_before() {
+    let mut world = World::new().await;
+    let release = world.release(1).await;
+    let platform = catalogue::platform(world.pool(), "Nordlys").await;
+    catalogue::schedule(world.pool(), release, &[platform]).await;
+    let lost = Fault::new(Code::OutcomeUnknown, "no answer after the last byte");
+    let no = Fault::new(Code::PartnerRefused, "we take nothing today");
+    world
+        .partner
+        .deliver
+        .lock()
+        .unwrap()
+        .extend([Err(lost), Err(no)]);
+    let may_be_repeated = Located::Repeatable;
+    world
+        .partner
+        .locate
+        .lock()
+        .unwrap()
+        .push_back(may_be_repeated);
+    world.start();
+    until_held(&world).await;
+    assert_eq!(world.delivery("state").await.as_deref(), Some("unknown"));
+    assert_eq!(world.partner.deliveries(), 2);
+    let message = world.delivery("fault_message").await.unwrap();
+    assert!(message.contains("we take nothing today"), "{message}");
+    assert!(message.contains("it cannot be known"), "{message}");
+    world.stop().await;
+}

@@ -360,7 +360,7 @@ impl Bench {
             .unwrap();
         let shutdown = CancellationToken::new();
         let run = queue::run(
-            self.pool().clone(),
+            (*self.pool().connect_options()).clone(),
             registry,
             settings,
             clock,

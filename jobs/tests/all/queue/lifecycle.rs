@@ -215,7 +215,7 @@ async fn set_open(server: &mut sqlx::PgConnection, name: &str, open: bool) {
 async fn invalid_settings_are_refused() {
     let bench = Bench::new().await;
     let error = jobs::queue::run(
-        bench.pool().clone(),
+        (*bench.pool().connect_options()).clone(),
         jobs::queue::Registry::new(),
         Settings {
             slots: 0,

@@ -78,7 +78,7 @@ impl Acknowledgement {
     pub fn read(xml: &[u8]) -> Result<Vec<Self>, Refused> {
         let root = Element::parse(xml, MAX_ACKNOWLEDGEMENT_BYTES)?;
         let is_of_choreography = root.namespace.starts_with(status::CHOREOGRAPHIES);
-        let read = if root.name == ftp::MESSAGE && root.namespace == CHOREOGRAPHY_16 {
+        let read = if root.name == ftp::MESSAGE && &*root.namespace == CHOREOGRAPHY_16 {
             vec![ftp::read(&root)?]
         } else if is_of_choreography && status::MESSAGES.contains(&root.name.as_str()) {
             status::read(&root)?

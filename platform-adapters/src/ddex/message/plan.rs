@@ -15,7 +15,9 @@ use crate::{
     Code, Fault, Finding, Handover, Kind,
     package::{Package, PackagedFile, PackagedTrack},
     release::Territories,
-    settings::{DdexSpecs, GenreWords, Platform, TakedownForm, UpdateMedia, WithdrawalForm},
+    settings::{
+        Choreography, DdexSpecs, GenreWords, Platform, TakedownForm, UpdateMedia, WithdrawalForm,
+    },
 };
 
 /// What a message says.
@@ -333,13 +335,12 @@ pub(super) fn specs(platform: &Platform) -> Result<(&DdexSpecs, Version), Fault>
             format!("is {:?}; {spoken} are supported", specs.version),
         )
     })?;
-    if specs.choreography != "release-by-release" {
+    if specs.choreography == Choreography::Batch && specs.takedown == TakedownForm::Purge {
         return Err(wrong(
-            ".choreography",
-            format!(
-                "is {:?}; release-by-release is supported",
-                specs.choreography
-            ),
+            ".takedown",
+            "is \"purge\", and no batch can hold a PurgeReleaseMessage: DDEX's choreography has no \
+             word for it"
+                .into(),
         ));
     }
     Ok((specs, version))

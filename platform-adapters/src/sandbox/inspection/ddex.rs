@@ -1,5 +1,5 @@
-//! DDEX's choreography release by release: `N_{ReleaseId}_{timestamp}/` with `{ReleaseId}.xml` and
-//! the files that the message speaks of.
+//! A DDEX message with its files: `N_{ReleaseId}_{timestamp}/`, or `{ReleaseId}/` in the folder of a
+//! batch, with `{ReleaseId}.xml` and the files that the message speaks of.
 
 use std::{
     fs, io,
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Expected, Inspection, Violation, What, compare, document, is_resource, surplus};
 use crate::{
     Code,
-    ddex::{ReceivedMessage, ReceivedResource, Schemas, read_message},
+    ddex::{ReceivedMessage, ReceivedResource, Schemas, is_time, read_message},
     sandbox::{announced::is_gtin, ledger::is_file_name},
 };
 
@@ -36,8 +36,17 @@ pub(super) async fn validate(schemas: &Schemas, message: &Path) -> io::Result<Ve
     let Ok(read) = read_message(&xml) else {
         return Ok(Vec::new());
     };
-    let namespace = read.version.namespace();
-    match schemas.validate(namespace, &file_name(message), &xml).await {
+    complaints(schemas, read.version.namespace(), &file_name(message), &xml).await
+}
+
+/// What the schema of a namespace says of a document.
+pub(super) async fn complaints(
+    schemas: &Schemas,
+    namespace: &str,
+    name: &str,
+    xml: &[u8],
+) -> io::Result<Vec<Violation>> {
+    match schemas.validate(namespace, name, xml).await {
         Ok(()) => Ok(Vec::new()),
         Err(fault) if fault.code == Code::MessageInvalid => {
             Ok(vec![Violation::new(What::Document, fault.message)])
@@ -46,7 +55,9 @@ pub(super) async fn validate(schemas: &Schemas, message: &Path) -> io::Result<Ve
     }
 }
 
-pub(super) fn inspect(folder: &Path, path: &Path) -> io::Result<Inspection> {
+/// Inspects a message and its files. `in_batch`: in the folder of a batch, whose manifest is not looked
+/// at here.
+pub(super) fn inspect(folder: &Path, path: &Path, in_batch: bool) -> io::Result<Inspection> {
     let place = file_name(folder);
     let xml = document(path)?.unwrap_or_default();
     let mut inspection = Inspection {
@@ -80,7 +91,13 @@ pub(super) fn inspect(folder: &Path, path: &Path) -> io::Result<Inspection> {
     if !message.has_deals {
         inspection.kind = Some("takedown".into());
     }
-    check_names(&place, &file_name(path), &message, &mut inspection);
+    check_names(
+        &place,
+        &file_name(path),
+        &message,
+        in_batch,
+        &mut inspection,
+    );
     for resource in &message.resources {
         check_resource(folder, resource, &mut inspection)?;
     }
@@ -100,7 +117,13 @@ fn upc(icpn: &str) -> String {
     }
 }
 
-fn check_names(folder: &str, name: &str, message: &ReceivedMessage, inspection: &mut Inspection) {
+fn check_names(
+    folder: &str,
+    name: &str,
+    message: &ReceivedMessage,
+    in_batch: bool,
+    inspection: &mut Inspection,
+) {
     let icpn = &message.release.icpn;
     if !is_gtin(icpn) {
         inspection.violations.push(Violation::new(
@@ -110,16 +133,13 @@ fn check_names(folder: &str, name: &str, message: &ReceivedMessage, inspection: 
     }
     let parts: Vec<_> = folder.split('_').collect();
     let good = match parts.as_slice() {
-        [priority, release, time] => {
-            matches!(*priority, "P" | "N" | "L")
-                && release == icpn
-                && time.len() == 17
-                && time.bytes().all(|byte| byte.is_ascii_digit())
-                && name == format!("{release}.xml")
+        [release] if in_batch => release == icpn,
+        [priority, release, time] if !in_batch => {
+            matches!(*priority, "P" | "N" | "L") && release == icpn && is_time(time)
         }
         _ => false,
     };
-    if !good {
+    if !good || name != format!("{icpn}.xml") {
         inspection.violations.push(Violation::new(
             What::Document,
             format!("{folder}/{name} is not the place of a message about {icpn}"),
@@ -162,7 +182,7 @@ fn check_resource(
     Ok(())
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()

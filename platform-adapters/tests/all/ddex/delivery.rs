@@ -33,15 +33,15 @@ use crate::fixtures::Fixture;
 const FOLDER: &str = "N_{}_20251124160000042";
 
 /// A DDEX partner with a directory `incoming`, and releases to deliver to it.
-struct Partner {
+pub(super) struct Partner {
     sshd: Sshd,
-    fixture: Fixture,
+    pub(super) fixture: Fixture,
     // After the server that uses it.
     _directory: TempDir,
 }
 
 impl Partner {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let sshd = Sshd::start(SshdOptions {
@@ -59,7 +59,7 @@ impl Partner {
         }
     }
 
-    fn platform(&self, confirmation: &str) -> Platform {
+    pub(super) fn platform(&self, confirmation: &str) -> Platform {
         self.platform_with(confirmation, &json!({}), "no-deals")
     }
 
@@ -94,12 +94,12 @@ impl Partner {
         DdexAdapter::new(self.platform(confirmation), assets, schemas).unwrap()
     }
 
-    async fn package(&self, release_type: ReleaseType, tracks: usize) -> Package {
+    pub(super) async fn package(&self, release_type: ReleaseType, tracks: usize) -> Package {
         let release = self.fixture.release(release_type, tracks);
         self.fixture.package(&release).await
     }
 
-    fn incoming(&self) -> PathBuf {
+    pub(super) fn incoming(&self) -> PathBuf {
         self.sshd.root().join("incoming")
     }
 
@@ -137,7 +137,7 @@ fn collect(
     }
 }
 
-fn word(status: FileStatus, second: i64) -> Acknowledgement {
+pub(super) fn word(status: FileStatus, second: i64) -> Acknowledgement {
     Acknowledgement {
         sender: "PADPIDA2009101501Y".into(),
         recipient: "PADPIDA2014120301C".into(),

@@ -119,7 +119,10 @@ fn the_profile_follows_release_and_settings() {
 fn settings_that_are_not_spoken_are_named() {
     for (specs, words) in [
         (json!({"version": "4.2"}), "ddex.version"),
-        (json!({"choreography": "batch"}), "ddex.choreography"),
+        (
+            json!({"choreography": "batch", "takedown": "purge"}),
+            "ddex.takedown",
+        ),
         (json!({"profile": "DjMix"}), "\"DjMix\""),
         (
             json!({"version": "3.8.2", "profile": "Audio"}),

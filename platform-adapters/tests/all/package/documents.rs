@@ -18,6 +18,7 @@ fn handover(kind: Kind) -> Handover {
         transmission: 1,
         partner_release_id: None,
         started_at: Utc.timestamp_millis_opt(1_764_000_000_042).unwrap(),
+        batch: None,
         last_stated: None,
         resend_of: None,
     }
