@@ -242,6 +242,14 @@ impl Presence<'_> {
             kind,
         } = self.claimed;
         let mut transaction = crate::database::begin(&self.layer.daemon.pool, "begin").await?;
+        // The attempt's begin may have failed here and still be on its way there: whoever waits for its
+        // end in the statement that settles would not see the attempt that it opened.
+        sqlx::query!(
+            "select id from worker.jobs where id = $1 for update",
+            lease.job
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
         if !settle_started(&mut transaction, lease, outcome, started_at, now).await? {
             return Ok(false);
         }

@@ -2,8 +2,16 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use jobs::queue::Settings;
+use chrono::Utc;
+use jobs::{
+    clock,
+    queue::{self, Done, Job, JobFault, Lease, NewJob, Registry, Settings},
+    vitals::Vitals,
+};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::harness::{Action, Bench, hasty, large, quick, small, until};
@@ -274,4 +282,73 @@ async fn expire(bench: &Bench, job: Uuid) {
             job,
         )
         .await;
+}
+
+/// Its begin is still on its way when it believes that it has failed, as on a connection that breaks
+/// while it commits.
+#[derive(Serialize, Deserialize)]
+struct HalfBegun;
+
+impl Job for HalfBegun {
+    type Context = PgPool;
+    const KIND: &'static str = "half_begun";
+    const MAX_ATTEMPTS: i16 = 1;
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    const PREFETCH: bool = false;
+    const BEGINS_ITSELF: bool = true;
+
+    async fn run(self, pool: PgPool, lease: Lease) -> Result<Done, JobFault> {
+        let mut transaction = pool.begin().await?;
+        let begun = queue::begin(&mut transaction, &lease, None, Utc::now()).await?;
+        assert_eq!(begun, Some(1));
+        tokio::spawn(async move {
+            // Until the outcome waits for it.
+            until("the outcome waits for it", || async {
+                let waiting: Option<i32> =
+                    sqlx::query_scalar("select 1 from pg_locks where not granted limit 1")
+                        .fetch_optional(&pool)
+                        .await
+                        .unwrap();
+                waiting.is_some()
+            })
+            .await;
+            transaction.commit().await.unwrap();
+        });
+        Err(JobFault::retry("database", "the connection broke"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_whose_begin_was_believed_to_have_failed_is_ended() {
+    let database = test_support::TestDatabase::create().await;
+    let pool = database.pool().clone();
+    let job = NewJob::new("q", &HalfBegun, Utc::now()).unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    queue::enqueue(&mut transaction, &[job]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let shutdown = CancellationToken::new();
+    let daemon = tokio::spawn(queue::run(
+        (*pool.connect_options()).clone(),
+        Registry::new().with::<HalfBegun>(pool.clone()).unwrap(),
+        Settings::default(),
+        clock::system(),
+        Vitals::default(),
+        shutdown.clone(),
+    ));
+    until("the job is dead", || async {
+        let dead: Option<i32> =
+            sqlx::query_scalar("select 1 from worker.jobs where state = 'dead'")
+                .fetch_optional(&pool)
+                .await
+                .unwrap();
+        dead.is_some()
+    })
+    .await;
+    shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    let outcomes: Vec<Option<String>> = sqlx::query_scalar("select outcome from worker.attempts")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(outcomes, [Some("dead".to_owned())]);
 }
