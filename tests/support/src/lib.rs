@@ -12,7 +12,7 @@
 pub mod catalogue;
 pub mod wire;
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
 /// Connections a test's pool opens at most. The throw-away server takes 200 in all.
@@ -92,7 +92,12 @@ impl TestDatabase {
         )
         .await;
         let url = url_of(server_url, &name);
-        let pool = jobs::database::connect(&url, "test", POOL_CONNECTIONS)
+        let options = jobs::database::options(&url, "test").expect("the URL is one");
+        // Tests kill connections and go on at once: each is asked whether it is there.
+        let pool = PgPoolOptions::new()
+            .max_connections(POOL_CONNECTIONS)
+            .test_before_acquire(true)
+            .connect_with(options)
             .await
             .expect("a database that was just created can be connected to");
         Self {

@@ -1,9 +1,6 @@
 //! Imports that are cut off, and two at once.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jobs::usage::{self, FileState, UsageError};
 
@@ -59,10 +56,6 @@ async fn an_import_that_was_killed_goes_on() {
                               where datname = current_database() and pid <> pg_backend_pid()").await;
                 }
             } => kills += 1,
-        }
-        if limit % 2 == 0 {
-            // A connection is asked whether it is there only when it has rested.
-            tokio::time::sleep(Duration::from_millis(1100)).await;
         }
         let (state, done, lines, aside) = state(&site).await;
         assert_eq!((state, done), (FileState::Importing, lines + aside));
