@@ -145,7 +145,7 @@ async fn the_loss_of_all_connections_loses_nothing() {
     bench.enqueue(&jobs).await;
     for _ in 0..10 {
         sqlx::query(
-            "select pg_terminate_backend(pid) from pg_stat_activity
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity
              where datname = current_database() and pid <> pg_backend_pid()",
         )
         .execute(bench.pool())
@@ -203,7 +203,7 @@ async fn set_open(server: &mut sqlx::PgConnection, name: &str, open: bool) {
         .await
         .unwrap();
     if !open {
-        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+        sqlx::query("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1")
             .bind(name)
             .execute(server)
             .await

@@ -106,7 +106,7 @@ async fn a_rebuild_that_was_killed_goes_on() {
             tokio::task::yield_now().await;
         }
         site.sql(
-            "select pg_terminate_backend(pid) from pg_stat_activity
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity
              where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'",
         )
         .await;

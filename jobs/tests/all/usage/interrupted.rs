@@ -52,7 +52,7 @@ async fn an_import_that_was_killed_goes_on() {
                     tokio::task::yield_now().await;
                 }
                 if limit % 2 == 0 {
-                    site.sql("select pg_terminate_backend(pid) from pg_stat_activity
+                    site.sql("select pg_terminate_backend(pid, 5000) from pg_stat_activity
                               where datname = current_database() and pid <> pg_backend_pid()").await;
                 }
             } => kills += 1,
