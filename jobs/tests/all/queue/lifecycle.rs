@@ -203,11 +203,13 @@ async fn set_open(server: &mut sqlx::PgConnection, name: &str, open: bool) {
         .await
         .unwrap();
     if !open {
-        sqlx::query("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1")
-            .bind(name)
-            .execute(server)
-            .await
-            .unwrap();
+        sqlx::query(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1",
+        )
+        .bind(name)
+        .execute(server)
+        .await
+        .unwrap();
     }
 }
 

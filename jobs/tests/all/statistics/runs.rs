@@ -105,12 +105,12 @@ async fn a_rebuild_that_was_killed_goes_on() {
             }
             tokio::task::yield_now().await;
         }
+        kills += i32::from(!working.is_finished());
         site.sql(
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity
              where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'",
         )
         .await;
-        kills += i32::from(!working.is_finished());
         working.abort();
     }
     assert!(kills > 0);
