@@ -63,14 +63,19 @@ impl Place {
 
     /// Releases that will be due in a second, when the trouble has begun.
     async fn due_soon(&mut self) {
+        self.due_in("1 s").await;
+    }
+
+    async fn due_in(&mut self, time: &str) {
         for _ in 0..RELEASES {
             self.numbers += 1;
             let release = self.site.release(self.numbers).await;
             let schedule = self.site.schedule(release, &self.platforms).await;
             sqlx::query(
-                "update scheduled_distributions set scheduled_date = now() + interval '1 s' where id = $1",
+                "update scheduled_distributions set scheduled_date = now() + $2::text::interval where id = $1",
             )
             .bind(schedule)
+            .bind(time)
             .execute(self.site.pool())
             .await
             .unwrap();
@@ -218,7 +223,7 @@ async fn a_database_whose_disk_is_full_is_waited_for() {
     admin.close().await.unwrap();
     let mut place = Place::of(postgres, site).await;
 
-    place.due_soon().await;
+    place.due_in("1 h").await;
     let mut filler = place.postgres.connect(&name).await;
     filler
         .execute("create table public.filler (text text)")
@@ -236,6 +241,11 @@ async fn a_database_whose_disk_is_full_is_waited_for() {
         .await
         .is_ok()
     {}
+    // The rows that say when have room where they lie; the deliveries to come have none.
+    sqlx::query("update scheduled_distributions set scheduled_date = now()")
+        .execute(place.site.pool())
+        .await
+        .unwrap();
     place.says_anew("No space left on device", 0).await;
     tokio::time::sleep(LONG).await;
     filler.execute("drop table public.filler").await.unwrap();
