@@ -3,7 +3,8 @@
 use std::{borrow::Cow, time::Duration};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
 /// How long a caller waits for a free connection before it gets an error instead.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,21 +100,25 @@ pub enum Pooling {
 /// # Errors
 /// The database's, or the pooler's.
 pub async fn pooling(url: &str, application_name: &str) -> Result<Pooling, sqlx::Error> {
-    const SESSION: &str = "select pg_backend_pid()";
+    // Its answer shows which statement was executed: under the name may lie one of a process before.
+    let question = Uuid::now_v7().simple().to_string();
+    let ask = || {
+        let statement = format!("select pg_backend_pid(), '{question}'");
+        sqlx::query_as::<_, (i32, String)>(AssertSqlSafe(statement))
+    };
     let options = options(url, application_name)?;
     let mut one = PgConnection::connect_with(&options).await?;
     let mut other = PgConnection::connect_with(&options).await?;
-    let first = sqlx::query_scalar::<_, i32>(SESSION)
-        .fetch_one(&mut one)
-        .await;
+    let first = ask().fetch_one(&mut one).await;
     sqlx::raw_sql("begin").execute(&mut other).await?;
-    let second = sqlx::query_scalar::<_, i32>(SESSION)
-        .fetch_one(&mut one)
-        .await;
+    let second = ask().fetch_one(&mut one).await;
     sqlx::raw_sql("rollback").execute(&mut other).await?;
     let found = match (first, second) {
         (Ok(first), Ok(second)) if first == second => Pooling::SessionsKept,
-        (Ok(_), Ok(_)) => Pooling::StatementsKept,
+        (Ok((_, first)), Ok((_, second))) if first == question && second == question => {
+            Pooling::StatementsKept
+        }
+        (Ok(_), Ok(_)) => Pooling::StatementsLost,
         (Err(error), _) | (_, Err(error)) if is_of_statements(&error) => Pooling::StatementsLost,
         (Err(error), _) | (_, Err(error)) => return Err(error),
     };
@@ -124,6 +129,12 @@ pub async fn pooling(url: &str, application_name: &str) -> Result<Pooling, sqlx:
 
 /// A prepared statement is not there, or there is another of its name.
 fn is_of_statements(error: &sqlx::Error) -> bool {
+    if matches!(
+        error,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnIndexOutOfBounds { .. }
+    ) {
+        return true;
+    }
     let sqlstate = error.as_database_error().and_then(|error| error.code());
     matches!(sqlstate.as_deref(), Some("26000" | "42P05"))
 }
