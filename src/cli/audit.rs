@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// The object's id.
     #[arg(long, requires = "kind")]
     id: Option<String>,
-    /// Only what this one did: cli:<user>, key:<id>, or address:<address> of who was refused.
+    /// Only what this one did: cli:USER, key:ID, or address:IP of who was refused.
     #[arg(long, value_name = "WHO")]
     actor: Option<String>,
     /// Only this action, such as delivery.hold; or all of a kind, such as delivery or access.
