@@ -36,7 +36,18 @@ struct Bouncer {
 }
 
 impl Bouncer {
+    /// The port that is free now may be another's in a moment: then the next one is tried.
     async fn start(site: &Site, mode: &str, parameters: &str) -> Self {
+        loop {
+            let mut bouncer = Self::try_start(site, mode, parameters).await;
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            if bouncer.child.try_wait().unwrap().is_none() {
+                return bouncer;
+            }
+        }
+    }
+
+    async fn try_start(site: &Site, mode: &str, parameters: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = port.local_addr().unwrap().port();
         let server = site.database.url();
@@ -70,21 +81,24 @@ impl Bouncer {
             let user = User::from_name("nobody").unwrap().unwrap();
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
-        let child = command.spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let url = format!("postgres://{user}:{password}@127.0.0.1:{port}/{name}");
-        let bouncer = Self { child, url };
-        until("PgBouncer answers", || async {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        until("PgBouncer answers or ends", || {
+            let has_ended = child.try_wait().unwrap().is_some();
+            async move {
+                let answers = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+                (has_ended || answers).then_some(())
+            }
         })
         .await;
-        bouncer
+        Self { child, url }
     }
 }
 
 impl Drop for Bouncer {
     fn drop(&mut self) {
         // Told to stop, newer ones wait for their clients.
-        self.child.kill().unwrap();
+        let _ = self.child.kill();
         self.child.wait().unwrap();
     }
 }
