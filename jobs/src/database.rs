@@ -115,9 +115,7 @@ pub async fn pooling(url: &str, application_name: &str) -> Result<Pooling, sqlx:
     sqlx::raw_sql("rollback").execute(&mut other).await?;
     let found = match (first, second) {
         (Ok(first), Ok(second)) if first == second => Pooling::SessionsKept,
-        (Ok((_, first)), Ok((_, second))) if first == question && second == question => {
-            Pooling::StatementsKept
-        }
+        (Ok(_), Ok((_, answer))) if answer == question => Pooling::StatementsKept,
         (Ok(_), Ok(_)) => Pooling::StatementsLost,
         (Err(error), _) | (_, Err(error)) if is_of_statements(&error) => Pooling::StatementsLost,
         (Err(error), _) | (_, Err(error)) => return Err(error),

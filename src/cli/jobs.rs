@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// Only those of this kind: deliver, confirm, notify, retention.
+    /// Only those of this kind, such as deliver or royalty_run.
     #[arg(long)]
     kind: Option<String>,
     /// Only those of this queue, such as deliver/7.
@@ -63,7 +63,7 @@ enum Command {
         /// Only those in this state: available, running, held, completed, canceled, dead.
         #[arg(long)]
         state: Option<String>,
-        /// Only those of this kind: deliver, confirm, notify, retention.
+        /// Only those of this kind, such as deliver or royalty_run.
         #[arg(long)]
         kind: Option<String>,
         /// Only those of this queue, such as deliver/7.

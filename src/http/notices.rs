@@ -79,7 +79,7 @@ async fn take(
     answer(&noticed)
 }
 
-/// The platform, if it is delivered to over HTTP.
+/// The platform, if it is there and its settings can be read.
 async fn platform(app: &App, id: i32) -> Result<Option<Platform>, Problem> {
     let mut conn = app.pool.acquire().await?;
     let Some(row) = catalog::platform_row(&mut conn, id).await? else {

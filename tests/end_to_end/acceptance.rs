@@ -2,7 +2,7 @@
 //! territory; update it with another territory and another release type; a timed release for one
 //! track, everywhere; remove one track's deal; take the release down.
 
-use std::{collections::BTreeSet, env, fs, path::PathBuf};
+use std::{collections::BTreeSet, fs};
 
 use platform_adapters::{
     ddex::{ReceivedDeal, ReceivedMessage, Version, read_message},
@@ -22,22 +22,6 @@ struct Partner {
     sandbox: SftpPartner,
 }
 
-/// DDEX's schemas; where they are absent the test says so, except in CI.
-fn schemas() -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/ddex");
-    let directory = env::var_os("DDEX_DIR").map_or(beside, PathBuf::from);
-    if directory.is_dir() {
-        return Some(directory);
-    }
-    assert!(
-        env::var_os("CI").is_none(),
-        "DDEX's schemas are not in {}; set DDEX_DIR",
-        directory.display()
-    );
-    eprintln!("messages are not validated: DDEX's schemas are absent; set DDEX_DIR");
-    None
-}
-
 async fn partner(site: &Site, version: Version) -> Partner {
     let name = format!("ern-{}", version.as_str().replace('.', ""));
     let sandbox = SftpPartner::start(SftpPartnerOptions {
@@ -45,7 +29,7 @@ async fn partner(site: &Site, version: Version) -> Partner {
         root: site.path(&name),
         port: None,
         kind: SftpKind::Ddex,
-        ddex_dir: schemas(),
+        ddex_dir: test_support::ddex_schemas(),
         misbehaviours: Misbehaviours::none(),
     })
     .await

@@ -146,34 +146,10 @@ pub async fn load(
         tracks: Vec::new(),
     };
 
-    for track in tracks {
-        let metadata = OfTrack::read(track.metadata.as_ref())
-            .map_err(|problem| unreadable("tracks", track.id, problem))?;
-        let credits = self::credits(track.credits.as_ref())
-            .map_err(|problem| unreadable("tracks", track.id, problem))?;
-        release.tracks.push(Track {
-            id: track.id,
-            title: track.title,
-            subtitle: metadata.version_title(),
-            display_artist: track.artist,
-            disc: metadata.disc_number.unwrap_or(1),
-            number: track.track_number,
-            isrc: track.isrc,
-            iswc: metadata.iswc,
-            duration_s: track.duration,
-            audio_file: track.audio_file,
-            is_explicit: track.is_explicit,
-            // A genre of its own is not divided as the release's is.
-            sub_genre: metadata.sub_genre.or_else(|| {
-                let inherits = track.genre.is_none() || track.genre == release.genre;
-                release.sub_genre.clone().filter(|_| inherits)
-            }),
-            genre: track.genre.or_else(|| release.genre.clone()),
-            language: language_code(metadata.language_of_performance.as_deref(), &track.language),
-            p_line: metadata.p_line.or_else(|| release.p_line.clone()),
-            availability: metadata.availability,
-            credits,
-        });
+    for row in tracks {
+        let id = row.id;
+        let track = track(row, &release).map_err(|problem| unreadable("tracks", id, problem))?;
+        release.tracks.push(track);
     }
     // Stable: within a disc the order of the query stands.
     release.tracks.sort_by_key(|track| track.disc);
@@ -195,6 +171,35 @@ struct TrackRow {
     language: String,
     metadata: Option<Value>,
     credits: Option<Value>,
+}
+
+/// A track of the release, from which it has what it does not say itself. The error says what of the row
+/// cannot be read.
+fn track(row: TrackRow, release: &Release) -> Result<Track, String> {
+    let metadata = OfTrack::read(row.metadata.as_ref())?;
+    Ok(Track {
+        id: row.id,
+        title: row.title,
+        subtitle: metadata.version_title(),
+        display_artist: row.artist,
+        disc: metadata.disc_number.unwrap_or(1),
+        number: row.track_number,
+        isrc: row.isrc,
+        iswc: metadata.iswc,
+        duration_s: row.duration,
+        audio_file: row.audio_file,
+        is_explicit: row.is_explicit,
+        // A genre of its own is not divided as the release's is.
+        sub_genre: metadata.sub_genre.or_else(|| {
+            let inherits = row.genre.is_none() || row.genre == release.genre;
+            release.sub_genre.clone().filter(|_| inherits)
+        }),
+        genre: row.genre.or_else(|| release.genre.clone()),
+        language: language_code(metadata.language_of_performance.as_deref(), &row.language),
+        p_line: metadata.p_line.or_else(|| release.p_line.clone()),
+        availability: metadata.availability,
+        credits: credits(row.credits.as_ref())?,
+    })
 }
 
 fn credits(value: Option<&Value>) -> Result<Credits, String> {

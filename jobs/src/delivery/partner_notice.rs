@@ -107,6 +107,7 @@ async fn spoken_of(
     let id = sqlx::query_scalar!(
         r#"select id from worker.deliveries
            where platform_id = $1 and state in ('sent', 'unknown')
+             -- Said so, these few are found by the index of what is undecided.
              and state not in ('accepted', 'rejected', 'failed', 'canceled')
              and receipt ->> 'partner_release_id' = $2
            order by id desc limit 1"#,

@@ -7,6 +7,7 @@
 //! other tables are asked in scalar subqueries and not in `exists`.
 
 use chrono::{DateTime, Utc};
+use sqlx::postgres::PgQueryResult;
 use uuid::{Builder, Uuid};
 
 use super::{Mode, Work};
@@ -214,9 +215,8 @@ pub(super) async fn cron_runs(work: &Work<'_>) -> Result<u64, sqlx::Error> {
         .await?;
         return Ok(count.unsigned_abs());
     }
-    let mut rows = 0;
-    loop {
-        let gone = sqlx::query!(
+    batch_by_batch(work, || {
+        sqlx::query!(
             r#"delete from worker.cron_runs r
                using (
                    select found.name, found.tick
@@ -234,14 +234,8 @@ pub(super) async fn cron_runs(work: &Work<'_>) -> Result<u64, sqlx::Error> {
             work.policy.limit(),
         )
         .execute(work.pool)
-        .await?
-        .rows_affected();
-        rows += gone;
-        if gone == 0 {
-            return Ok(rows);
-        }
-        work.pause().await;
-    }
+    })
+    .await
 }
 
 /// The names of partners' notices that were heard.
@@ -258,9 +252,8 @@ pub(super) async fn partner_notices(work: &Work<'_>) -> Result<u64, sqlx::Error>
         .await?;
         return Ok(count.unsigned_abs());
     }
-    let mut rows = 0;
-    loop {
-        let gone = sqlx::query!(
+    batch_by_batch(work, || {
+        sqlx::query!(
             r#"delete from worker.partner_notices n
                using (select platform_id, id from worker.partner_notices
                       where heard_at < $1 order by heard_at limit $2) gone
@@ -269,8 +262,18 @@ pub(super) async fn partner_notices(work: &Work<'_>) -> Result<u64, sqlx::Error>
             work.policy.limit(),
         )
         .execute(work.pool)
-        .await?
-        .rows_affected();
+    })
+    .await
+}
+
+/// Deletes a batch at a time until nothing is left that goes.
+async fn batch_by_batch<F: Future<Output = Result<PgQueryResult, sqlx::Error>>>(
+    work: &Work<'_>,
+    delete: impl Fn() -> F,
+) -> Result<u64, sqlx::Error> {
+    let mut rows = 0;
+    loop {
+        let gone = delete().await?.rows_affected();
         rows += gone;
         if gone == 0 {
             return Ok(rows);

@@ -12,6 +12,8 @@
 pub mod catalogue;
 pub mod wire;
 
+use std::{env, path::PathBuf};
+
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
@@ -20,6 +22,24 @@ const POOL_CONNECTIONS: u32 = 10;
 
 /// Held while the template is made, by all test processes on a server.
 const TEMPLATE_LOCK: i64 = i64::from_be_bytes(*b"tmtmplat");
+
+/// DDEX's schemas: `$DDEX_DIR`, or beside the workspace. They are not part of the project: where they
+/// are absent that is said, and messages are held against the rules alone, except in CI.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is to know")]
+pub fn ddex_schemas() -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/ddex");
+    let directory = env::var_os("DDEX_DIR").map_or(beside, PathBuf::from);
+    if directory.is_dir() {
+        return Some(directory);
+    }
+    assert!(
+        env::var_os("CI").is_none(),
+        "DDEX's schemas are not in {}; set DDEX_DIR",
+        directory.display()
+    );
+    eprintln!("messages are not validated: DDEX's schemas are absent; set DDEX_DIR");
+    None
+}
 
 /// A database of a test's own, gone when this is dropped. Only a test that panics leaves its
 /// database behind, to be looked at; a throw-away server takes it along when it ends.

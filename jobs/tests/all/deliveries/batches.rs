@@ -1,9 +1,7 @@
 //! Deliveries that a partner takes in batches: a real SSH server, and a strict partner behind it that
 //! looks at a batch when it is said to be complete.
 
-use std::{
-    collections::BTreeSet, env, fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration,
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use chrono::{TimeDelta, Utc};
 use jobs::{
@@ -44,7 +42,7 @@ impl Scene {
             root: directory.path().join("partner"),
             port: None,
             kind: SftpKind::Ddex,
-            ddex_dir: schemas(),
+            ddex_dir: test_support::ddex_schemas(),
             misbehaviours: Misbehaviours::none(),
         })
         .await
@@ -145,23 +143,6 @@ impl Scene {
         }
         received
     }
-}
-
-/// DDEX's schemas; where they are absent messages are held against the rules alone.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests is to know")]
-fn schemas() -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/ddex");
-    let directory = env::var_os("DDEX_DIR").map_or(beside, PathBuf::from);
-    if directory.is_dir() {
-        return Some(directory);
-    }
-    assert!(
-        env::var_os("CI").is_none(),
-        "DDEX's schemas are not in {}; set DDEX_DIR",
-        directory.display()
-    );
-    eprintln!("messages are not validated: DDEX's schemas are absent; set DDEX_DIR");
-    None
 }
 
 #[tokio::test(flavor = "multi_thread")]
