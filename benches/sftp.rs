@@ -139,6 +139,7 @@ impl Bench {
             }
             PackagedFile {
                 path: name.as_str().into(),
+                text: None,
                 name,
                 size,
                 sha256: hex::encode(hasher.finalize()),

@@ -71,6 +71,7 @@ pub(super) fn needing(scope: Scope) -> OpenApiRouter<App> {
             .routes(routes!(operations::some))
             .routes(routes!(operations::matching))
             .routes(routes!(releases::take_down))
+            .routes(routes!(releases::purge))
             .routes(routes!(releases::restore))
             .routes(routes!(releases::update))
             .routes(routes!(platforms::pause))
