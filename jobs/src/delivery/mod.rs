@@ -27,6 +27,7 @@ mod record;
 mod resend;
 mod row;
 mod selection;
+mod short_notice;
 mod state;
 pub mod trace;
 mod unknown;

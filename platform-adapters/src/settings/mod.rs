@@ -128,6 +128,8 @@ pub struct Requirements {
     pub artwork: ArtworkRequirements,
     /// What each track's audio must be.
     pub audio: AudioRequirements,
+    /// How many days before its street date the partner wants a new release.
+    pub lead_days: u16,
 }
 
 /// What each track's audio must be (`requirements.audio`); the codings that are taken stand in
