@@ -126,7 +126,7 @@ async fn releases_go_to_a_bucket_one_by_one_and_its_words_come_back() {
         .map(|(_, message)| message.message_id.clone())
         .collect();
     for id in &ids {
-        say(&bucket, id, FileStatus::FileOK);
+        say(&bucket, id, FileStatus::FileOk);
     }
     site.until_accepted(2).await;
 
@@ -162,7 +162,7 @@ async fn a_batch_goes_to_a_bucket_and_is_complete_last_of_all() {
         let manifest = read_manifest(&held.objects[&marker]).unwrap();
         assert_eq!(manifest.messages.len(), 3);
     }
-    say(&bucket, &name, FileStatus::FileOK);
+    say(&bucket, &name, FileStatus::FileOk);
     site.until_accepted(3).await;
     for daemon in daemons {
         site.stop(daemon).await;

@@ -230,11 +230,20 @@ async fn a_release_is_purged_where_the_partner_agreed() {
     site.until_accepted(1).await;
 
     let (release, id) = (releases[0].to_string(), platform.to_string());
-    let asked = ["deliveries", "purge", "--release", &release, "--platform", &id];
+    let asked = [
+        "deliveries",
+        "purge",
+        "--release",
+        &release,
+        "--platform",
+        &id,
+    ];
     let asked = [asked.as_slice(), &["--reason", "wrong master"]].concat();
     site.cli(&asked).await.expect(64, &["say --yes"]);
     let asked = [asked.as_slice(), &["--yes"]].concat();
-    site.cli(&asked).await.expect(1, &["not purged", "takes no purges"]);
+    site.cli(&asked)
+        .await
+        .expect(1, &["not purged", "takes no purges"]);
     specs["ddex"]["purge"] = true.into();
     specs["allow_private_addresses"] = true.into();
     sqlx::query("update distribution_platforms set format_specs = $1")

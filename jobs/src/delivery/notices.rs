@@ -129,7 +129,10 @@ fn notice(delivery: &Delivery, told: notification::Event, happened: &Happened<'_
             "remedy",
             json!("Ask the partner what became of it; the worker goes on asking by itself."),
         );
-    } else if let Some(short) = happened.short_notice.filter(|_| told == Told::DeliveryShortNotice) {
+    } else if let Some(short) = happened
+        .short_notice
+        .filter(|_| told == Told::DeliveryShortNotice)
+    {
         say("message", json!(short.to_string()));
         say(
             "remedy",

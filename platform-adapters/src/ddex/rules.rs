@@ -194,7 +194,10 @@ fn references(message: &Message<'_>, found: &mut Findings) {
         }
         if anchor == "ResourceReference" {
             for left in anchors.difference(&used) {
-                found.add(format!("the resource {} is part of no release", brief(left)));
+                found.add(format!(
+                    "the resource {} is part of no release",
+                    brief(left)
+                ));
             }
         }
     }

@@ -10,11 +10,7 @@ use crate::{Code, Evidence, Fault};
 ///
 /// # Errors
 /// [`Code::MessageInvalid`] with what stands against it, or as [`Schemas::validate`].
-pub async fn verify(
-    schemas: Option<&Schemas>,
-    name: &str,
-    message: &Message,
-) -> Result<(), Fault> {
+pub async fn verify(schemas: Option<&Schemas>, name: &str, message: &Message) -> Result<(), Fault> {
     let by_schema = async {
         let Some(schemas) = schemas else {
             return Ok(());

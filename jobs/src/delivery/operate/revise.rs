@@ -141,7 +141,10 @@ pub async fn purge(
         outcome: Outcome::NotThere,
         called_off: 0,
     };
-    if !platforms_of(pool, release_id, Some(platform_id)).await?.is_empty() {
+    if !platforms_of(pool, release_id, Some(platform_id))
+        .await?
+        .is_empty()
+    {
         answer = end_on(&mut tx, release_id, platform_id, Going::Purged, by, now).await?;
     }
     tx.commit().await?;
@@ -275,9 +278,7 @@ pub(in crate::delivery) async fn update_on(
             match is_live || newest.is_open() {
                 true => {
                     let kind = Kind::Update;
-                    Outcome::Started(
-                        start(conn, release_id, platform_id, kind, false, now).await?,
-                    )
+                    Outcome::Started(start(conn, release_id, platform_id, kind, false, now).await?)
                 }
                 false => Outcome::NotThere,
             }

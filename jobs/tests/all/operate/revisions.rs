@@ -193,7 +193,10 @@ async fn until_newest(world: &World, expected: &str) {
 async fn a_release_is_purged_only_where_the_platform_agreed_and_only_once() {
     let (mut world, release, platform) = live().await;
     let refused = purge(&world, release, platform).await.unwrap_err();
-    assert!(refused.contains("\"Nordlys\") takes no purges"), "{refused}");
+    assert!(
+        refused.contains("\"Nordlys\") takes no purges"),
+        "{refused}"
+    );
     let agrees = |ddex: &str| {
         format!(
             "update distribution_platforms set delivery_method = 'ddex', format_specs =
@@ -203,7 +206,11 @@ async fn a_release_is_purged_only_where_the_platform_agreed_and_only_once() {
     };
     run(&world, &agrees("")).await;
     assert!(purge(&world, release, platform).await.is_err());
-    run(&world, &agrees(", \"purge\": true, \"choreography\": \"batch\"")).await;
+    run(
+        &world,
+        &agrees(", \"purge\": true, \"choreography\": \"batch\""),
+    )
+    .await;
     let refused = purge(&world, release, platform).await.unwrap_err();
     assert!(refused.contains("no batch can hold"), "{refused}");
     assert!(purge(&world, release, platform + 1).await.is_err());
@@ -219,7 +226,10 @@ async fn a_release_is_purged_only_where_the_platform_agreed_and_only_once() {
     let begun = purge(&world, release, platform).await.unwrap();
     assert!(matches!(begun, Outcome::Started(_)), "{begun:?}");
     until_newest(&world, "takedown accepted true").await;
-    assert_eq!(purge(&world, release, platform).await, Ok(Outcome::NotThere));
+    assert_eq!(
+        purge(&world, release, platform).await,
+        Ok(Outcome::NotThere)
+    );
     let again = take_down(&world, release).await;
     assert_eq!(again[0].outcome, Outcome::NotThere);
     world.stop().await;

@@ -244,11 +244,13 @@ impl<'a> Plan<'a> {
             Some((recording, file))
         });
         let first = self.cover_number() + 1;
-        (first..).zip(sung).map(|(number, (recording, file))| Lyrics {
-            number,
-            recording,
-            file,
-        })
+        (first..)
+            .zip(sung)
+            .map(|(number, (recording, file))| Lyrics {
+                number,
+                recording,
+                file,
+            })
     }
 
     /// The lyrics of a recording, where they go along.
@@ -383,12 +385,17 @@ pub(super) fn specs(platform: &Platform) -> Result<(&DdexSpecs, Version), Fault>
         )
     })?;
     let purges = [
-        (".takedown", "\"purge\"", specs.takedown == TakedownForm::Purge),
+        (
+            ".takedown",
+            "\"purge\"",
+            specs.takedown == TakedownForm::Purge,
+        ),
         (".purge", "true", specs.purge),
     ];
     let purges = purges.into_iter().find(|(_, _, purges)| *purges);
     if let (Choreography::Batch, Some((key, value, _))) = (specs.choreography, purges) {
-        let why = "and no batch can hold a PurgeReleaseMessage: DDEX's choreography has no word for it";
+        let why =
+            "and no batch can hold a PurgeReleaseMessage: DDEX's choreography has no word for it";
         return Err(wrong(key, format!("is {value}, {why}")));
     }
     Ok((specs, version))

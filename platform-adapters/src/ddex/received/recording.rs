@@ -69,7 +69,10 @@ fn lyrics(root: &Element) -> HashMap<&str, &str> {
     let linked = items.into_iter().flatten().filter_map(|item| {
         let mut links = item.children_named("LinkedReleaseResourceReference");
         let link = links.find(|link| link.attribute("LinkDescription") == Some("Lyrics"))?;
-        Some((item.child_text("ReleaseResourceReference")?, link.text.trim()))
+        Some((
+            item.child_text("ReleaseResourceReference")?,
+            link.text.trim(),
+        ))
     });
     linked.collect()
 }

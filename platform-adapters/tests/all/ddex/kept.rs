@@ -152,7 +152,11 @@ fn every_version_ties_words_to_their_recordings() {
         read.push((name, message));
     }
     for message in find(&read, "lyrics") {
-        let files: Vec<&str> = message.resources.iter().map(|one| one.uri.as_str()).collect();
+        let files: Vec<&str> = message
+            .resources
+            .iter()
+            .map(|one| one.uri.as_str())
+            .collect();
         // Recordings, cover, words.
         assert_eq!(files.len(), 9);
         assert_eq!(

@@ -125,7 +125,10 @@ fn settings_that_are_not_spoken_are_named() {
             json!({"choreography": "batch", "takedown": "purge"}),
             "ddex.takedown",
         ),
-        (json!({"choreography": "batch", "purge": true}), "ddex.purge"),
+        (
+            json!({"choreography": "batch", "purge": true}),
+            "ddex.purge",
+        ),
         (
             json!({"profile": "SimpleAudioSingle", "lyrics": true}),
             "no place for lyrics",

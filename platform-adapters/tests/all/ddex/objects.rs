@@ -89,7 +89,8 @@ async fn files_then_message_arrive_in_a_store_once() {
     let icpn = package.upc.to_gtin13();
     let folder = format!("incoming/N_{icpn}_20251124160000042");
     let stray = format!("{folder}/resources/stray.wav");
-    store.held()
+    store
+        .held()
         .objects
         .insert(stray.clone(), b"of an earlier attempt".to_vec());
     let receipt = adapter.deliver(&insert, &package).await.unwrap();
@@ -122,9 +123,7 @@ async fn files_then_message_arrive_in_a_store_once() {
         "incoming/acknowledgements/{}",
         said.file_name(&insert.key())
     );
-    store.held()
-        .objects
-        .insert(name, said.to_xml().unwrap());
+    store.held().objects.insert(name, said.to_xml().unwrap());
     let status = adapter.status(&insert, &receipt).await.unwrap();
     assert!(matches!(status, Status::Accepted(_)), "{status:?}");
     assert_eq!(adapter.word_files().await.unwrap().len(), 1);

@@ -1,7 +1,8 @@
 //! `ReleaseList` of ERN 3.8.2.
 
 use super::super::{
-    super::xml::Document, Plan, Profile, Recording, date, duration, iso_duration,
+    super::xml::Document,
+    Plan, Profile, Recording, date, duration, iso_duration,
     releases::{has_several_artists, link_lyrics},
     rights, vocabulary,
 };
@@ -178,7 +179,9 @@ fn track_release(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document)
             "ParentalWarningType",
             vocabulary::parental_warning(track.is_explicit),
         );
-        xml.element("ResourceGroup", |xml| content_item(1, recording, xml, |_| {}));
+        xml.element("ResourceGroup", |xml| {
+            content_item(1, recording, xml, |_| {})
+        });
         genre(plan, Some(recording.track), xml);
         xml.text("ReleaseDate", &date(plan.package.release.release_date));
     });

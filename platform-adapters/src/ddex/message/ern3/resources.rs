@@ -209,7 +209,9 @@ fn text(plan: &Plan<'_>, lyrics: &Lyrics<'_, '_>, xml: &mut Document) {
             vocabulary::parental_warning(track.is_explicit),
         );
         if plan.has_media {
-            xml.element("TechnicalTextDetails", |xml| text_details(plan, lyrics, xml));
+            xml.element("TechnicalTextDetails", |xml| {
+                text_details(plan, lyrics, xml)
+            });
         }
     });
 }
