@@ -29,9 +29,9 @@ mod workers;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
+use self::out::out;
 use ::jobs::{database::Pooling, schema::SchemaError};
 use clap::{Parser, Subcommand};
-use self::out::out;
 use sqlx::PgPool;
 
 use crate::{

@@ -36,7 +36,12 @@ use api::{overview::Cache, statements::FontCache};
 use feed::Feed;
 use refusals::Refusals;
 
-pub(crate) use api::{events::sse, royalties::find as find_royalty_run, statements::Layout};
+pub(crate) use api::{
+    events::sse,
+    royalties::{find as find_royalty_run, place_of as place_of_run, read_place as run_at},
+    schedules::{place_of as place_of_schedule, read_place as schedule_at},
+    statements::Layout,
+};
 pub(crate) use caller::{Asked, forbid, refuse};
 pub(crate) use download::download;
 pub(crate) use extract::Path;

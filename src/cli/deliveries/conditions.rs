@@ -86,7 +86,16 @@ mod tests {
     fn ages_read_as_people_write_them() {
         assert_eq!(age("90m"), Ok(TimeDelta::minutes(90)));
         assert_eq!(age("3d"), Ok(TimeDelta::days(3)));
-        for wrong in ["", "3", "d", "-1h", "3w", "9999999999999999d", "99999999h", "3dd"] {
+        for wrong in [
+            "",
+            "3",
+            "d",
+            "-1h",
+            "3w",
+            "9999999999999999d",
+            "99999999h",
+            "3dd",
+        ] {
             assert!(age(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,9 +1,6 @@
 //! Balances, withdrawals, advances and costs, payees' terms.
 
-use std::{
-    io::Write as _,
-    process::ExitCode,
-};
+use std::{io::Write as _, process::ExitCode};
 
 use clap::{Subcommand, ValueEnum};
 use jobs::royalty::{
