@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use jobs::{
-    delivery::State,
+    delivery,
     overview::{Attention, Hour, Overview},
 };
 
@@ -129,8 +129,9 @@ pub(in crate::console) async fn page(
 }
 
 fn undecided() -> String {
-    let states = State::ALL.into_iter().filter(|state| !state.is_decided());
-    states.map(State::as_str).collect::<Vec<_>>().join(",")
+    let states = delivery::State::ALL.into_iter();
+    let states = states.filter(|state| !state.is_decided());
+    states.map(delivery::State::as_str).collect::<Vec<_>>().join(",")
 }
 
 fn rows(overview: &Overview) -> Vec<Row<'_>> {
