@@ -119,6 +119,9 @@ pub(super) async fn require(State(app): State<App>, mut request: Request, next: 
     let (Some(admitted), Some(token)) = (admitted, token) else {
         return to_login(&request);
     };
+    if let Err(problem) = app.pace.count(admitted.key_id, (app.clock)()) {
+        return Failure::from(problem).into_response();
+    }
     let visitor = Visitor {
         admitted,
         token,

@@ -11,6 +11,7 @@ mod idempotency;
 mod layers;
 mod notices;
 mod openapi;
+mod pace;
 mod page;
 mod precondition;
 mod problem;
@@ -34,6 +35,7 @@ use crate::{
 };
 use api::{overview::Cache, statements::FontCache};
 use feed::Feed;
+use pace::Pace;
 use refusals::Refusals;
 
 pub(crate) use api::{
@@ -68,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) royalties: royalty::Settings,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Refusals,
+    pub(crate) pace: Pace,
     pub(crate) overview: Cache,
     pub(crate) fonts: FontCache,
     pub(crate) feed: Feed,
@@ -94,6 +97,7 @@ pub(crate) struct Given {
 impl App {
     pub(crate) fn new(given: Given) -> Self {
         let refusals = Refusals::new(&given.config);
+        let pace = Pace::new(&given.config);
         let feed = Feed::new(
             given.pool.clone(),
             given.clock.clone(),
@@ -113,6 +117,7 @@ impl App {
             royalties: given.royalties,
             metrics,
             refusals,
+            pace,
             overview: Cache::default(),
             fonts: FontCache::default(),
             feed,

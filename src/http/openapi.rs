@@ -117,7 +117,10 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
             for (status, description) in [
                 ("401", "There is no valid key"),
                 ("403", "The key may not do this"),
-                ("429", "There were too many wrong keys"),
+                (
+                    "429",
+                    "There were too many wrong keys, or requests of this one",
+                ),
                 ("default", "Another problem"),
             ] {
                 operation

@@ -131,7 +131,10 @@ pub(in crate::console) async fn page(
 fn undecided() -> String {
     let states = delivery::State::ALL.into_iter();
     let states = states.filter(|state| !state.is_decided());
-    states.map(delivery::State::as_str).collect::<Vec<_>>().join(",")
+    states
+        .map(delivery::State::as_str)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 fn rows(overview: &Overview) -> Vec<Row<'_>> {
