@@ -69,9 +69,10 @@ function connect() {
   events.addEventListener("open", () => say(true, "live"));
   events.addEventListener("error", () => {
     say(false, "reconnecting");
-    // Refused, it is not tried again by itself.
+    // Refused, it is not tried again by itself. Whoever is no longer logged in is led to the login.
     if (events && events.readyState === EventSource.CLOSED) {
       disconnect();
+      refresh(null, ids);
       setTimeout(connect, 5000);
     }
   });
