@@ -82,7 +82,7 @@ mod tests {
             requests_per_minute: 3,
             ..Http::default()
         });
-        let now = TimeDelta::seconds(30) + "2026-11-23T12:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        let now: DateTime<Utc> = "2026-11-23T12:00:30Z".parse().unwrap();
         let may = |key, at| pace.count(key, at).is_ok();
         assert_eq!([(); 4].map(|()| may(7, now)), [true, true, true, false]);
         assert!(may(8, now));
