@@ -99,12 +99,19 @@ document.addEventListener("visibilitychange", () => (document.hidden ? disconnec
 window.addEventListener("pagehide", disconnect);
 window.addEventListener("pageshow", connect);
 
-// What could not be read anew stands as it was, and is said to.
+// What could not be read anew stands as it was, is said to, and is tried again.
+function tryAgain(part) {
+  say(false, "not up to date");
+  if (part && part.id) behind.add(part.id);
+  setTimeout(catchUp, 5000);
+}
 document.addEventListener("htmx:after:request", (event) => {
   const { response } = event.detail.ctx;
-  if (response && response.status >= 400) say(false, "not up to date");
+  if (response.status >= 500 || response.status === 429) tryAgain(event.target);
+  else if (response.status >= 400) say(false, "not up to date");
   else if (events && events.readyState === EventSource.OPEN) say(true, "live");
 });
+document.addEventListener("htmx:error", (event) => tryAgain(event.target));
 
 // A part that is busy is not asked for by the clock either.
 document.addEventListener("htmx:before:request", (event) => {
@@ -209,9 +216,12 @@ new MutationObserver((changes) => {
   }
 }).observe(document.getElementById("main"), { childList: true, subtree: true });
 // On a narrow screen the navigation is one line: where this is must be seen.
-const here = document.querySelector(".side [aria-current]");
-if (here && here.closest(".side").scrollWidth > here.closest(".side").clientWidth) {
-  here.scrollIntoView({ block: "nearest", inline: "center" });
+function showWhere() {
+  const here = document.querySelector(".side [aria-current]");
+  const side = here && here.closest(".side");
+  if (side) side.scrollLeft = here.offsetLeft - (side.clientWidth - here.offsetWidth) / 2;
 }
+window.addEventListener("resize", showWhere);
+showWhere();
 showTimes(document);
 connect();
