@@ -7,11 +7,6 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What the names of platforms' queues begin with.
-const OF_PLATFORMS: [&str; 2] = ["deliver/", "confirm/"];
-/// The kinds of the jobs there.
-const KINDS_OF_PLATFORMS: [&str; 3] = ["deliver", "confirm", "close_batch"];
-
 /// Which jobs are listed: all that fit every condition given, the newest first.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
@@ -28,16 +23,13 @@ pub struct JobFilter {
 }
 
 impl JobFilter {
-    /// What is asked for is none of the jobs of platforms, which are nearly all there are.
+    /// The queue that is asked for is none of a platform's.
     fn is_of_upkeep(&self) -> bool {
-        let is_of_platform = |queue: &str| OF_PLATFORMS.iter().any(|of| queue.starts_with(of));
-        self.queue
-            .as_deref()
-            .is_some_and(|queue| !is_of_platform(queue))
-            || self
-                .kind
-                .as_deref()
-                .is_some_and(|kind| !KINDS_OF_PLATFORMS.contains(&kind))
+        self.queue.as_deref().is_some_and(|queue| {
+            !["deliver/", "confirm/"]
+                .iter()
+                .any(|of_platform| queue.starts_with(of_platform))
+        })
     }
 }
 
