@@ -120,6 +120,21 @@ document.addEventListener("htmx:before:request", (event) => {
   if (isByItself && isBusy(part)) event.preventDefault();
 });
 
+// A form is sent once; a partner that is asked may take its time.
+function setSent(form, isSent) {
+  if (isSent) form.setAttribute("aria-busy", "true");
+  else form.removeAttribute("aria-busy");
+  for (const button of form.querySelectorAll("button")) button.disabled = isSent;
+}
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method === "post") setTimeout(() => setSent(form, true));
+});
+// Whoever comes back to the page may send it anew.
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[aria-busy]")) setSent(form, false);
+});
+
 // Times, in UTC as they stand or in the viewer's zone.
 const zone = document.getElementById("zone");
 let isLocal = localStorage.getItem("zone") === "local";
