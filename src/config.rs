@@ -250,6 +250,7 @@ pub(crate) struct Http {
     pub(crate) database_connections: u32,
     pub(crate) statement_timeout_s: u64,
     pub(crate) session_hours: u32,
+    pub(crate) requests_per_minute: u32,
     pub(crate) wrong_key_delay_ms: u64,
     pub(crate) wrong_keys_per_minute: u32,
 }
@@ -267,6 +268,7 @@ impl Default for Http {
             database_connections: 4,
             statement_timeout_s: 10,
             session_hours: 12,
+            requests_per_minute: 1200,
             wrong_key_delay_ms: 250,
             wrong_keys_per_minute: 30,
         }
@@ -293,6 +295,10 @@ impl Http {
             (
                 "http.statement_timeout_s",
                 usize::try_from(self.statement_timeout_s)?,
+            ),
+            (
+                "http.requests_per_minute",
+                usize::try_from(self.requests_per_minute)?,
             ),
             (
                 "http.wrong_keys_per_minute",

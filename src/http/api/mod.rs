@@ -17,7 +17,7 @@ mod queues;
 mod releases;
 pub(super) mod royalties;
 mod royalty_runs;
-mod schedules;
+pub(super) mod schedules;
 pub(super) mod statements;
 mod statistics;
 mod workers;
