@@ -72,13 +72,22 @@ impl Site {
 
     /// An HTTP partner that answers at once, in this process.
     pub(crate) async fn partner(&self, name: &str) -> HttpPartner {
+        self.partner_that(name, Misbehaviours::none()).await
+    }
+
+    /// As before, one that does wrong.
+    pub(crate) async fn partner_that(
+        &self,
+        name: &str,
+        misbehaviours: Misbehaviours,
+    ) -> HttpPartner {
         HttpPartner::start(HttpPartnerOptions {
             name: name.into(),
             root: self.partners.path().join(name),
             port: None,
             token: TOKEN.to_owned().into(),
             undecided_asks: 0,
-            misbehaviours: Misbehaviours::none(),
+            misbehaviours,
         })
         .await
         .unwrap()
@@ -175,17 +184,21 @@ impl Site {
 
     /// Waits until so many deliveries are accepted.
     pub(crate) async fn until_accepted(&self, count: i64) {
+        let accepted = "from worker.deliveries where state = 'accepted'";
+        self.until(count, accepted).await;
+    }
+
+    /// Waits until so many rows are found.
+    pub(crate) async fn until(&self, count: i64, query: &str) {
         let started = Instant::now();
         loop {
-            let accepted = self
-                .count("from worker.deliveries where state = 'accepted'")
-                .await;
-            if accepted >= count {
+            let found = self.count(query).await;
+            if found >= count {
                 return;
             }
             assert!(
                 started.elapsed() < PATIENCE,
-                "{accepted} of {count} are accepted; the logs lie in {}",
+                "{found} of {count} {query}; the logs lie in {}",
                 self.home.path().display()
             );
             tokio::time::sleep(Duration::from_millis(200)).await;

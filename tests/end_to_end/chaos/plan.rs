@@ -57,6 +57,7 @@ kinds! {
     DatabaseCut "database-cut" 0.0..0.1 "all connections to the database are cut",
     DatabaseCutAt "database-cut-at" 0.0..0.1 "a connection to the database is cut at a byte",
     DatabaseSilent "database-silent" 3.0..12.0 "the network to the database is silent",
+    DatabaseForgotten "database-forgotten" 0.0..0.1 "the network forgets all connections to the database",
     Cut "cut" 0.0..0.1 "a connection to a partner is cut at a byte",
     CutAll "cut-all" 0.0..0.1 "all connections to a partner are cut",
     Silent "silent" 3.0..12.0 "the network to a partner is silent",

@@ -226,6 +226,7 @@ fn configure(site: &Site, postgres: &Postgres, wire: &Wire) {
     let url = url.replacen(&format!(":{own}/"), &format!(":{by}/"), 1);
     site.configure("database", "url", url);
     site.configure("database", "max_connections", 4);
+    site.configure("database", "silence_s", 4);
     site.configure("queue", "lease_s", 3);
     site.configure("queue", "drain_s", 3);
     site.configure("retry", "max_retry_after_s", 3);

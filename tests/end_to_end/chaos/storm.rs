@@ -189,6 +189,7 @@ impl<'a> Storm<'a> {
                 self.postpone(fault);
             }
             Kind::DatabaseCut => wire.cut_all(),
+            Kind::DatabaseForgotten => wire.forget_all(),
             Kind::DatabaseCutAt => wire.cut_after(fault.number % 20_000),
             Kind::DatabaseSilent => {
                 wire.conduct(Conduct::Silent);
