@@ -60,6 +60,7 @@ kinds! {
     DatabaseForgotten "database-forgotten" 0.0..0.1 "the network forgets all connections to the database",
     Cut "cut" 0.0..0.1 "a connection to a partner is cut at a byte",
     CutAll "cut-all" 0.0..0.1 "all connections to a partner are cut",
+    Forgotten "forgotten" 0.0..0.1 "the network forgets all connections to a partner",
     Silent "silent" 3.0..12.0 "the network to a partner is silent",
     Slow "slow" 3.0..9.0 "1 KB/s to a partner",
     Away "away" 2.0..6.0 "a partner takes no connections",

@@ -213,6 +213,7 @@ impl<'a> Storm<'a> {
         let conduct = match fault.kind {
             Kind::Cut => return wire.cut_after(fault.number),
             Kind::CutAll => return wire.cut_all(),
+            Kind::Forgotten => return wire.forget_all(),
             Kind::Silent => Conduct::Silent,
             Kind::Slow => Conduct::Trickle(TRICKLE),
             Kind::Away => Conduct::Shut,
