@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, io, time::Duration};
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -16,6 +16,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection that was idle for longer is asked whether it is still there before it is used. Asked
 /// each time, that would be a good part of what many small transactions cost.
 const IDLE_UNASKED: Duration = Duration::from_secs(1);
+
+/// A connection that is asked whether it is still there answers within this time, or is given up.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// After so long without a statement the server ends an open transaction. No transaction of the
 /// worker waits for anything but the database, so its process is suspended or cut off, and others
@@ -77,10 +80,12 @@ pub async fn connect(
         .test_before_acquire(false)
         .before_acquire(|conn, idle| {
             Box::pin(async move {
-                if idle.idle_for >= IDLE_UNASKED {
-                    conn.ping().await?;
-                }
-                Ok(true)
+                // One that a firewall has forgotten says nothing; then another is taken.
+                Ok(idle.idle_for < IDLE_UNASKED
+                    || matches!(
+                        tokio::time::timeout(ANSWERS_WITHIN, conn.ping()).await,
+                        Ok(Ok(()))
+                    ))
             })
         })
         .connect_lazy_with(options))
@@ -95,6 +100,13 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Resu
             format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
         ))),
     }
+}
+
+/// Whether the connection of one who listens is still there. Where nobody notifies it says nothing, and
+/// neither does one that the network has forgotten.
+pub(crate) async fn is_there(listener: &mut PgListener) -> bool {
+    let asked = sqlx::query!("select 1 as one").fetch_one(listener);
+    matches!(tokio::time::timeout(ANSWERS_WITHIN, asked).await, Ok(Ok(_)))
 }
 
 /// What lies between the worker and the database, as far as sessions go.
