@@ -75,12 +75,12 @@ async fn sigterm_with_twenty_uploads_finishes_or_gives_back_each() {
     let site = Site::new().await;
     site.configure("queue", "slots", i64::from(2 * EACH));
     site.configure("queue", "platform_concurrency", i64::from(EACH));
-    site.configure("queue", "drain_s", 20);
+    site.configure("queue", "drain_s", 25);
     let mut partners = Vec::new();
     let mut platforms = Vec::new();
     for (name, by) in [
-        ("Fjordwave", Duration::from_secs(8)),
-        ("Sandstorm", FOR_EVER),
+        ("Fjordwave", Duration::from_secs(5)),
+        ("Sandstorm", Duration::from_secs(50)),
     ] {
         let partner = site.http(name, slow(by).for_each_handover()).await;
         platforms.push(site.api_platform(name, partner.url()).await);
@@ -105,14 +105,17 @@ async fn sigterm_with_twenty_uploads_finishes_or_gives_back_each() {
     .await
     .unwrap();
     assert_eq!(states.len(), 2 * EACH as usize);
+    let mut given_back = 0;
     for (platform, state, attempts) in states {
-        if platform == platforms[0] {
-            assert!(matches!(state.as_str(), "sent" | "accepted"), "{state}");
-        } else {
-            assert_ne!(state, "sending");
-            assert_eq!(attempts, 0, "a stop is no attempt");
+        if matches!(state.as_str(), "sent" | "accepted") {
+            continue;
         }
+        assert_eq!(platform, platforms[1], "there was time to finish: {state}");
+        assert_ne!(state, "sending");
+        assert_eq!(attempts, 0, "a stop is no attempt");
+        given_back += 1;
     }
+    assert!(given_back > 0, "all ended within the drain");
     let next = site.daemon("next.log");
     site.until_accepted(i64::from(2 * EACH)).await;
     site.stop(next).await;
