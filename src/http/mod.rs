@@ -2,6 +2,7 @@
 //! pages of the console are in `console`; what is asked and changed is in `jobs`.
 
 mod api;
+mod archive;
 mod caller;
 mod download;
 mod extract;
@@ -36,7 +37,10 @@ use api::{overview::Cache, statements::FontCache};
 use feed::Feed;
 use refusals::Refusals;
 
-pub(crate) use api::{events::sse, royalties::find as find_royalty_run, statements::Layout};
+pub(crate) use api::{
+    events::sse, royalties::find as find_royalty_run, statement_sets::archive as statement_archive,
+    statements::statement_file,
+};
 pub(crate) use caller::{Asked, forbid, refuse};
 pub(crate) use download::download;
 pub(crate) use extract::Path;

@@ -18,6 +18,7 @@ mod payees;
 mod period;
 pub mod rates;
 mod run;
+pub mod sets;
 mod settings;
 mod settle;
 pub mod statement;
@@ -27,7 +28,7 @@ pub mod withdrawals;
 pub use allocate::{AllocationError, allocate};
 pub use compute::{ComputeError, compute};
 pub use explain::explain;
-pub use job::{Compute, Due, QUEUE, Services, entry};
+pub use job::{Compute, Due, QUEUE, Services, WriteStatements, entry};
 pub use ledger::{Balance, BalanceFilter, Payment, balances};
 pub use operate::{
     Refused, Started, finalise, finalise_if, pay, recompute, rehearse, revise, start, void,

@@ -120,9 +120,7 @@ pub async fn start(
         return Ok(Started { run, is_new: false });
     }
     let run = create(&mut tx, period, 1, settings, now).await?;
-    enqueue(&mut tx, run.id, now).await?;
-    record(&mut tx, by, "royalty_run.start", &run, None, now).await?;
-    let run = get(&mut tx, run.id).await?;
+    let run = begin(&mut tx, run.id, "royalty_run.start", by, now).await?;
     tx.commit().await?;
     Ok(Started { run, is_new: true })
 }
@@ -162,9 +160,7 @@ pub async fn revise(
         return Err(Refused::OtherOpen(open.name()));
     }
     let run = create(&mut tx, period, last.revision + 1, settings, now).await?;
-    enqueue(&mut tx, run.id, now).await?;
-    record(&mut tx, by, "royalty_run.revise", &run, None, now).await?;
-    let run = get(&mut tx, run.id).await?;
+    let run = begin(&mut tx, run.id, "royalty_run.revise", by, now).await?;
     tx.commit().await?;
     Ok(Started { run, is_new: true })
 }
@@ -474,6 +470,20 @@ async fn create(
     .fetch_one(&mut *conn)
     .await?;
     get(conn, id).await
+}
+
+/// Has a run computed that was just made, and notes who wanted it.
+async fn begin(
+    conn: &mut PgConnection,
+    run: Uuid,
+    action: &str,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<Run, Refused> {
+    enqueue(conn, run, now).await?;
+    let run = get(conn, run).await?;
+    record(conn, by, action, &run, None, now).await?;
+    Ok(run)
 }
 
 async fn enqueue(conn: &mut PgConnection, run: Uuid, now: DateTime<Utc>) -> Result<(), Refused> {

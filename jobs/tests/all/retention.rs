@@ -27,6 +27,7 @@ fn policy() -> Policy {
         cron_runs_days: 60,
         notifications_days: 70,
         partner_notices_days: 80,
+        statements_days: 90,
         batch_rows: 3,
         pause_ms: 0,
     }
@@ -486,7 +487,36 @@ async fn names_of_partners_notices_go() {
     .unwrap();
     let later = start + TimeDelta::days(87);
     for mode in [Mode::Count, Mode::Remove] {
-        assert_eq!(pruned(pool, mode, later).await.last(), Some(&6));
+        assert_eq!(
+            pruned(pool, mode, later).await.iter().rev().nth(1),
+            Some(&6)
+        );
     }
     assert_eq!(count(pool, "worker.partner_notices").await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_of_all_payees_go() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool();
+    let start = Utc::now();
+    sqlx::query(
+        "with made as (
+             insert into worker.statement_sets (run_id, layout, version, state, total, created_at, updated_at, finished_at)
+             select worker.uuid_v7(), 'pdf', 'final', case when n = 1 then 'running' else 'completed' end, 2, $1, $1,
+                 case when n > 1 then $1 + make_interval(days => n) end
+             from generate_series(1, 4) n returning id)
+         insert into worker.statement_files (set_id, payee_id, body)
+         select id, payee, 'x' from made, generate_series(1, 2) payee",
+    )
+    .bind(start)
+    .execute(pool)
+    .await
+    .unwrap();
+    let later = start + TimeDelta::hours(24 * 93 + 1);
+    for mode in [Mode::Count, Mode::Remove] {
+        assert_eq!(pruned(pool, mode, later).await.last(), Some(&2));
+    }
+    assert_eq!(count(pool, "worker.statement_sets").await, 2);
+    assert_eq!(count(pool, "worker.statement_files").await, 4);
 }

@@ -18,6 +18,7 @@ mod releases;
 pub(super) mod royalties;
 mod royalty_runs;
 mod schedules;
+pub(super) mod statement_sets;
 pub(super) mod statements;
 mod statistics;
 mod workers;
@@ -96,6 +97,9 @@ pub(super) fn needing(scope: Scope) -> OpenApiRouter<App> {
             .routes(routes!(statements::one))
             .routes(routes!(statements::csv))
             .routes(routes!(statements::pdf))
+            .routes(routes!(statement_sets::list, statement_sets::order))
+            .routes(routes!(statement_sets::one))
+            .routes(routes!(statement_sets::zip))
             .routes(routes!(royalties::balances))
             .routes(routes!(royalty_runs::rehearse))
             .routes(routes!(royalty_runs::revise))
