@@ -11,6 +11,7 @@ pub mod document;
 mod explain;
 mod input;
 mod job;
+mod lanes;
 mod ledger;
 pub mod money;
 mod operate;

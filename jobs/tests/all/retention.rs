@@ -147,10 +147,10 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
 
     let day = |days: i64| start + TimeDelta::days(days);
-    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 8]);
+    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 9]);
     assert_eq!(
         pruned(pool, Mode::Count, day(11)).await,
-        [0, 8, 0, 0, 0, 0, 0, 0]
+        [0, 8, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         count(pool, "worker.jobs").await,
@@ -159,22 +159,22 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(11)).await,
-        [0, 8, 0, 0, 0, 0, 0, 0]
+        [0, 8, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(21)).await,
-        [0, 0, 4, 0, 0, 0, 0, 0]
+        [0, 0, 4, 0, 0, 0, 0, 0, 0]
     );
     // Attempts of the jobs that are gone; not those of unfinished jobs, nor of the delivery.
     assert_eq!(
         pruned(pool, Mode::Count, day(31)).await,
-        [12, 0, 0, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [12, 0, 0, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0, 0, 0]
     );
-    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 8]);
+    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 9]);
     assert_eq!(count(pool, "worker.jobs").await, 12);
     assert_eq!(count(pool, "worker.attempts").await, 12);
     assert_eq!(count(pool, "worker.evidence").await, 1);
@@ -186,7 +186,7 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [4, 4, 0, 0, 0, 0, 0, 0]
+        [4, 4, 0, 0, 0, 0, 0, 0, 0]
     );
 }
 
@@ -226,16 +226,16 @@ async fn cron_runs_go_but_the_newest_of_each_entry() {
     let later = start + TimeDelta::days(64) + TimeDelta::seconds(1);
     assert_eq!(
         pruned(pool, Mode::Count, later).await,
-        [0, 0, 0, 0, 0, 10, 0, 0]
+        [0, 0, 0, 0, 0, 10, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, later).await,
-        [0, 0, 0, 0, 0, 10, 0, 0]
+        [0, 0, 0, 0, 0, 10, 0, 0, 0]
     );
     let later = later + TimeDelta::days(1000);
     assert_eq!(
         pruned(pool, Mode::Remove, later).await,
-        [0, 0, 0, 0, 0, 8, 0, 0]
+        [0, 0, 0, 0, 0, 8, 0, 0, 0]
     );
     assert_eq!(count(pool, "worker.cron_runs").await, 2);
 }

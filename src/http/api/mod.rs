@@ -24,7 +24,12 @@ mod statistics;
 mod workers;
 
 use ::jobs::access::Scope;
-use serde::Deserialize;
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -37,6 +42,15 @@ pub(super) struct Why {
     /// Kept in the audit, with the key.
     #[schema(min_length = 1, pattern = r"\S")]
     pub(super) reason: String,
+}
+
+/// What was asked for: 201 if that made it, 200 if it was there already.
+fn made(is_new: bool, body: impl Serialize) -> Response {
+    let status = match is_new {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
+    };
+    (status, Json(body)).into_response()
 }
 
 /// What needs a scope.

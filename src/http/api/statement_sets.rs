@@ -1,11 +1,6 @@
 //! The statements of all payees of a run at once: a daemon writes them, and they are fetched together.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, response::Response};
 use jobs::royalty::{
     document::Layout,
     sets::{self, Ordered, SetState, StatementSet},
@@ -14,7 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::royalties::find;
+use super::{made, royalties::find};
 use crate::http::{
     App, archive,
     caller::Caller,
@@ -49,11 +44,7 @@ pub(super) async fn order(
 ) -> Result<Response, Problem> {
     let by = caller.by(&asked.reason)?;
     let ordered = sets::order(&app.pool, id, asked.layout, &by, (app.clock)()).await?;
-    let status = match ordered.is_new {
-        true => StatusCode::CREATED,
-        false => StatusCode::OK,
-    };
-    Ok((status, Json(ordered)).into_response())
+    Ok(made(ordered.is_new, ordered))
 }
 
 /// List the sets of statements of a run that are kept, the newest first.
