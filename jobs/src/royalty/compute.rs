@@ -181,7 +181,11 @@ pub async fn compute(pool: &PgPool, id: Uuid, clock: &Clock) -> Result<Run, Comp
 async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<(), ComputeError> {
     let mut tx = database::begin(pool, "begin").await?;
     take_turn(&mut tx).await?;
-    input::capture(&mut tx, meter.now()).await?;
+    let run = get(&mut tx, id).await?;
+    if run.state != State::Running || run.input_at.is_some() {
+        return Ok(());
+    }
+    input::make_room(&mut tx, id, meter.now()).await?;
     tx.commit().await?;
     let mut tx = database::begin(pool, "begin isolation level repeatable read").await?;
     take_turn(&mut tx).await?;
@@ -221,7 +225,7 @@ pub(super) async fn rehearse(
     clock: &Clock,
 ) -> Result<Run, ComputeError> {
     let mut meter = Meter::new(None, clock, run.id);
-    input::capture(conn, meter.now()).await?;
+    input::make_room(conn, run.id, meter.now()).await?;
     input::read(conn, None, run, &mut meter).await?;
     conclude(conn, None, run, &mut meter).await?;
     get(conn, run.id).await

@@ -15,11 +15,15 @@ struct Month {
     as_of: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-/// Keeps the shares as they stand, where nobody did when they changed.
-pub(super) async fn capture(
+/// Makes room for what is read: removes what an earlier computation of the run stored, and keeps the
+/// shares as they stand, where nobody did when they changed. Committed before anything is read, so that
+/// both connections see it.
+pub(super) async fn make_room(
     conn: &mut PgConnection,
+    run: Uuid,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), sqlx::Error> {
+    forget(conn, run).await?;
     sqlx::query_scalar!("select worker.capture_splits(null, null, $1)", now)
         .fetch_one(&mut *conn)
         .await?;
@@ -39,7 +43,6 @@ pub(super) async fn read(
     run: &Run,
     meter: &mut Meter<'_>,
 ) -> Result<(), sqlx::Error> {
-    forget(conn, run.id).await?;
     let months = months(conn, run).await?;
     let others = others(conn, run.id).await?;
     let total = i64::try_from(months.len()).unwrap_or(i64::MAX);
