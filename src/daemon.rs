@@ -7,7 +7,7 @@ use jobs::{
     assets::InDatabase,
     clock::{self, Clock},
     daemons::{self, Identity},
-    delivery::{self, Adapters, CloseBatch, Confirm, Deliver, Services},
+    delivery::{self, Adapters, CloseBatch, Confirm, Deliver, Reader, Services},
     notification::{self, Channels, Notify},
     queue::{self, Ending, Registry, cron},
     retention::{self, Retention},
@@ -119,6 +119,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
         .context("notifications")?;
     let services = Arc::new(Services {
         pool: pool.clone(),
+        reader: Reader::new(pool.clone()),
         clock: clock.clone(),
         random: Arc::new(rand::random::<f64>),
         assets,

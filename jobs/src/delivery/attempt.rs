@@ -113,7 +113,7 @@ pub(super) struct Begun {
     /// An earlier attempt of this transmission began: look at the partner before sending.
     is_repeated: bool,
     /// What it works on, or why that cannot be read.
-    loaded: Result<(PlatformRow, Release), Fault>,
+    loaded: Result<(Arc<PlatformRow>, Release), Fault>,
 }
 
 /// [`begin`], to its end even if nobody waits for it any more: cut off between two statements it would
@@ -133,15 +133,17 @@ async fn begin_whole(
         })
 }
 
-/// Counts the attempt and reads what it works on, over one connection. `None`: the lease is lost, or
+/// Counts the attempt and reads what it works on. `None`: the lease is lost, or
 /// there is nothing to deliver now.
 async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Begun>, JobFault> {
     let now = (services.clock)();
     let mut conn = services.pool.acquire().await?;
-    let Some((delivery, is_repeated)) = count(&mut conn, id, lease, now).await? else {
+    let counted = count(&mut conn, id, lease, now).await?;
+    drop(conn);
+    let Some((delivery, is_repeated)) = counted else {
         return Ok(None);
     };
-    let loaded = load(services, &mut conn, &delivery).await;
+    let loaded = load(services, &delivery).await;
     Ok(Some(Begun {
         delivery,
         at: now,

@@ -46,6 +46,7 @@ pub use faulty::{Faulty, faulty};
 pub use feed::{Changed, changed_since};
 pub use inbox::{InboxSettings, look_everywhere, watch_inboxes};
 pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};
+pub use load::Reader;
 pub(crate) use operate::version_of_platform;
 pub use operate::{
     OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Stale, Tally, count, operate,
@@ -75,6 +76,8 @@ use crate::{
 pub struct Services {
     /// The database.
     pub pool: PgPool,
+    /// Asks it for many deliveries at once.
+    pub reader: Reader,
     /// Tells the time.
     pub clock: Clock,
     /// Gives numbers from 0 (inclusive) to 1 (exclusive), for jitter.

@@ -14,7 +14,9 @@ use async_trait::async_trait;
 use jobs::{
     catalog::Withholding,
     clock::{self, Clock},
-    delivery::{Adapters, CloseBatch, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
+    delivery::{
+        Adapters, CloseBatch, Confirm, ConfirmPolicy, Deliver, Reader, RetryPolicy, Services,
+    },
     notification::{self, Channels, Notify},
     queue::{self, Registry, circuit::CircuitPolicy},
     schedule::{self, PollSettings},
@@ -330,6 +332,7 @@ impl World {
         let (cuts, kept) = (Arc::clone(&self.cuts), assets.clone());
         Arc::new(Services {
             pool: self.pool().clone(),
+            reader: Reader::new(self.pool().clone()),
             clock: Arc::clone(&self.clock),
             random: Arc::new(|| 0.0),
             assets,
