@@ -174,6 +174,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
             })
         })
         .and_then(|registry| registry.with::<royalty::Compute>(royalties.clone()))
+        .and_then(|registry| registry.with::<royalty::WriteStatements>(royalties.clone()))
         .and_then(|registry| registry.with::<royalty::Due>(royalties))
         .context("job kinds")?;
     let mut connection = pool.acquire().await.context("the database")?;
