@@ -28,7 +28,7 @@ use super::{
 use crate::{Code, Fault, package::PackagedFile};
 
 /// How much of a local file is read at once. SFTP is fastest with writes of this size.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 512 * 1024;
 
 /// Pieces of a local file that are read before they are asked for.
 const PIECES_AHEAD: usize = 2;
