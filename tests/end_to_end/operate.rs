@@ -44,6 +44,8 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
     for watched in [
         ["jobs", "queues", "--watch"],
         ["deliveries", "list", "--watch"],
+        ["platforms", "list", "--watch"],
+        ["schedules", "list", "--watch"],
         ["deliveries", "top", "--every=1"],
     ] {
         sees_again_and_again(&site, &watched).await;
@@ -63,6 +65,30 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
         site.state(release, platform).await.as_deref(),
         Some("queued")
     );
+    for (conditions, count) in [
+        (&["--state", "queued,held", "--older-than", "0s"][..], 1),
+        (&["--state=held"], 0),
+        (&["--owner=1", "--isrc", "ZZ0000000000"], 0),
+        (&["--title", "no title is like this"], 0),
+        (&["--older-than", "1h"], 0),
+    ] {
+        let list = [&["deliveries", "list", "--json"], conditions].concat();
+        let listed = site.cli(&list).await.json();
+        assert_eq!(listed.as_array().unwrap().len(), count, "{list:?}");
+        let count_only = [
+            &["deliveries", "hold", "--reason", "x", "--json"],
+            conditions,
+        ]
+        .concat();
+        let counted = site.cli(&count_only).await.json();
+        assert_eq!(counted["would_change"], count, "{count_only:?}");
+    }
+    let top = ["deliveries", "top", "--times=1", "--json"];
+    let top = site.cli(&top).await.json();
+    assert_eq!(top["shape"][0]["total"], 1, "{top}");
+    let both = ["deliveries", "hold", "--reason", "x", "--state", "queued"];
+    let both = [&both[..], &["00000000-0000-7000-8000-000000000000"]].concat();
+    site.cli(&both).await.expect(64, &["cannot be used with"]);
     let everything = ["deliveries", "hold", "--yes", "--reason", "all of it"];
     site.cli(&everything)
         .await
