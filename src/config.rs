@@ -68,6 +68,7 @@ pub(crate) struct Database {
     pub(crate) url: DatabaseUrl,
     pub(crate) direct_url: DatabaseUrl,
     pub(crate) max_connections: u32,
+    silence_s: u64,
 }
 
 impl Database {
@@ -77,6 +78,11 @@ impl Database {
             "" => &self.url.0,
             direct => direct,
         }
+    }
+
+    /// After so long without an answer the connections are given up.
+    pub(crate) fn silence(&self) -> Duration {
+        Duration::from_secs(self.silence_s)
     }
 }
 
@@ -101,6 +107,7 @@ impl Default for Database {
             url: DatabaseUrl::default(),
             direct_url: DatabaseUrl::default(),
             max_connections: 24,
+            silence_s: 30,
         }
     }
 }
@@ -382,6 +389,11 @@ impl Config {
             (
                 "database.max_connections",
                 self.database.max_connections.into(),
+                1,
+            ),
+            (
+                "database.silence_s",
+                i64::try_from(self.database.silence_s)?,
                 1,
             ),
             ("queue.slots", i64::try_from(self.queue.slots)?, 1),

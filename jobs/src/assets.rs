@@ -11,7 +11,7 @@ use platform_adapters::{
 };
 use sqlx::{PgPool, types::Json};
 
-use crate::gather::Gathering;
+use crate::gather::{self, Gathering};
 
 /// Keeps inspections in the database.
 #[derive(Clone)]
@@ -54,24 +54,20 @@ impl InDatabase {
         Self {
             recalled: Gathering::new(move |versions| {
                 let pool = asked.clone();
-                Box::pin(async move { answers(recall(&pool, &versions).await, versions.len()) })
+                Box::pin(async move {
+                    let answered = recall(&pool, &versions).await;
+                    gather::each(answered.map_err(|error| fault(&error)), versions.len())
+                })
             }),
             kept: Gathering::new(move |found| {
                 let pool = pool.clone();
                 Box::pin(async move {
                     let count = found.len();
-                    answers(keep(&pool, found).await.map(|()| vec![(); count]), count)
+                    let kept = keep(&pool, found).await.map(|()| vec![(); count]);
+                    gather::each(kept.map_err(|error| fault(&error)), count)
                 })
             }),
         }
-    }
-}
-
-/// An answer for each who asked; what befell them together befell each.
-fn answers<A>(answered: Result<Vec<A>, sqlx::Error>, count: usize) -> Vec<Result<A, Fault>> {
-    match answered {
-        Ok(answers) => answers.into_iter().map(Ok).collect(),
-        Err(error) => (0..count).map(|_| Err(fault(&error))).collect(),
     }
 }
 

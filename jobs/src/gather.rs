@@ -83,6 +83,14 @@ impl<Q: Send + 'static, A: Send + 'static> Gathering<Q, A> {
     }
 }
 
+/// An answer for each who asked; what befell them together befell each.
+pub(crate) fn each<A, E: Clone>(answered: Result<Vec<A>, E>, count: usize) -> Vec<Result<A, E>> {
+    match answered {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(error) => vec![error; count].into_iter().map(Err).collect(),
+    }
+}
+
 fn lock<Q, A>(waiting: &Mutex<Waiting<Q, A>>) -> MutexGuard<'_, Waiting<Q, A>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

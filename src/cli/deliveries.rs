@@ -99,6 +99,12 @@ enum Change {
         #[arg(long, value_name = "CODE")]
         territory: Option<String>,
     },
+    /// Have one platform forget a release, as if it had never been there.
+    ///
+    /// By a PurgeReleaseMessage of DDEX, and only where the platform's format_specs.ddex.purge allows
+    /// it: for what cannot be taken down in the normal way. What is still on its way there is called
+    /// off first.
+    Purge(revise::Forgotten),
     /// Sell a release again in a territory where it was taken down.
     Restore {
         #[command(flatten)]
@@ -193,6 +199,7 @@ async fn make(
         Change::Takedown { place, territory } => {
             return revise::take_down(out, pool, place, territory).await;
         }
+        Change::Purge(what) => return revise::purge(out, pool, what).await,
         Change::Restore { place, territory } => {
             return revise::restore(out, pool, place, &territory).await;
         }

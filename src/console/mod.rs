@@ -143,6 +143,10 @@ fn of_finance() -> Router<App> {
         .route("/console/royalties/balances", get(royalties::balances))
         .route("/console/royalties/{id}", get(royalty_run::page))
         .route(
+            "/console/royalties/statements/{set}",
+            get(royalty_run::statement_set),
+        )
+        .route(
             "/console/royalties/{id}/{operation}",
             post(royalty_run::operate),
         )

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// What stands as it is in a name by RFC 8187.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 
-pub(crate) fn download(name: &str, media_type: &str, body: Vec<u8>) -> Response {
+pub(crate) fn download(name: &str, media_type: &str, body: impl IntoResponse) -> Response {
     let name = utf8_percent_encode(name, PLAIN);
     let disposition = format!("attachment; filename*=UTF-8''{name}");
     let mut response = body.into_response();
@@ -38,6 +38,7 @@ fn harmless(media_type: &str) -> &'static str {
         "text/plain",
         "text/csv",
         "application/pdf",
+        "application/zip",
     ]
     .into_iter()
     .find(|known| essence.eq_ignore_ascii_case(known))

@@ -2,6 +2,7 @@
 //! pages of the console are in `console`; what is asked and changed is in `jobs`.
 
 mod api;
+mod archive;
 mod caller;
 mod download;
 mod extract;
@@ -42,7 +43,8 @@ pub(crate) use api::{
     events::sse,
     royalties::{find as find_royalty_run, place_of as place_of_run, read_place as run_at},
     schedules::{place_of as place_of_schedule, read_place as schedule_at},
-    statements::Layout,
+    statement_sets::archive as statement_archive,
+    statements::statement_file,
 };
 pub(crate) use caller::{Asked, forbid, refuse};
 pub(crate) use download::download;

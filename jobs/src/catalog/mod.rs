@@ -7,6 +7,7 @@ mod platform;
 mod platforms;
 mod rights;
 
+use chrono::NaiveDateTime;
 use platform_adapters::{
     Code, Fault,
     release::{Credits, Release, ReleaseType, Track},
@@ -16,6 +17,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 
 use metadata::{OfRelease, OfTrack};
+pub(crate) use platform::platform_rows;
 pub use platform::{active_platform_rows, pin_host_key, platform_row, replace_credentials};
 pub use platforms::{PlatformQueue, Standing, platform_names, platform_queue, platforms};
 use rights::Rights;
@@ -32,6 +34,29 @@ pub enum CatalogError {
     Fault(#[from] Fault),
 }
 
+/// A release's row with all that a delivery to one platform asks of it, as it was read.
+pub(crate) struct Found {
+    position: i64,
+    title: String,
+    release_type: String,
+    release_date: NaiveDateTime,
+    artwork: Option<String>,
+    upc: Option<String>,
+    genre: Option<String>,
+    language: String,
+    is_explicit: bool,
+    artist_names: String,
+    status: String,
+    metadata: Option<Value>,
+    credits: Option<Value>,
+    owner_name: String,
+    owner_status: String,
+    approval: Option<String>,
+    tracks: Json<Vec<TrackRow>>,
+    rights: Json<Rights>,
+    taken_down: Vec<String>,
+}
+
 /// Loads a release with its tracks, as it may be sold on a platform. With `terms`, checks that nothing
 /// withholds it from being sold; a takedown has none: what may not be sold may be taken down.
 ///
@@ -43,9 +68,22 @@ pub async fn load(
     platform_id: i32,
     terms: Option<Terms<'_>>,
 ) -> Result<Release, CatalogError> {
-    // All in one: each attempt to deliver asks this.
-    let row = sqlx::query!(
-        r#"select r.title, r.type::text as "release_type!", r.release_date, r.artwork, r.upc, r.genre,
+    let found = read(conn, &[(release_id, platform_id)])
+        .await?
+        .pop()
+        .flatten();
+    Ok(release(release_id, found, terms)?)
+}
+
+/// Reads releases for platforms, in the order in which they are asked for; `None` for one that is gone.
+pub(crate) async fn read(
+    conn: &mut PgConnection,
+    asked: &[(i32, i32)],
+) -> Result<Vec<Option<Found>>, sqlx::Error> {
+    let (releases, platforms): (Vec<i32>, Vec<i32>) = asked.iter().copied().unzip();
+    let rows = sqlx::query_as!(
+        Found,
+        r#"select asked.position as "position!", r.title, r.type::text as "release_type!", r.release_date, r.artwork, r.upc, r.genre,
                coalesce(r.language::text, 'english') as "language!",
                coalesce(r.is_explicit, false) as "is_explicit!", r.artist_names,
                coalesce(r.status, 'draft') as "status!", r.metadata, r.credits,
@@ -56,6 +94,8 @@ pub async fn load(
                     'audio_file', t.audio_file, 'isrc', t.isrc, 'track_number', t.track_number,
                     'is_explicit', coalesce(t.is_explicit, false), 'genre', t.genre,
                     'language', coalesce(t.language::text, 'english'),
+                    -- Longer ones cannot be sent, and are not read whole.
+                    'lyrics', left(nullif(t.lyrics, ''), 262145),
                     'metadata', t.metadata, 'credits', t.credits)
                     order by t.track_number nulls last, t.id), '[]')
                 from public.tracks t where t.release_id = r.id) as "tracks!: Json<Vec<TrackRow>>",
@@ -75,20 +115,40 @@ pub async fn load(
                     where t.release_id = r.id
                 ) m) as "rights!: Json<Rights>",
                array(select distinct territory from worker.territory_takedowns
-                     where release_id = r.id and (platform_id is null or platform_id = $2)
+                     where release_id = r.id and (platform_id is null or platform_id = asked.platform_id)
                      order by territory) as "taken_down!"
-           from public.releases r join public.users u on u.id = r.user_id
-           where r.id = $1"#,
-        release_id,
-        platform_id,
+           from unnest($1::int[], $2::int[]) with ordinality
+               as asked (release_id, platform_id, position)
+           join public.releases r on r.id = asked.release_id
+           join public.users u on u.id = r.user_id"#,
+        &releases,
+        &platforms,
     )
-    .fetch_optional(conn)
-    .await?
-    .ok_or_else(|| {
-        Fault::new(Code::ReleaseUnreadable, format!("release {release_id} is not there any more"))
-            .with_remedy("Nothing can be sent of a deleted release; cancel its schedules.")
-    })?;
+    .fetch_all(conn)
+    .await?;
+    let mut found: Vec<Option<Found>> = asked.iter().map(|_| None).collect();
+    for row in rows {
+        let place = usize::try_from(row.position - 1).unwrap_or(usize::MAX);
+        if let Some(place) = found.get_mut(place) {
+            *place = Some(row);
+        }
+    }
+    Ok(found)
+}
 
+/// What was read as the release that it means, see [`load`].
+pub(crate) fn release(
+    release_id: i32,
+    found: Option<Found>,
+    terms: Option<Terms<'_>>,
+) -> Result<Release, Fault> {
+    let row = found.ok_or_else(|| {
+        Fault::new(
+            Code::ReleaseUnreadable,
+            format!("release {release_id} is not there any more"),
+        )
+        .with_remedy("Nothing can be sent of a deleted release; cancel its schedules.")
+    })?;
     let (Json(rights), Json(tracks)) = (row.rights, row.tracks);
     if let Some(terms) = terms {
         let standing = rights::Standing {
@@ -169,6 +229,7 @@ struct TrackRow {
     is_explicit: bool,
     genre: Option<String>,
     language: String,
+    lyrics: Option<String>,
     metadata: Option<Value>,
     credits: Option<Value>,
 }
@@ -188,6 +249,7 @@ fn track(row: TrackRow, release: &Release) -> Result<Track, String> {
         iswc: metadata.iswc,
         duration_s: row.duration,
         audio_file: row.audio_file,
+        lyrics: row.lyrics,
         is_explicit: row.is_explicit,
         // A genre of its own is not divided as the release's is.
         sub_genre: metadata.sub_genre.or_else(|| {

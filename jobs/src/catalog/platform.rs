@@ -27,6 +27,26 @@ pub async fn platform_row(
     Ok(row.map(PlatformRow::from))
 }
 
+/// The rows of these platforms, as far as they are there.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn platform_rows(
+    conn: &mut PgConnection,
+    ids: &[i32],
+) -> Result<Vec<PlatformRow>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, name, api_endpoint, api_credentials, delivery_method, requirements,
+               format_specs, supported_content, territory_restrictions, processing_time
+           from public.distribution_platforms where id = any($1)"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(PlatformRow::from).collect())
+}
+
 /// The rows of all platforms that are delivered to.
 ///
 /// # Errors

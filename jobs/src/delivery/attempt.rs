@@ -98,6 +98,8 @@ pub(super) struct Progress {
     /// The worker's clocks, or the platform's own once its settings are read.
     pub(super) policy: RetryPolicy,
     pub(super) package: Option<Box<Package>>,
+    /// `requirements.lead_days` of the platform, once its settings are read.
+    pub(super) lead_days: u16,
     /// It is known what became of every earlier attempt.
     pub(super) is_answered: bool,
     /// The partner offers no way to find out.
@@ -113,7 +115,7 @@ pub(super) struct Begun {
     /// An earlier attempt of this transmission began: look at the partner before sending.
     is_repeated: bool,
     /// What it works on, or why that cannot be read.
-    loaded: Result<(PlatformRow, Release), Fault>,
+    loaded: Result<(Arc<PlatformRow>, Release), Fault>,
 }
 
 /// [`begin`], to its end even if nobody waits for it any more: cut off between two statements it would
@@ -133,15 +135,17 @@ async fn begin_whole(
         })
 }
 
-/// Counts the attempt and reads what it works on, over one connection. `None`: the lease is lost, or
+/// Counts the attempt and reads what it works on. `None`: the lease is lost, or
 /// there is nothing to deliver now.
 async fn begin(services: &Services, id: Uuid, lease: &Lease) -> Result<Option<Begun>, JobFault> {
     let now = (services.clock)();
     let mut conn = services.pool.acquire().await?;
-    let Some((delivery, is_repeated)) = count(&mut conn, id, lease, now).await? else {
+    let counted = count(&mut conn, id, lease, now).await?;
+    drop(conn);
+    let Some((delivery, is_repeated)) = counted else {
         return Ok(None);
     };
-    let loaded = load(services, &mut conn, &delivery).await;
+    let loaded = load(services, &delivery).await;
     Ok(Some(Begun {
         delivery,
         at: now,
@@ -236,6 +240,7 @@ async fn attempt(services: &Services, begun: &Begun) -> (Made, Progress) {
     let mut progress = Progress {
         policy: services.retry.clone(),
         package: None,
+        lead_days: 0,
         // What became of an earlier transmission is not this one's question.
         is_answered: delivery.unknown.is_none() || !begun.is_repeated,
         is_unanswerable: false,
@@ -277,6 +282,7 @@ async fn hand_over(
         refresh_limits(services, &platform).await?;
     }
     progress.policy = services.retry.for_platform(&platform.format_specs.retry);
+    progress.lead_days = platform.requirements.lead_days;
     let package = package::assemble(release, &platform, delivery.kind, &services.assets)
         .instrument(trace::phase("package"))
         .await?;

@@ -11,10 +11,11 @@ use uuid::Uuid;
 use super::{
     Event, Services, State,
     attempt::{Begun, Made, Progress},
-    batch, job,
+    batch, deliver_queue, job,
     outcome::{self, Happened, Late, OutcomeError, after},
     partner,
     row::{self, Delivery},
+    short_notice::ShortNotice,
     unknown,
 };
 use crate::{
@@ -72,8 +73,17 @@ async fn write(
 ) -> Result<State, OutcomeError> {
     let now = (services.clock)();
     let mut delivery = begun.delivery.clone();
+    // Mostly there is nothing to record, and that can be asked for many at once.
+    let is_well = matches!(made, Made::HandedOver { .. })
+        && services
+            .reader
+            .is_well(deliver_queue(delivery.platform_id))
+            .await?;
     let mut tx = super::begin(&services.pool).await?;
-    let recorded = record_partner(&mut tx, services, &delivery, made, progress, now).await?;
+    let recorded = match is_well {
+        true => Recorded::default(),
+        false => record_partner(&mut tx, services, &delivery, made, progress, now).await?,
+    };
     let ended = Happened {
         ends_attempt: true,
         is_answered: progress.is_answered,
@@ -92,6 +102,7 @@ async fn write(
                 receipt: Some(receipt),
                 package,
                 fingerprint: Some(fingerprint),
+                short_notice: ShortNotice::of(&delivery, package, progress.lead_days, now),
                 ..ended
             };
             let is_final = receipt.is_final;

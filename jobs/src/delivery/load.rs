@@ -1,10 +1,16 @@
 //! What an attempt works on: the platform's row, and the release as it is to be sent.
 
+use std::{collections::HashMap, sync::Arc};
+
 use platform_adapters::{Code, Fault, Kind, release::Release, settings::PlatformRow};
-use sqlx::{PgConnection, types::Json};
+use sqlx::{PgConnection, PgPool, types::Json};
 
 use super::{Services, row::Delivery};
-use crate::catalog::{self, CatalogError, Terms};
+use crate::{
+    catalog::{self, Found, Terms},
+    gather::{self, Gathering},
+    queue::circuit,
+};
 
 /// The platform's row.
 pub(super) async fn platform_row(
@@ -15,12 +21,14 @@ pub(super) async fn platform_row(
     catalog::platform_row(conn, id)
         .await
         .map_err(unreadable)?
-        .ok_or_else(|| {
-            Fault::new(
-                Code::SettingsInvalid,
-                format!("platform {id} is not there any more"),
-            )
-        })
+        .ok_or_else(|| gone(id))
+}
+
+fn gone(platform: i32) -> Fault {
+    Fault::new(
+        Code::SettingsInvalid,
+        format!("platform {platform} is not there any more"),
+    )
 }
 
 /// The database did not answer: a fault of ours that passes.
@@ -31,17 +39,84 @@ pub(super) fn unreadable(error: sqlx::Error) -> Fault {
     )
 }
 
+/// What deliveries ask of the database before and after the work. Those that are under way at the same
+/// time ask together.
+pub struct Reader {
+    catalogue: Gathering<(i32, i32), Result<Read, Fault>>,
+    well: Gathering<String, Result<bool, Arc<sqlx::Error>>>,
+}
+
+/// A platform's row and a release's, where they are there.
+type Read = (Option<Arc<PlatformRow>>, Option<Found>);
+
+impl Reader {
+    /// In the database of this pool.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        let of_queues = pool.clone();
+        Self {
+            catalogue: Gathering::new(move |asked| {
+                let pool = pool.clone();
+                Box::pin(async move {
+                    let answered = read(&pool, &asked).await.map_err(unreadable);
+                    gather::each(answered, asked.len())
+                })
+            }),
+            well: Gathering::new(move |queues| {
+                let pool = of_queues.clone();
+                Box::pin(async move {
+                    let answered = circuit::are_well(&pool, &queues).await.map_err(Arc::new);
+                    gather::each(answered, queues.len())
+                })
+            }),
+        }
+    }
+
+    /// Whether a success would change nothing about a queue's circuit. One that is told of a success
+    /// before a fault that comes meanwhile is told right: both happened at once.
+    pub(super) async fn is_well(&self, queue: String) -> Result<bool, sqlx::Error> {
+        match self.well.ask(queue).await {
+            Some(Ok(is_well)) => Ok(is_well),
+            Some(Err(error)) => Err(sqlx::Error::Protocol(error.to_string())),
+            None => Ok(false),
+        }
+    }
+}
+
+/// Reads the rows of releases and platforms, in the order in which they are asked for.
+async fn read(pool: &PgPool, asked: &[(i32, i32)]) -> Result<Vec<Read>, sqlx::Error> {
+    let ids: Vec<i32> = asked.iter().map(|(_, platform)| *platform).collect();
+    let mut tx = super::begin(pool).await?;
+    let platforms: HashMap<i32, Arc<PlatformRow>> = catalog::platform_rows(&mut tx, &ids)
+        .await?
+        .into_iter()
+        .map(|row| (row.id, Arc::new(row)))
+        .collect();
+    let releases = catalog::read(&mut tx, asked).await?;
+    tx.commit().await?;
+    let platforms = ids.iter().map(|id| platforms.get(id).cloned());
+    Ok(platforms.zip(releases).collect())
+}
+
 /// Reads platform and release. A takedown takes the release as the platform was given it, so that
 /// nothing that happened to the release's row since, not even its end, stands in its way.
 pub(super) async fn load(
     services: &Services,
-    conn: &mut PgConnection,
     delivery: &Delivery,
-) -> Result<(PlatformRow, Release), Fault> {
-    let platform = platform_row(conn, delivery).await?;
+) -> Result<(Arc<PlatformRow>, Release), Fault> {
+    let (id, platform_id) = (delivery.release_id, delivery.platform_id);
+    let asked = services.reader.catalogue.ask((id, platform_id)).await;
+    let (platform, found) = asked.unwrap_or_else(|| {
+        Err(Fault::new(
+            Code::WorkerStopped,
+            "the worker ended before the release was read",
+        ))
+    })?;
+    let platform = platform.ok_or_else(|| gone(platform_id))?;
     let terms = match delivery.kind {
         Kind::Takedown => {
-            if let Some(release) = snapshot(conn, delivery).await.map_err(unreadable)? {
+            let mut conn = services.pool.acquire().await.map_err(unreadable)?;
+            if let Some(release) = snapshot(&mut conn, delivery).await.map_err(unreadable)? {
                 return Ok((platform, release));
             }
             None
@@ -55,14 +130,7 @@ pub(super) async fn load(
             now: (services.clock)(),
         }),
     };
-    let (id, platform_id) = (delivery.release_id, delivery.platform_id);
-    let release =
-        catalog::load(conn, id, platform_id, terms)
-            .await
-            .map_err(|error| match error {
-                CatalogError::Fault(fault) => fault,
-                CatalogError::Database(error) => unreadable(error),
-            })?;
+    let release = catalog::release(id, found, terms)?;
     Ok((platform, release))
 }
 

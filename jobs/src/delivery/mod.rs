@@ -27,6 +27,7 @@ mod record;
 mod resend;
 mod row;
 mod selection;
+mod short_notice;
 mod state;
 pub mod trace;
 mod unknown;
@@ -46,11 +47,13 @@ pub use faulty::{Faulty, faulty};
 pub use feed::{Changed, changed_since};
 pub use inbox::{InboxSettings, look_everywhere, watch_inboxes};
 pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_limits};
+pub use load::Reader;
 pub(crate) use operate::version_of_platform;
 pub use operate::{
-    OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Stale, Tally, count, operate,
-    operate_all, operate_each, operate_if, pause_platform, platform_version, probe_platform,
-    restore_territory, resume_platform, take_down, take_down_territory, update,
+    NotPurged, OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Stale, Tally, count,
+    operate, operate_all, operate_each, operate_if, pause_platform, platform_version,
+    probe_platform, purge, restore_territory, resume_platform, take_down, take_down_territory,
+    update,
 };
 pub use partner_notice::{Noticed, hear_notice};
 pub use policy::RetryPolicy;
@@ -75,6 +78,8 @@ use crate::{
 pub struct Services {
     /// The database.
     pub pool: PgPool,
+    /// Asks it for many deliveries at once.
+    pub reader: Reader,
     /// Tells the time.
     pub clock: Clock,
     /// Gives numbers from 0 (inclusive) to 1 (exclusive), for jitter.

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 use super::pace::{Pace, pace_after};
 
@@ -218,6 +218,23 @@ pub async fn record(
             .await?;
     }
     Ok(Recorded { before, after })
+}
+
+/// Of each queue, whether a success would change nothing: no fault is remembered and nothing limits its
+/// pace.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn are_well(pool: &PgPool, queues: &[String]) -> Result<Vec<bool>, sqlx::Error> {
+    let unwell = sqlx::query_scalar!(
+        r#"select name from worker.queues
+           where name = any($1)
+             and (circuit_faults > 0 or circuit_opened_at is not null or pace is not null)"#,
+        queues,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(queues.iter().map(|queue| !unwell.contains(queue)).collect())
 }
 
 async fn write(

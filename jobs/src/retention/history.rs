@@ -1,5 +1,5 @@
 //! What the queue, cron, the outbox and partners leave behind: jobs, attempts, runs, notifications,
-//! names of notices. Jobs and attempts are walked along their keys, whose order is the order of creation, and no further than the age asks for: so no
+//! names of notices, statements. Jobs and attempts are walked along their keys, whose order is the order of creation, and no further than the age asks for: so no
 //! index is needed that every job would have to pay for.
 //!
 //! The planner cannot know how many rows a batch has, and would read and sort whole tables to be
@@ -260,6 +260,31 @@ pub(super) async fn partner_notices(work: &Work<'_>) -> Result<u64, sqlx::Error>
                where n.platform_id = gone.platform_id and n.id = gone.id"#,
             cutoff,
             work.policy.limit(),
+        )
+        .execute(work.pool)
+    })
+    .await
+}
+
+/// Statements of all payees, a set at a time: one that is there is whole.
+pub(super) async fn statement_sets(work: &Work<'_>) -> Result<u64, sqlx::Error> {
+    let Some(cutoff) = work.cutoff(work.policy.statements_days) else {
+        return Ok(0);
+    };
+    if work.mode == Mode::Count {
+        let count = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from worker.statement_sets where finished_at < $1"#,
+            cutoff,
+        )
+        .fetch_one(work.pool)
+        .await?;
+        return Ok(count.unsigned_abs());
+    }
+    batch_by_batch(work, || {
+        sqlx::query!(
+            r#"delete from worker.statement_sets
+               where id = (select id from worker.statement_sets where finished_at < $1 limit 1)"#,
+            cutoff,
         )
         .execute(work.pool)
     })

@@ -1,5 +1,5 @@
 //! Pruning by age: finished jobs, attempts, evidence, files of packages, cron runs,
-//! notifications, names of partners' notices.
+//! notifications, names of partners' notices, statements of all payees.
 //!
 //! What it never removes: anything of a delivery that is not decided; the newest evidence and the
 //! newest list of files that an accepted insert or update of a release left at a platform, however
@@ -46,6 +46,8 @@ pub struct Policy {
     pub notifications_days: u32,
     /// Which notices of partners were heard: one that comes again after that is taken for another.
     pub partner_notices_days: u32,
+    /// Statements that daemons wrote for all payees of a run, after that. They can be written again.
+    pub statements_days: u32,
     /// The most rows looked at in one transaction; 10,000 at most.
     pub batch_rows: u32,
     /// Milliseconds between two transactions.
@@ -63,6 +65,7 @@ impl Default for Policy {
             cron_runs_days: 90,
             notifications_days: 90,
             partner_notices_days: 30,
+            statements_days: 30,
             batch_rows: 1000,
             pause_ms: 100,
         }
@@ -154,6 +157,11 @@ pub async fn prune(
             "worker.partner_notices",
             policy.partner_notices_days,
             history::partner_notices(&work).await?,
+        ),
+        (
+            "worker.statement_sets",
+            policy.statements_days,
+            history::statement_sets(&work).await?,
         ),
     ] {
         pruned.push(Pruned { table, days, rows });

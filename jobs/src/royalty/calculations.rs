@@ -8,23 +8,62 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    compute::{ComputeError, Meter, added},
+    compute::{ComputeError, added},
+    lanes::Part,
     run::{Run, Totals},
+    settle::Month,
 };
 
-/// Writes the rows of a run that was just shared out, instead of those it had before.
+/// Rows that were written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written {
+    rows: i64,
+    /// The span of their ids.
+    first: Option<i32>,
+    last: Option<i32>,
+    revenue: Decimal,
+}
+
+/// Removes the rows that a run has, and notes where those begin that it will get: so they are found
+/// again if the computation ends in between. The caller commits before the first is written.
 ///
 /// The rows' ids are remembered as a span, and each row names its run, so that they are found again
 /// without an index of ours on the web application's table.
+pub(super) async fn clear(conn: &mut PgConnection, run: Uuid) -> Result<(), sqlx::Error> {
+    let open = sqlx::query_scalar!(
+        "select id from worker.royalty_runs where id = $1 and state = 'running' for update",
+        run,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    if open.is_none() {
+        return Ok(());
+    }
+    remove(conn, run).await?;
+    sqlx::query!(
+        r#"update worker.royalty_runs
+           set calculation_ids = int8range((select coalesce(max(id), 0) + 1 from public.royalty_calculations), null)
+           where id = $1"#,
+        run,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes the rows of some of a run's tracks, but for those that a column might not hold, which are set
+/// aside anyway. Who else is set aside need not be known yet.
+///
+/// Lines become one row each, unless some differ in the version of the splits or in what is no part of
+/// a row's key.
 pub(super) async fn write(
     conn: &mut PgConnection,
     run: &Run,
-    totals: &mut Totals,
-    meter: &mut Meter<'_>,
-) -> Result<(), ComputeError> {
-    meter.tell("calculations", 0, 1).await?;
-    remove(conn, run.id).await?;
-    let written = sqlx::query!(
+    part: Part,
+    now: DateTime<Utc>,
+) -> Result<Written, sqlx::Error> {
+    sqlx::query_as!(
+        Written,
         r#"with kind as (
                select key, value, nullif(split_part(key, ':', 1), key)::integer as platform_id,
                    split_part(key, ':', case when key like '%:%' then 2 else 1 end) = 'download' as is_download
@@ -39,23 +78,27 @@ pub(super) async fn write(
                from worker.royalty_lines l
                left join kind k on k.platform_id = l.platform_id and k.is_download = l.is_download
                left join kind g on g.platform_id is null and g.is_download = l.is_download
-               where l.run_id = $1
+               where l.run_id = $1 and l.track_id % $5 between $6 and $7
                  and not exists (select from worker.royalty_tracks x
                                  where x.run_id = $1 and x.usage_month = l.usage_month
-                                   and x.track_id = l.track_id and x.set_aside is not null)
+                                   and x.track_id = l.track_id and (x.is_too_large or x.unconverted > 0))
            ), written as (
                insert into public.royalty_calculations
                    (track_id, platform_id, distribution_id, period, streams, revenue, royalty_type,
                     calculation_date, status, details, exchange_rate, currency, territory, created_at, updated_at)
                select l.track_id, nullif(l.platform_id, 0), d.id, to_char(l.usage_month, 'YYYY-MM'), l.streams,
                    l.revenue, l.royalty_type::royalty_type, $2, 'pending',
-                   $4::jsonb || jsonb_strip_nulls(jsonb_build_object(
-                       'downloads', nullif(l.downloads, 0),
-                       'estimated', nullif(l.is_estimated, false),
-                       'original_amount', l.original::text,
-                       'rate', case when l.lowest_rate = l.highest_rate then l.lowest_rate::text end,
-                       'rates', case when l.lowest_rate <> l.highest_rate
-                                     then jsonb_build_array(l.lowest_rate::text, l.highest_rate::text) end)),
+                   -- Most rows say no more than which run they are of.
+                   case when l.downloads = 0 and not l.is_estimated and l.original is null and l.lowest_rate is null
+                        then $4::jsonb
+                        else $4::jsonb || jsonb_strip_nulls(jsonb_build_object(
+                            'downloads', nullif(l.downloads, 0),
+                            'estimated', nullif(l.is_estimated, false),
+                            'original_amount', l.original::text,
+                            'rate', case when l.lowest_rate = l.highest_rate then l.lowest_rate::text end,
+                            'rates', case when l.lowest_rate <> l.highest_rate
+                                          then jsonb_build_array(l.lowest_rate::text, l.highest_rate::text) end))
+                   end,
                    case when l.lowest_rate = l.highest_rate and round(l.lowest_rate, 6) between 0.000001 and 9999.999999
                         then round(l.lowest_rate, 6) end,
                    l.currency, l.territory, $2, $2
@@ -73,23 +116,51 @@ pub(super) async fn write(
            select count(*) as "rows!", min(id) as first, max(id) as last, coalesce(sum(revenue), 0) as "revenue!"
            from written"#,
         run.id,
-        timestamp(meter.now()),
+        timestamp(now),
         json!(run.rules.royalty_types),
         details(run),
+        part.of,
+        part.first,
+        part.last,
     )
-    .fetch_one(&mut *conn)
-    .await?;
-    totals.calculations = u64::try_from(written.rows).unwrap_or_default();
+    .fetch_one(conn)
+    .await
+}
+
+/// Removes what was written of tracks that are set aside, notes the span of all rows, and holds them
+/// against the run's revenue. `written` is what each connection wrote: its rows are not seen by the
+/// other one.
+pub(super) async fn finish(
+    conn: &mut PgConnection,
+    second: Option<&mut PgConnection>,
+    run: &Run,
+    aside: &[Month],
+    written: [Written; 2],
+    totals: &mut Totals,
+) -> Result<(), ComputeError> {
+    let [own, beside] = written;
+    let mut gone = vec![drop_aside(conn, run.id, aside, own).await?];
+    if let Some(second) = second {
+        gone.push(drop_aside(second, run.id, aside, beside).await?);
+    }
+    let mut rows = own.rows + beside.rows;
+    let mut is = added(own.revenue, beside.revenue)?;
+    for (less, revenue) in gone {
+        rows -= less;
+        is = added(is, -revenue)?;
+    }
+    totals.calculations = u64::try_from(rows).unwrap_or_default();
+    let first = own.first.into_iter().chain(beside.first).min();
+    let last = own.last.into_iter().chain(beside.last).max();
     sqlx::query!(
         "update worker.royalty_runs set calculation_ids = int8range($2, $3, '[]') where id = $1",
         run.id,
-        written.first.map(i64::from),
-        written.last.map(i64::from),
+        first.map(i64::from),
+        last.map(i64::from),
     )
     .execute(&mut *conn)
     .await?;
     // With late usage and in a revision the lines are the difference, as the entries are.
-    let mut is = written.revenue;
     if is != totals.revenue {
         is = added(is, of_tracks_gone(conn, run.id).await?)?;
     }
@@ -101,6 +172,37 @@ pub(super) async fn write(
         });
     }
     Ok(())
+}
+
+/// Removes those of the rows just written whose track is set aside: how many, and what they come to.
+async fn drop_aside(
+    conn: &mut PgConnection,
+    run: Uuid,
+    aside: &[Month],
+    written: Written,
+) -> Result<(i64, Decimal), sqlx::Error> {
+    if aside.is_empty() {
+        return Ok((0, Decimal::ZERO));
+    }
+    let (months, tracks): (Vec<_>, Vec<_>) = aside.iter().copied().unzip();
+    let gone = sqlx::query!(
+        r#"with gone as (
+               delete from public.royalty_calculations c
+               using unnest($2::date[], $3::integer[]) as aside (usage_month, track_id)
+               where c.id between $4 and $5 and c.details ->> 'run' = $1::uuid::text
+                 and c.track_id = aside.track_id and c.period = to_char(aside.usage_month, 'YYYY-MM')
+               returning c.revenue
+           )
+           select count(*) as "rows!", coalesce(sum(revenue), 0) as "revenue!" from gone"#,
+        run,
+        &months,
+        &tracks,
+        written.first,
+        written.last,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((gone.rows, gone.revenue))
 }
 
 /// What the run settles of tracks that were deleted since it read its input: they earned it, and have
@@ -129,11 +231,11 @@ fn timestamp(now: DateTime<Utc>) -> NaiveDateTime {
     now.naive_utc()
 }
 
-/// Removes the rows of a run that is computed again.
+/// Removes the rows of a run.
 async fn remove(conn: &mut PgConnection, run: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"delete from public.royalty_calculations c using worker.royalty_runs r
-           where r.id = $1 and c.id between lower(r.calculation_ids) and upper(r.calculation_ids) - 1
+           where r.id = $1 and c.id between lower(r.calculation_ids) and coalesce(upper(r.calculation_ids) - 1, 2147483647)
              and c.details ->> 'run' = r.id::text"#,
         run,
     )
@@ -142,21 +244,25 @@ async fn remove(conn: &mut PgConnection, run: Uuid) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Gives the rows of a run another status: `final`, `void`.
+/// Gives the rows of some of a run's tracks another status: `final`, `void`.
 pub(super) async fn set_status(
     conn: &mut PgConnection,
     run: Uuid,
+    part: Part,
     status: &str,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"update public.royalty_calculations c set status = $2, updated_at = $3
            from worker.royalty_runs r
-           where r.id = $1 and c.id between lower(r.calculation_ids) and upper(r.calculation_ids) - 1
-             and c.details ->> 'run' = r.id::text"#,
+           where r.id = $1 and c.id between lower(r.calculation_ids) and coalesce(upper(r.calculation_ids) - 1, 2147483647)
+             and c.details ->> 'run' = r.id::text and c.track_id % $4 between $5 and $6"#,
         run,
         status,
         timestamp(now),
+        part.of,
+        part.first,
+        part.last,
     )
     .execute(conn)
     .await?;
@@ -172,7 +278,7 @@ pub(super) async fn mark_paid(
     sqlx::query!(
         r#"update public.royalty_calculations c set status = 'paid', paid_date = $2, updated_at = $2
            from worker.royalty_runs r
-           where r.id = $1 and c.id between lower(r.calculation_ids) and upper(r.calculation_ids) - 1
+           where r.id = $1 and c.id between lower(r.calculation_ids) and coalesce(upper(r.calculation_ids) - 1, 2147483647)
              and c.details ->> 'run' = r.id::text and c.status = 'final'
              and not exists (
                  select from worker.royalty_shares s

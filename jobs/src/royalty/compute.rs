@@ -11,7 +11,10 @@ use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use super::{
-    calculations, input, payees,
+    calculations::{self, Written},
+    input,
+    lanes::{self, Part},
+    payees,
     run::{self, Run, State, Totals},
     settle,
 };
@@ -154,8 +157,19 @@ pub async fn compute(pool: &PgPool, id: Uuid, clock: &Clock) -> Result<Run, Comp
     }
     let mut tx = database::begin(pool, "begin").await?;
     take_turn(&mut tx).await?;
+    calculations::clear(&mut tx, id).await?;
+    tx.commit().await?;
+    let mut tx = database::begin(pool, "begin").await?;
+    take_turn(&mut tx).await?;
     let run = get(&mut tx, id).await?;
-    if run.state == State::Running && conclude(&mut tx, &run, &mut meter).await? {
+    if run.state != State::Running {
+        return Ok(run);
+    }
+    let mut second = lanes::second(pool).await?;
+    if conclude(&mut tx, second.as_deref_mut(), &run, &mut meter).await? {
+        if let Some(second) = second {
+            second.commit().await?;
+        }
         tx.commit().await?;
     } else {
         tx.rollback().await?;
@@ -165,11 +179,20 @@ pub async fn compute(pool: &PgPool, id: Uuid, clock: &Clock) -> Result<Run, Comp
 
 /// Reads and stores the input of a run that has none, in one snapshot.
 async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<(), ComputeError> {
+    let mut tx = database::begin(pool, "begin").await?;
+    take_turn(&mut tx).await?;
+    let run = get(&mut tx, id).await?;
+    if run.state != State::Running || run.input_at.is_some() {
+        return Ok(());
+    }
+    input::make_room(&mut tx, id, meter.now()).await?;
+    tx.commit().await?;
     let mut tx = database::begin(pool, "begin isolation level repeatable read").await?;
     take_turn(&mut tx).await?;
     let run = get(&mut tx, id).await?;
     if run.state == State::Running && run.input_at.is_none() {
-        input::read(&mut tx, &run, meter).await?;
+        let mut second = lanes::second_of_snapshot(pool, &mut tx).await?;
+        input::read(&mut tx, second.as_deref_mut(), &run, meter).await?;
         let now = meter.now();
         sqlx::query!(
             "update worker.royalty_runs set input_at = $2 where id = $1",
@@ -178,6 +201,9 @@ async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<()
         )
         .execute(&mut *tx)
         .await?;
+        if let Some(second) = second {
+            second.commit().await?;
+        }
     }
     tx.commit().await?;
     Ok(())
@@ -199,8 +225,9 @@ pub(super) async fn rehearse(
     clock: &Clock,
 ) -> Result<Run, ComputeError> {
     let mut meter = Meter::new(None, clock, run.id);
-    input::read(conn, run, &mut meter).await?;
-    conclude(conn, run, &mut meter).await?;
+    input::make_room(conn, run.id, meter.now()).await?;
+    input::read(conn, None, run, &mut meter).await?;
+    conclude(conn, None, run, &mut meter).await?;
     get(conn, run.id).await
 }
 
@@ -209,13 +236,7 @@ pub(super) async fn rehearse(
 /// A lock on a table and not an advisory one: taking it is no query, so the snapshot of a
 /// REPEATABLE READ transaction is made after it is granted, and sees what the run before wrote.
 pub(super) async fn take_turn(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // A server whose client has died must not go on for minutes. Compiling a statement takes longer
-    // than the usage of a small catalogue; sums of a large one spill to disk with 4 MB.
-    sqlx::raw_sql(
-        "set local client_connection_check_interval = '2s'; set local jit = off; set local work_mem = '128MB'",
-    )
-    .execute(&mut *conn)
-    .await?;
+    lanes::prepare(conn).await?;
     sqlx::query!("lock table worker.royalty_runs in share update exclusive mode")
         .execute(conn)
         .await?;
@@ -226,6 +247,7 @@ pub(super) async fn take_turn(conn: &mut PgConnection) -> Result<(), sqlx::Error
 /// the caller rolls back.
 async fn conclude(
     conn: &mut PgConnection,
+    mut second: Option<&mut PgConnection>,
     run: &Run,
     meter: &mut Meter<'_>,
 ) -> Result<bool, ComputeError> {
@@ -237,9 +259,27 @@ async fn conclude(
 ",
         run.period, run.revision
     ));
-    settle::settle(conn, run, &mut digests, &mut totals, meter).await?;
-    let based_on = payees::settle(conn, run, &mut digests, &mut totals, meter).await?;
-    calculations::write(conn, run, &mut totals, meter).await?;
+    let [own, other] = match second {
+        Some(_) => Part::UNEQUAL,
+        None => [Part::ALL; 2],
+    };
+    let now = meter.now();
+    let first = async {
+        let aside = settle::settle(conn, run, &mut digests, &mut totals, meter).await?;
+        let based_on = payees::settle(conn, run, &mut digests, &mut totals, meter).await?;
+        meter.tell("calculations", 0, 1).await?;
+        let written = calculations::write(conn, run, own, now).await?;
+        Ok::<_, ComputeError>((aside, based_on, written))
+    };
+    let beside = async {
+        let written = match second.as_deref_mut() {
+            Some(second) => calculations::write(second, run, other, now).await,
+            None => Ok(Written::default()),
+        };
+        written.map_err(ComputeError::from)
+    };
+    let ((aside, based_on, written), beside) = tokio::try_join!(first, beside)?;
+    calculations::finish(conn, second, run, &aside, [written, beside], &mut totals).await?;
     let (input_digest, output_digest) = digests.finish();
     let updated = sqlx::query!(
         r#"update worker.royalty_runs

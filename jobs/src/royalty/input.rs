@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{compute::Meter, period::Period, run::Run};
+use super::{compute::Meter, lanes::Part, period::Period, run::Run};
 
 /// A month of usage that a run looks at.
 struct Month {
@@ -15,39 +15,86 @@ struct Month {
     as_of: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-/// Reads usage, splits, terms and owners, and stores what the run is to settle.
-///
-/// The caller's transaction is REPEATABLE READ and holds the turn (see `compute`).
-pub(super) async fn read(
+/// Makes room for what is read: removes what an earlier computation of the run stored, and keeps the
+/// shares as they stand, where nobody did when they changed. Committed before anything is read, so that
+/// both connections see it.
+pub(super) async fn make_room(
     conn: &mut PgConnection,
-    run: &Run,
-    meter: &mut Meter<'_>,
+    run: Uuid,
+    now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), sqlx::Error> {
-    forget(conn, run.id).await?;
-    sqlx::query_scalar!("select worker.capture_splits(null, null, $1)", meter.now(),)
+    forget(conn, run).await?;
+    sqlx::query_scalar!("select worker.capture_splits(null, null, $1)", now)
         .fetch_one(&mut *conn)
         .await?;
     sqlx::query!("analyze worker.split_versions")
-        .execute(&mut *conn)
+        .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// Reads usage, splits, terms and owners, and stores what the run is to settle.
+///
+/// The caller's transaction is REPEATABLE READ and holds the turn (see `compute`); the second one, if
+/// there is one, sees the same and reads half of it.
+pub(super) async fn read(
+    conn: &mut PgConnection,
+    second: Option<&mut PgConnection>,
+    run: &Run,
+    meter: &mut Meter<'_>,
+) -> Result<(), sqlx::Error> {
     let months = months(conn, run).await?;
     let others = others(conn, run.id).await?;
     let total = i64::try_from(months.len()).unwrap_or(i64::MAX);
-    for (month, done) in months.iter().zip(0..) {
-        meter.tell("usage", done, total).await?;
-        segments(conn, run, month, &others).await?;
-        sqlx::query!("analyze worker.royalty_segments")
-            .execute(&mut *conn)
-            .await?;
-        lines(conn, run, month.first_day, &others).await?;
+    meter.tell("usage", 0, total).await?;
+    match second {
+        Some(second) => {
+            let [first, other] = Part::HALVES;
+            tokio::try_join!(
+                read_part(conn, run, first, &months, &others, Some(meter)),
+                read_part(second, run, other, &months, &others, None),
+            )?;
+        }
+        None => read_part(conn, run, Part::ALL, &months, &others, Some(meter)).await?,
     }
-    // The planner knows nothing of rows that this transaction wrote.
+    // The planner knows nothing of rows that these transactions wrote.
     sqlx::query!("analyze worker.royalty_lines")
         .execute(&mut *conn)
         .await?;
-    tracks(conn, run, &others).await?;
     sqlx::query!("analyze worker.royalty_tracks")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Reads what belongs to some of the tracks.
+async fn read_part(
+    conn: &mut PgConnection,
+    run: &Run,
+    part: Part,
+    months: &[Month],
+    others: &[Uuid],
+    mut meter: Option<&mut Meter<'_>>,
+) -> Result<(), sqlx::Error> {
+    // What this transaction writes is not in the planner's statistics, and two that analyse a table
+    // would wait for each other. Of all plans only nested loops are ruined by a wrong estimate.
+    sqlx::query!("set local enable_nestloop = off")
         .execute(&mut *conn)
+        .await?;
+    let total = i64::try_from(months.len()).unwrap_or(i64::MAX);
+    let is_foreign = is_foreign(conn, run).await?;
+    for (month, done) in months.iter().zip(1..) {
+        segments(conn, run, part, month, others).await?;
+        let first_day = month.first_day;
+        let is_plain = !is_foreign && !has_parts(conn, run.id, first_day).await?;
+        lines(conn, run, part, first_day, is_plain, others).await?;
+        if let Some(meter) = &mut meter {
+            meter.tell("usage", done, total).await?;
+        }
+    }
+    tracks(conn, run, part, others).await?;
+    sqlx::query!("set local enable_nestloop = on")
+        .execute(conn)
         .await?;
     Ok(())
 }
@@ -96,10 +143,11 @@ async fn months(conn: &mut PgConnection, run: &Run) -> Result<Vec<Month>, sqlx::
 }
 
 /// The runs whose lines count as settled: all others that are not void. An open one counts too, so
-/// that two open runs never settle the same late usage.
+/// that two open runs never settle the same late usage, but not while it has no whole input: what lies
+/// there then was left by a computation that did not end.
 async fn others(conn: &mut PgConnection, run: Uuid) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select id from worker.royalty_runs where state <> 'void' and id <> $1",
+        "select id from worker.royalty_runs where state <> 'void' and input_at is not null and id <> $1",
         run,
     )
     .fetch_all(conn)
@@ -111,6 +159,7 @@ async fn others(conn: &mut PgConnection, run: Uuid) -> Result<Vec<Uuid>, sqlx::E
 async fn segments(
     conn: &mut PgConnection,
     run: &Run,
+    part: Part,
     month: &Month,
     others: &[Uuid],
 ) -> Result<(), sqlx::Error> {
@@ -129,9 +178,11 @@ async fn segments(
            ), holding as (
                select t.id as track_id, v.id, v.valid_from, v.counts, v.is_later, true as is_own
                from version v join public.tracks t on t.id = v.track_id
+               where t.id % $7 between $8 and $9
                union all
                select t.id, v.id, v.valid_from, v.counts, v.is_later, false
                from version v join public.tracks t on t.release_id = v.release_id
+               where t.id % $7 between $8 and $9
            ), scoped as (
                select track_id, id, greatest(valid_from, $2) as first_day, counts, is_own
                from holding h
@@ -163,10 +214,39 @@ async fn segments(
         month.as_of,
         &run.rules.agreed_statuses,
         others,
+        part.of,
+        part.first,
+        part.last,
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Whether a track has several versions of its splits in the month.
+async fn has_parts(
+    conn: &mut PgConnection,
+    run: Uuid,
+    month: NaiveDate,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from worker.royalty_segments
+                          where run_id = $1 and usage_month = $2 and is_part) as "has!""#,
+        run,
+        month,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Whether any usage was reported in another currency.
+async fn is_foreign(conn: &mut PgConnection, run: &Run) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from worker.usage_lines where currency <> $1) as "is!""#,
+        run.currency,
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// What usage says of a month now, minus what other runs have settled of it.
@@ -175,11 +255,15 @@ async fn segments(
 /// wrote the usage; one without a rate there has not been converted.
 ///
 /// Rows are summed first by what stands in them, and texts are looked at after that: there are
-/// millions of rows and some hundred texts.
+/// millions of rows and some hundred texts. Of two ways to sum them only the one that is needed runs:
+/// `is_plain` says that usage is just what `analytics` says, and looking for splits and currencies takes
+/// longer than the sum itself.
 async fn lines(
     conn: &mut PgConnection,
     run: &Run,
+    part: Part,
     month: NaiveDate,
+    is_plain: bool,
     others: &[Uuid],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -199,8 +283,16 @@ async fn lines(
                    and g.track_id = a.track_id and a.date between g.first_day and g.last_day
                -- What was reported in the accounting currency is what `analytics` says.
                left join worker.usage_lines u on u.analytics_id = a.id and u.currency <> $5
-               where a.date >= $2 and a.date < $3
+               where not $6::boolean and a.date >= $2 and a.date < $3 and a.track_id % $7 between $8 and $9
                group by a.track_id, g.split_version, a.platform_id, a.territory, 5, u.currency
+               union all
+               select a.track_id, null, a.platform_id, a.territory,
+                   coalesce(a.downloads, 0) <> 0 and coalesce(a.streams, 0) = 0, null,
+                   coalesce(sum(a.streams), 0), coalesce(sum(a.downloads), 0), coalesce(sum(a.revenue), 0),
+                   null, null, null, 0
+               from public.analytics a
+               where $6 and a.date >= $2 and a.date < $3 and a.track_id % $7 between $8 and $9
+               group by a.track_id, a.platform_id, a.territory, 5
            ), difference as (
                select u.track_id, coalesce(u.split_version, g.split_version, 0) as split_version,
                    coalesce(u.platform_id, 0) as platform_id,
@@ -220,7 +312,7 @@ async fn lines(
                select l.track_id, l.split_version, l.platform_id, l.territory, l.is_download, l.currency,
                    -l.streams, -l.downloads, -l.revenue, -l.original, null, null, 0, false
                from worker.royalty_lines l
-               where l.usage_month = $2 and l.run_id = any ($4)
+               where l.usage_month = $2 and l.run_id = any ($4) and l.track_id % $7 between $8 and $9
                  and not exists (select from worker.royalty_tracks x
                                  where x.run_id = l.run_id and x.usage_month = l.usage_month
                                    and x.track_id = l.track_id and x.set_aside is not null)
@@ -239,6 +331,10 @@ async fn lines(
         Period::of(month).next().first_day(),
         others,
         run.currency,
+        is_plain,
+        part.of,
+        part.first,
+        part.last,
     )
     .execute(conn)
     .await?;
@@ -247,7 +343,12 @@ async fn lines(
 
 /// What is shared out, per track: its lines' total; in a revision all of the month's, since what
 /// was shared out before may have been shared out wrongly.
-async fn tracks(conn: &mut PgConnection, run: &Run, others: &[Uuid]) -> Result<(), sqlx::Error> {
+async fn tracks(
+    conn: &mut PgConnection,
+    run: &Run,
+    part: Part,
+    others: &[Uuid],
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"insert into worker.royalty_tracks
                (run_id, usage_month, track_id, split_version, title, isrc, release_id, release_title, upc,
@@ -266,11 +367,12 @@ async fn tracks(conn: &mut PgConnection, run: &Run, others: &[Uuid]) -> Result<(
                                or sum(sum(abs(l.streams))) over track > 2147483647) as is_too_large,
                    sum(l.unconverted)::bigint as unconverted
                from worker.royalty_lines l
-               where l.run_id = $1
-                  or ($2 and l.run_id = any ($3) and l.usage_month = $4
-                      and not exists (select from worker.royalty_tracks x
-                                      where x.run_id = l.run_id and x.usage_month = l.usage_month
-                                        and x.track_id = l.track_id and x.set_aside is not null))
+               where l.track_id % $6 between $7 and $8
+                 and (l.run_id = $1
+                      or ($2 and l.run_id = any ($3) and l.usage_month = $4
+                          and not exists (select from worker.royalty_tracks x
+                                          where x.run_id = l.run_id and x.usage_month = l.usage_month
+                                            and x.track_id = l.track_id and x.set_aside is not null)))
                group by l.usage_month, l.track_id, l.split_version
                window track as (partition by l.usage_month, l.track_id)
            ), chain as (
@@ -325,6 +427,9 @@ async fn tracks(conn: &mut PgConnection, run: &Run, others: &[Uuid]) -> Result<(
         others,
         run.period.first_day(),
         &run.rules.agreed_statuses,
+        part.of,
+        part.first,
+        part.last,
     )
     .execute(conn)
     .await?;

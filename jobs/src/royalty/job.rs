@@ -1,5 +1,6 @@
-//! The jobs, both on the queue `royalties`: `royalty_run` computes a run; `royalties`, which cron
-//! enqueues, starts the run that is due and posts withdrawals.
+//! The jobs. On the queue `royalties`: `royalty_run` computes a run; `royalties`, which cron enqueues,
+//! starts the run that is due and posts withdrawals. On the queue `statements`: `royalty_statements`
+//! writes the statements of all payees.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ use super::{
     operate::{Refused, start},
     period::Period,
     run::{self, RunFilter},
+    sets::{self, WriteSetError},
     settings::Settings,
     withdrawals,
 };
@@ -137,6 +139,54 @@ impl Job for Due {
             Err(Refused::Database(error)) => Err(error.into()),
             Err(other) => Err(JobFault::dead("royalties", other.to_string())),
         }
+    }
+}
+
+/// Writes the statements of all payees of a run. It goes on where it stopped.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct WriteStatements {
+    /// `worker.statement_sets.id`.
+    pub set: Uuid,
+}
+
+impl Job for WriteStatements {
+    type Context = Services;
+    const KIND: &'static str = "royalty_statements";
+    /// A database that is away is waited for.
+    const MAX_ATTEMPTS: i16 = 10;
+    /// A hundred thousand payees with long lists.
+    const TIMEOUT: Duration = Duration::from_secs(12 * 3600);
+    const PREFETCH: bool = false;
+
+    async fn run(self, services: Services, _lease: Lease) -> Result<Done, JobFault> {
+        match sets::write(&services, self.set).await {
+            Ok(()) => Ok(Done::Complete),
+            // Its run is gone or another by now: nobody needs to look after that.
+            Err(error @ (WriteSetError::Stale | WriteSetError::Missing(_))) => {
+                let mut conn = services.pool.acquire().await?;
+                let now = (services.clock)();
+                sets::fail(&mut conn, self.set, &error.to_string(), now).await?;
+                Ok(Done::Complete)
+            }
+            Err(WriteSetError::Database(error)) => Err(error.into()),
+            Err(WriteSetError::Read(ComputeError::Database(error))) => Err(error.into()),
+            Err(other) => Err(JobFault::dead(Self::KIND, other.to_string())),
+        }
+    }
+
+    async fn decided_by_queue(
+        conn: &mut PgConnection,
+        _lease: &Lease,
+        arguments: &Value,
+        outcome: &Outcome,
+        now: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        if let (Outcome::Dead { message, .. }, Ok(job)) =
+            (outcome, serde_json::from_value::<Self>(arguments.clone()))
+        {
+            sets::fail(conn, job.set, message, now).await?;
+        }
+        Ok(())
     }
 }
 

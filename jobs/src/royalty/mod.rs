@@ -11,6 +11,7 @@ pub mod document;
 mod explain;
 mod input;
 mod job;
+mod lanes;
 mod ledger;
 pub mod money;
 mod operate;
@@ -18,6 +19,7 @@ mod payees;
 mod period;
 pub mod rates;
 mod run;
+pub mod sets;
 mod settings;
 mod settle;
 pub mod statement;
@@ -27,7 +29,7 @@ pub mod withdrawals;
 pub use allocate::{AllocationError, allocate};
 pub use compute::{ComputeError, compute};
 pub use explain::explain;
-pub use job::{Compute, Due, QUEUE, Services, entry};
+pub use job::{Compute, Due, QUEUE, Services, WriteStatements, entry};
 pub use ledger::{Balance, BalanceFilter, Payment, balances};
 pub use operate::{
     Refused, Started, finalise, finalise_if, pay, recompute, rehearse, revise, start, void,

@@ -12,6 +12,7 @@ use super::{
     calculations,
     compute::{self, ComputeError},
     job::{Compute, QUEUE},
+    lanes::{self, Part},
     ledger, payees,
     period::Period,
     run::{self, Run, RunFilter, State},
@@ -120,9 +121,7 @@ pub async fn start(
         return Ok(Started { run, is_new: false });
     }
     let run = create(&mut tx, period, 1, settings, now).await?;
-    enqueue(&mut tx, run.id, now).await?;
-    record(&mut tx, by, "royalty_run.start", &run, None, now).await?;
-    let run = get(&mut tx, run.id).await?;
+    let run = begin(&mut tx, run.id, "royalty_run.start", by, now).await?;
     tx.commit().await?;
     Ok(Started { run, is_new: true })
 }
@@ -162,9 +161,7 @@ pub async fn revise(
         return Err(Refused::OtherOpen(open.name()));
     }
     let run = create(&mut tx, period, last.revision + 1, settings, now).await?;
-    enqueue(&mut tx, run.id, now).await?;
-    record(&mut tx, by, "royalty_run.revise", &run, None, now).await?;
-    let run = get(&mut tx, run.id).await?;
+    let run = begin(&mut tx, run.id, "royalty_run.revise", by, now).await?;
     tx.commit().await?;
     Ok(Started { run, is_new: true })
 }
@@ -282,7 +279,7 @@ pub async fn void(pool: &PgPool, id: Uuid, by: &By, now: DateTime<Utc>) -> Resul
     if let Some(job) = before.job {
         stop(&mut tx, job, now).await?;
     }
-    calculations::set_status(&mut tx, id, "void", now).await?;
+    calculations::set_status(&mut tx, id, Part::ALL, "void", now).await?;
     sqlx::query!(
         "update worker.royalty_runs set state = 'void', void_at = $2 where id = $1",
         id,
@@ -347,8 +344,9 @@ pub async fn finalise_if(
             count,
         });
     }
-    ledger::post(&mut tx, &before, now).await?;
-    calculations::set_status(&mut tx, id, "final", now).await?;
+    // What the second connection writes is written again by whoever makes the run final after all.
+    let mut second = lanes::second(pool).await?;
+    post(&mut tx, second.as_deref_mut(), &before, now).await?;
     sqlx::query!(
         "update worker.royalty_runs set state = 'final', final_at = $2 where id = $1",
         id,
@@ -367,8 +365,33 @@ pub async fn finalise_if(
     )
     .await?;
     let run = get(&mut tx, id).await?;
+    if let Some(second) = second {
+        second.commit().await?;
+    }
     tx.commit().await?;
     Ok(run)
+}
+
+/// Posts a run and makes its rows final.
+async fn post(
+    conn: &mut PgConnection,
+    second: Option<&mut PgConnection>,
+    run: &Run,
+    now: DateTime<Utc>,
+) -> Result<(), ComputeError> {
+    let (id, status) = (run.id, "final");
+    let Some(second) = second else {
+        ledger::post(conn, run, now).await?;
+        return Ok(calculations::set_status(conn, id, Part::ALL, status, now).await?);
+    };
+    let [own, other] = Part::UNEQUAL;
+    let first = async {
+        ledger::post(conn, run, now).await?;
+        Ok::<_, ComputeError>(calculations::set_status(conn, id, own, status, now).await?)
+    };
+    let beside = async { Ok(calculations::set_status(second, id, other, status, now).await?) };
+    tokio::try_join!(first, beside)?;
+    Ok(())
 }
 
 /// Notes that payees were paid what a final run owes them: one, or all. Those who are paid already
@@ -474,6 +497,20 @@ async fn create(
     .fetch_one(&mut *conn)
     .await?;
     get(conn, id).await
+}
+
+/// Has a run computed that was just made, and notes who wanted it.
+async fn begin(
+    conn: &mut PgConnection,
+    run: Uuid,
+    action: &str,
+    by: &By,
+    now: DateTime<Utc>,
+) -> Result<Run, Refused> {
+    enqueue(conn, run, now).await?;
+    let run = get(conn, run).await?;
+    record(conn, by, action, &run, None, now).await?;
+    Ok(run)
 }
 
 async fn enqueue(conn: &mut PgConnection, run: Uuid, now: DateTime<Utc>) -> Result<(), Refused> {

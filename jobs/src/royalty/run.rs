@@ -173,6 +173,11 @@ impl Run {
         format!("{}-{computed_us}-{digest}", self.state.as_str())
     }
 
+    /// Whether it is computed, and not void: then its payees have statements.
+    pub(super) fn has_statements(&self) -> bool {
+        self.state == State::Pending || self.state.is_final()
+    }
+
     pub(super) fn is_revision(&self) -> bool {
         self.revision > 1
     }

@@ -36,7 +36,7 @@ struct Row {
 }
 
 impl Row {
-    fn key(&self) -> (NaiveDate, i32) {
+    fn key(&self) -> Month {
         (self.usage_month, self.track_id)
     }
 
@@ -86,14 +86,19 @@ impl Row {
     }
 }
 
-/// Shares out all tracks of the run, sets aside those that cannot be, and adds both to `totals`.
+/// A track's month of usage.
+pub(super) type Month = (NaiveDate, i32);
+
+/// Shares out all tracks of the run, sets aside those that cannot be, and adds both to `totals`. The
+/// answer is what is set aside.
 pub(super) async fn settle(
     conn: &mut PgConnection,
     run: &Run,
     digests: &mut Digests,
     totals: &mut Totals,
     meter: &mut Meter<'_>,
-) -> Result<(), ComputeError> {
+) -> Result<Vec<Month>, ComputeError> {
+    let mut aside = Vec::new();
     sqlx::query!(
         "delete from worker.royalty_shares where run_id = $1",
         run.id
@@ -130,9 +135,9 @@ pub(super) async fn settle(
             true => posted(conn, run, &rows).await?,
             false => BTreeMap::new(),
         };
-        settle_batch(conn, run, &rows, &posted, digests, totals).await?;
+        aside.extend(settle_batch(conn, run, &rows, &posted, digests, totals).await?);
         if is_last {
-            return Ok(());
+            return Ok(aside);
         }
     }
 }
@@ -205,8 +210,8 @@ async fn settle_batch(
     posted: &Posted,
     digests: &mut Digests,
     totals: &mut Totals,
-) -> Result<(), ComputeError> {
-    let mut columns = Columns::default();
+) -> Result<Vec<Month>, ComputeError> {
+    let (mut columns, mut aside) = (Columns::default(), Vec::new());
     for track in rows.chunk_by(|one, other| one.key() == other.key()) {
         for row in track {
             digests.read(&row.digest_line());
@@ -220,7 +225,10 @@ async fn settle_batch(
                     store(run, row, parts, digests, totals, &mut columns)?;
                 }
             }
-            Err(why) => put_aside(conn, run, track, &why, digests, totals).await?,
+            Err(why) => {
+                put_aside(conn, run, track, &why, digests, totals).await?;
+                aside.extend(track.first().map(Row::key));
+            }
         }
     }
     sqlx::query!(
@@ -239,7 +247,7 @@ async fn settle_batch(
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(aside)
 }
 
 /// What is to be posted so that the ledger says `parts`: in a revision the difference to what it

@@ -56,11 +56,17 @@ impl Statement {
     /// What a file of it is called: `2026-10-1-12.pdf`, by month, revision and payee.
     #[must_use]
     pub fn file_name(&self, extension: &str) -> String {
-        format!(
-            "{}-{}-{}.{extension}",
-            self.period, self.revision, self.payee
-        )
+        named(self.period, self.revision, self.payee, extension)
     }
+}
+
+/// What the file of a payee's statement of a run is called.
+pub(super) fn file_name(run: &Run, payee: i32, extension: &str) -> String {
+    named(run.period, run.revision, payee, extension)
+}
+
+fn named(period: Period, revision: i16, payee: i32, extension: &str) -> String {
+    format!("{period}-{revision}-{payee}.{extension}")
 }
 
 /// The sum of one kind of entry.

@@ -27,6 +27,7 @@ fn policy() -> Policy {
         cron_runs_days: 60,
         notifications_days: 70,
         partner_notices_days: 80,
+        statements_days: 90,
         batch_rows: 3,
         pause_ms: 0,
     }
@@ -146,10 +147,10 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
 
     let day = |days: i64| start + TimeDelta::days(days);
-    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 8]);
+    assert_eq!(pruned(pool, Mode::Remove, day(10)).await, [0; 9]);
     assert_eq!(
         pruned(pool, Mode::Count, day(11)).await,
-        [0, 8, 0, 0, 0, 0, 0, 0]
+        [0, 8, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         count(pool, "worker.jobs").await,
@@ -158,22 +159,22 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(11)).await,
-        [0, 8, 0, 0, 0, 0, 0, 0]
+        [0, 8, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(21)).await,
-        [0, 0, 4, 0, 0, 0, 0, 0]
+        [0, 0, 4, 0, 0, 0, 0, 0, 0]
     );
     // Attempts of the jobs that are gone; not those of unfinished jobs, nor of the delivery.
     assert_eq!(
         pruned(pool, Mode::Count, day(31)).await,
-        [12, 0, 0, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [12, 0, 0, 0, 0, 0, 0, 0]
+        [12, 0, 0, 0, 0, 0, 0, 0, 0]
     );
-    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 8]);
+    assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 9]);
     assert_eq!(count(pool, "worker.jobs").await, 12);
     assert_eq!(count(pool, "worker.attempts").await, 12);
     assert_eq!(count(pool, "worker.evidence").await, 1);
@@ -185,7 +186,7 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
         .unwrap();
     assert_eq!(
         pruned(pool, Mode::Remove, day(31)).await,
-        [4, 4, 0, 0, 0, 0, 0, 0]
+        [4, 4, 0, 0, 0, 0, 0, 0, 0]
     );
 }
 
@@ -225,16 +226,16 @@ async fn cron_runs_go_but_the_newest_of_each_entry() {
     let later = start + TimeDelta::days(64) + TimeDelta::seconds(1);
     assert_eq!(
         pruned(pool, Mode::Count, later).await,
-        [0, 0, 0, 0, 0, 10, 0, 0]
+        [0, 0, 0, 0, 0, 10, 0, 0, 0]
     );
     assert_eq!(
         pruned(pool, Mode::Remove, later).await,
-        [0, 0, 0, 0, 0, 10, 0, 0]
+        [0, 0, 0, 0, 0, 10, 0, 0, 0]
     );
     let later = later + TimeDelta::days(1000);
     assert_eq!(
         pruned(pool, Mode::Remove, later).await,
-        [0, 0, 0, 0, 0, 8, 0, 0]
+        [0, 0, 0, 0, 0, 8, 0, 0, 0]
     );
     assert_eq!(count(pool, "worker.cron_runs").await, 2);
 }
@@ -486,7 +487,36 @@ async fn names_of_partners_notices_go() {
     .unwrap();
     let later = start + TimeDelta::days(87);
     for mode in [Mode::Count, Mode::Remove] {
-        assert_eq!(pruned(pool, mode, later).await.last(), Some(&6));
+        assert_eq!(
+            pruned(pool, mode, later).await.iter().rev().nth(1),
+            Some(&6)
+        );
     }
     assert_eq!(count(pool, "worker.partner_notices").await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_of_all_payees_go() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool();
+    let start = Utc::now();
+    sqlx::query(
+        "with made as (
+             insert into worker.statement_sets (run_id, layout, version, state, total, created_at, updated_at, finished_at)
+             select worker.uuid_v7(), 'pdf', 'final', case when n = 1 then 'running' else 'completed' end, 2, $1, $1,
+                 case when n > 1 then $1 + make_interval(days => n) end
+             from generate_series(1, 4) n returning id)
+         insert into worker.statement_files (set_id, payee_id, body)
+         select id, payee, 'x' from made, generate_series(1, 2) payee",
+    )
+    .bind(start)
+    .execute(pool)
+    .await
+    .unwrap();
+    let later = start + TimeDelta::hours(24 * 93 + 1);
+    for mode in [Mode::Count, Mode::Remove] {
+        assert_eq!(pruned(pool, mode, later).await.last(), Some(&2));
+    }
+    assert_eq!(count(pool, "worker.statement_sets").await, 2);
+    assert_eq!(count(pool, "worker.statement_files").await, 4);
 }

@@ -23,8 +23,8 @@ use crate::{
     config::Config,
 };
 
-/// Between two looks at a run that is waited for.
-const LOOK: Duration = Duration::from_millis(500);
+/// Between two looks at what is waited for.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

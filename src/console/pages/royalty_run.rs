@@ -6,6 +6,8 @@ use jobs::{
     audit::{self, Entry},
     royalty::{
         self, Kind, Refused, Run, SetAsideTrack, Totals,
+        document::Layout,
+        sets::{self, SetState, StatementSet},
         statement::{self, Payee},
     },
 };
@@ -24,13 +26,15 @@ use crate::{
         visitor::{Order, Visitor},
     },
     http::{
-        App, Kind as ProblemKind, Layout, Limit, Page as Listing, Path, Problem, find_royalty_run,
-        place,
+        App, Kind as ProblemKind, Limit, Page as Listing, Path, Problem, find_royalty_run, place,
+        statement_archive, statement_file,
     },
 };
 
 /// Tracks set aside on a page, the dearest first.
 const SET_ASIDE: i64 = 100;
+/// Sets of statements beside a run.
+const SETS: i64 = 6;
 /// The most rows of the audit beside a run.
 const AUDITED: i64 = 50;
 
@@ -47,8 +51,18 @@ struct Page {
     aside_is_cut: bool,
     payees: Vec<Payee>,
     next: Option<String>,
+    sets: Vec<StatementSet>,
     audited: Vec<Entry>,
     version: String,
+}
+
+/// The badge of a set of statements.
+fn tone_of_set(state: &SetState) -> &'static str {
+    match state {
+        SetState::Running => "busy",
+        SetState::Completed => "good",
+        SetState::Failed => "bad",
+    }
 }
 
 impl Page {
@@ -72,6 +86,7 @@ impl Page {
             is_kept: false,
             payees: Vec::new(),
             next: None,
+            sets: Vec::new(),
             audited: Vec::new(),
             run,
         }
@@ -87,6 +102,12 @@ impl Page {
 
     fn is_running(&self) -> bool {
         self.run.state == royalty::State::Running && self.run.fault.is_none()
+    }
+
+    /// Whether something of it goes on, so that the page is to be looked at again soon.
+    fn is_busy(&self) -> bool {
+        let writes = |set: &StatementSet| set.state == SetState::Running;
+        self.is_running() || self.sets.iter().any(writes)
     }
 
     fn is_final(&self) -> bool {
@@ -116,6 +137,7 @@ pub(in crate::console) async fn page(
     let mut conn = app.pool.acquire().await?;
     let aside = royalty::set_aside(&mut conn, id, None, SET_ASIDE + 1).await?;
     let payees = statement::listed(&mut conn, id, after, limit.and_one()).await?;
+    let sets = sets::list(&mut conn, id, None, SETS).await?;
     drop(conn);
     let payees = Listing::of(payees, limit, |one| one.payee.to_string());
     let object = id.to_string();
@@ -123,6 +145,7 @@ pub(in crate::console) async fn page(
         is_kept: true,
         payees: payees.items,
         next: payees.next,
+        sets,
         audited: audit::list(&app.pool, Some(("royalty_run", &object)), AUDITED).await?,
         ..Page::new(&visitor, run, aside)
     };
@@ -203,6 +226,13 @@ async fn done(
             let (_, payments) = royalty::pay(pool, id, None, reference, by, now).await?;
             Note::good(format!("Noted as paid: {} payees.", payments.len()))
         }
+        "statements" => {
+            let ordered = sets::order(pool, id, layout(fields.text("layout"))?, by, now).await?;
+            match ordered.is_new {
+                true => Note::good("A daemon writes the statements; the page shows how far it is."),
+                false => Note::good("They are there already, or on their way."),
+            }
+        }
         "revise" => {
             let period = find_royalty_run(app, id).await?.period;
             let started = royalty::revise(pool, period, settings, by, now).await?;
@@ -237,7 +267,18 @@ pub(in crate::console) async fn statement(
     State(app): State<App>,
     Path((id, payee, layout)): Path<(Uuid, i32, String)>,
 ) -> Result<Response, Failure> {
-    let layout = Layout::from_word(&layout)
-        .ok_or_else(|| Problem::missing(format!("there are no statements as {layout:?}")))?;
-    Ok(layout.download(&app, id, payee).await?)
+    Ok(statement_file(&app, self::layout(&layout)?, id, payee).await?)
+}
+
+fn layout(word: &str) -> Result<Layout, Problem> {
+    Layout::from_word(word)
+        .ok_or_else(|| Problem::missing(format!("there are no statements as {word:?}")))
+}
+
+/// The statements of all payees as a ZIP.
+pub(in crate::console) async fn statement_set(
+    State(app): State<App>,
+    Path(id): Path<Uuid>,
+) -> Result<Response, Failure> {
+    Ok(statement_archive(&app, id).await?)
 }

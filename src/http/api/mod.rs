@@ -18,12 +18,18 @@ mod releases;
 pub(super) mod royalties;
 mod royalty_runs;
 pub(super) mod schedules;
+pub(super) mod statement_sets;
 pub(super) mod statements;
 mod statistics;
 mod workers;
 
 use ::jobs::access::Scope;
-use serde::Deserialize;
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -36,6 +42,15 @@ pub(super) struct Why {
     /// Kept in the audit, with the key.
     #[schema(min_length = 1, pattern = r"\S")]
     pub(super) reason: String,
+}
+
+/// What was asked for: 201 if that made it, 200 if it was there already.
+fn made(is_new: bool, body: impl Serialize) -> Response {
+    let status = match is_new {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
+    };
+    (status, Json(body)).into_response()
 }
 
 /// What needs a scope.
@@ -71,6 +86,7 @@ pub(super) fn needing(scope: Scope) -> OpenApiRouter<App> {
             .routes(routes!(operations::some))
             .routes(routes!(operations::matching))
             .routes(routes!(releases::take_down))
+            .routes(routes!(releases::purge))
             .routes(routes!(releases::restore))
             .routes(routes!(releases::update))
             .routes(routes!(platforms::pause))
@@ -96,6 +112,9 @@ pub(super) fn needing(scope: Scope) -> OpenApiRouter<App> {
             .routes(routes!(statements::one))
             .routes(routes!(statements::csv))
             .routes(routes!(statements::pdf))
+            .routes(routes!(statement_sets::list, statement_sets::order))
+            .routes(routes!(statement_sets::one))
+            .routes(routes!(statement_sets::zip))
             .routes(routes!(royalties::balances))
             .routes(routes!(royalty_runs::rehearse))
             .routes(routes!(royalty_runs::revise))

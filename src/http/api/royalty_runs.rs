@@ -1,18 +1,13 @@
 //! What is done to royalty runs: starting, computing again, calling off, making final, correcting,
 //! paying.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, response::Response};
 use jobs::royalty::{self, Payment, Period, Run, SetAsideTrack, Started};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Why, royalties::find};
+use super::{Why, made, royalties::find};
 use crate::http::{
     App,
     caller::Caller,
@@ -45,15 +40,7 @@ pub(super) async fn start(
     let by = caller.by(&asked.reason)?;
     let now = (app.clock)();
     let started = royalty::start(&app.pool, asked.period, &app.royalties, &by, now).await?;
-    Ok(answer(started))
-}
-
-fn answer(started: Started) -> Response {
-    let status = match started.is_new {
-        true => StatusCode::CREATED,
-        false => StatusCode::OK,
-    };
-    (status, Json(started)).into_response()
+    Ok(made(started.is_new, started))
 }
 
 /// A run to be tried.
@@ -102,7 +89,7 @@ pub(super) async fn revise(
     let period = find(&app, id).await?.period;
     let now = (app.clock)();
     let started = royalty::revise(&app.pool, period, &app.royalties, &by, now).await?;
-    Ok(answer(started))
+    Ok(made(started.is_new, started))
 }
 
 /// A run to be computed again.

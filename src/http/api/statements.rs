@@ -1,11 +1,9 @@
 //! Statements of royalty runs: what each payee gets to read, as data and as files.
 
-use std::sync::Arc;
-
 use axum::{Json, extract::State, response::Response};
 use jobs::royalty::{
     Refused,
-    document::{Fonts, write_csv, write_pdf},
+    document::{Fonts, Layout, Writer},
     statement::{self, Payee, Statement},
 };
 use tokio::sync::OnceCell;
@@ -20,7 +18,7 @@ use crate::http::{
 };
 
 /// The fonts of PDF statements, read when the first is asked for.
-pub(crate) type FontCache = OnceCell<Arc<Fonts>>;
+pub(crate) type FontCache = OnceCell<Fonts>;
 
 /// List the payees of a run: whoever has a statement, and what it comes to.
 #[utoipa::path(get, path = "/royalties/runs/{id}/statements", operation_id = "listRoyaltyStatements", tag = "royalties",
@@ -60,7 +58,7 @@ pub(super) async fn csv(
     State(app): State<App>,
     Path((id, payee)): Path<(Uuid, i32)>,
 ) -> Result<Response, Problem> {
-    Layout::Csv.download(&app, id, payee).await
+    statement_file(&app, Layout::Csv, id, payee).await
 }
 
 /// Download a payee's statement of a run as PDF, to be sent to an artist.
@@ -72,58 +70,27 @@ pub(super) async fn pdf(
     State(app): State<App>,
     Path((id, payee)): Path<(Uuid, i32)>,
 ) -> Result<Response, Problem> {
-    Layout::Pdf.download(&app, id, payee).await
+    statement_file(&app, Layout::Pdf, id, payee).await
 }
 
-/// How a statement is written as a file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Layout {
-    Csv,
-    Pdf,
-}
-
-impl Layout {
-    /// The layout that the end of an address names.
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "csv" => Some(Self::Csv),
-            "pdf" => Some(Self::Pdf),
-            _ => None,
-        }
-    }
-
-    /// A payee's statement as a file.
-    pub(crate) async fn download(
-        self,
-        app: &App,
-        run: Uuid,
-        payee: i32,
-    ) -> Result<Response, Problem> {
-        let statement = find_statement(app, run, payee).await?;
-        let (extension, media_type) = match self {
-            Self::Csv => ("csv", "text/csv"),
-            Self::Pdf => ("pdf", "application/pdf"),
-        };
-        let name = statement.file_name(extension);
-        let fonts = match self {
-            Self::Csv => None,
-            Self::Pdf => Some(fonts(app).await?),
-        };
-        // Thousands of tracks take a while to lay out.
-        let written = tokio::task::spawn_blocking(move || write(&statement, fonts.as_deref()));
-        let body = written.await.map_err(|error| unwritten(&error))?;
-        Ok(download(&name, media_type, body?))
-    }
-}
-
-/// As PDF where fonts are given.
-fn write(statement: &Statement, fonts: Option<&Fonts>) -> Result<Vec<u8>, Problem> {
-    if let Some(fonts) = fonts {
-        return write_pdf(statement, fonts).map_err(|error| unwritten(&error));
-    }
-    let mut body = Vec::new();
-    write_csv(&mut body, [statement]).map_err(|error| unwritten(&error))?;
-    Ok(body)
+/// A payee's statement as a file.
+pub(crate) async fn statement_file(
+    app: &App,
+    layout: Layout,
+    run: Uuid,
+    payee: i32,
+) -> Result<Response, Problem> {
+    let statement = find_statement(app, run, payee).await?;
+    let name = statement.file_name(layout.extension());
+    let writer = match layout {
+        Layout::Csv => Writer::Csv,
+        Layout::Pdf => Writer::Pdf(fonts(app).await?),
+    };
+    // Thousands of tracks take a while to lay out.
+    let written = tokio::task::spawn_blocking(move || writer.write(&statement));
+    let body = written.await.map_err(|error| unwritten(&error))?;
+    let body = body.map_err(|error| unwritten(&error))?;
+    Ok(download(&name, layout.media_type(), body))
 }
 
 fn unwritten(error: &dyn std::error::Error) -> Problem {
@@ -132,13 +99,12 @@ fn unwritten(error: &dyn std::error::Error) -> Problem {
 }
 
 /// The fonts as configured. What is amiss with them can be mended while the daemon runs.
-async fn fonts(app: &App) -> Result<Arc<Fonts>, Problem> {
+async fn fonts(app: &App) -> Result<Fonts, Problem> {
     let read = || async {
         let paths = app.royalties.fonts.clone();
         let read = tokio::task::spawn_blocking(move || Fonts::read(&paths));
         let read = read.await.map_err(|error| unwritten(&error))?;
-        read.map(Arc::new)
-            .map_err(|error| Problem::new(Kind::Refused, error.to_string()))
+        read.map_err(|error| Problem::new(Kind::Refused, error.to_string()))
     };
     app.fonts.get_or_try_init(read).await.cloned()
 }

@@ -244,6 +244,7 @@ fn forms(id: &str, platform: i32) -> Vec<String> {
         "/console/royalties".into(),
         "/console/royalties/rehearsal".into(),
         format!("/console/royalties/{id}/finalise"),
+        format!("/console/royalties/{id}/statements"),
         "/console/statistics".into(),
         format!("/console/statistics/{id}/cancel"),
         format!("/console/notifications/{id}/retry"),
@@ -312,6 +313,7 @@ async fn whoever_may_only_read_changes_nothing() {
         "/console/royalties/balances".into(),
         format!("/console/royalties/{id}"),
         format!("/console/royalties/{id}/statements/1/pdf"),
+        format!("/console/royalties/statements/{id}"),
     ] {
         visit.get(&page).await.expect(403);
     }

@@ -5,10 +5,11 @@ use jobs::{
     access::Scope,
     statistics::{self, Settings},
 };
+use uuid::Uuid;
 
 use super::{
     console::Visit,
-    finance::{compute, world_with_usage},
+    finance::{compute, world_with_usage, write_statements},
     harness::World,
     upkeep::notify,
 };
@@ -82,6 +83,29 @@ async fn a_run_goes_from_its_start_to_the_ledger() {
         assert!(file.body.starts_with(begins), "{layout}: {file:?}");
     }
     visit.get(&format!("{statements}/exe")).await.expect(404);
+
+    let all = format!("{page}/statements");
+    let odd = [why, ("layout", "exe")];
+    visit.send(&all, &odd).await.expect(404);
+    let (_, note) = told(&visit, &all, &[why, ("layout", "csv")]).await;
+    assert!(
+        note.starts_with("gA daemon writes the statements"),
+        "{note}"
+    );
+    let (_, note) = told(&visit, &all, &[why, ("layout", "csv")]).await;
+    assert!(note.starts_with("gThey are there already"), "{note}");
+    let shown = visit.get(&page).await.expect(200).body;
+    assert!(shown.contains("0 of 1</progress>"), "{shown}");
+    let set: Uuid = sqlx::query_scalar("select id from worker.statement_sets")
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    write_statements(&world, set).await;
+    let archive = format!("/console/royalties/statements/{set}");
+    let shown = visit.get(&page).await.expect(200).body;
+    assert!(shown.contains(&archive), "{shown}");
+    let archive = visit.get(&archive).await.expect(200);
+    assert_eq!(archive.header(header::CONTENT_TYPE), "application/zip");
 
     let finalise = format!("{page}/finalise");
     let seen = ("version", version.as_str());

@@ -1,8 +1,15 @@
 //! Royalty runs through the API: from the start to the payment, with nothing decided unseen.
 
+use std::sync::Arc;
+
 use axum::http::header;
 use chrono::TimeDelta;
-use jobs::{access::Scope, clock, royalty};
+use jobs::{
+    access::Scope,
+    clock,
+    queue::{Job as _, Lease},
+    royalty::{self, WriteStatements},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -206,9 +213,75 @@ async fn statements_are_listed_read_and_downloaded() {
     let (_, other) = world
         .key(&[Scope::Read, Scope::Operate, Scope::Admin])
         .await;
-    for path in [runs, &path, "/api/v1/royalties/balances"] {
+    let sets = format!("{runs}/{id}/statement-sets");
+    for path in [runs, &path, &sets, "/api/v1/royalties/balances"] {
         world.get(&other, path).await.expect(403);
     }
+}
+
+/// What a daemon does.
+pub(super) async fn write_statements(world: &World, set: Uuid) {
+    let services = royalty::Services {
+        pool: world.pool().clone(),
+        clock: clock::system(),
+        settings: Arc::default(),
+    };
+    let lease = Lease {
+        job: Uuid::nil(),
+        token: Uuid::nil(),
+        queue: royalty::sets::QUEUE.to_owned(),
+        kind: WriteStatements::KIND.to_owned(),
+        attempt: 1,
+        max_attempts: 1,
+        crashes: 0,
+        worker: "test".to_owned(),
+    };
+    let job = WriteStatements { set };
+    job.run(services, lease).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_statements_of_all_payees_are_one_archive() {
+    let (world, _, key) = world_with_usage().await;
+    let runs = "/api/v1/royalties/runs";
+    let begin = json!({"period": MONTH, "reason": "over"});
+    let id = id_of(&world.post(&key, runs, begin).await.expect(201).json());
+    let path = format!("{runs}/{id}/statement-sets");
+    let order = json!({"layout": "pdf", "reason": "to be sent"});
+    world.post(&key, &path, order.clone()).await.expect(409);
+    compute(&world, &id).await;
+    let ordered = world.post(&key, &path, order.clone()).await.expect(201);
+    let ordered = ordered.json();
+    assert_eq!(
+        (&ordered["set"]["done"], &ordered["set"]["total"]),
+        (&json!(0), &json!(1))
+    );
+    let again = world.post(&key, &path, order).await.expect(200).json();
+    assert_eq!(again["set"]["id"], ordered["set"]["id"]);
+    let set = ordered["set"]["id"].as_str().unwrap();
+    let zip = format!("/api/v1/royalties/statement-sets/{set}/zip");
+    let early = world.get(&key, &zip).await.expect(409);
+    assert!(early.body.contains("0 of 1"), "{early:?}");
+    write_statements(&world, set.parse().unwrap()).await;
+    let one = format!("/api/v1/royalties/statement-sets/{set}");
+    let one = world.get(&key, &one).await.expect(200).json();
+    assert_eq!(
+        (&one["state"], &one["done"]),
+        (&json!("completed"), &json!(1))
+    );
+    let listed = world.get(&key, &path).await.expect(200).json();
+    assert_eq!(listed["items"], json!([one]));
+    let file = world.get(&key, &zip).await.expect(200);
+    assert_eq!(file.header(header::CONTENT_TYPE), "application/zip");
+    assert_eq!(
+        file.header(header::CONTENT_DISPOSITION),
+        format!("attachment; filename*=UTF-8''{MONTH}-1-pdf.zip")
+    );
+    let name = format!("{MONTH}-1-{}.pdf", world.owner);
+    for part in ["PK", &name, "%PDF-"] {
+        assert!(file.body.contains(part), "{part}");
+    }
+    assert_eq!(world.audited("royalty_run.statements").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

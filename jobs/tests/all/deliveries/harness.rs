@@ -14,7 +14,9 @@ use async_trait::async_trait;
 use jobs::{
     catalog::Withholding,
     clock::{self, Clock},
-    delivery::{Adapters, CloseBatch, Confirm, ConfirmPolicy, Deliver, RetryPolicy, Services},
+    delivery::{
+        Adapters, CloseBatch, Confirm, ConfirmPolicy, Deliver, Reader, RetryPolicy, Services,
+    },
     notification::{self, Channels, Notify},
     queue::{self, Registry, circuit::CircuitPolicy},
     schedule::{self, PollSettings},
@@ -39,6 +41,7 @@ pub(crate) enum Asked {
         folder: String,
         upc: String,
         kind: Kind,
+        purges: bool,
     },
     Locate(String),
     Status(String),
@@ -79,6 +82,18 @@ impl Partner {
             .collect()
     }
 
+    /// Whether it was to forget the release, of each that was delivered.
+    pub(crate) fn told_purges(&self) -> Vec<bool> {
+        let asked = self.asked.lock().unwrap();
+        asked
+            .iter()
+            .filter_map(|asked| match asked {
+                Asked::Deliver { purges, .. } => Some(*purges),
+                _ => None,
+            })
+            .collect()
+    }
+
     pub(crate) fn deliveries(&self) -> usize {
         let asked = self.asked.lock().unwrap();
         asked
@@ -104,6 +119,7 @@ impl Adapter for Partner {
             folder: handover.timestamp(),
             upc: package.upc.to_string(),
             kind: handover.kind,
+            purges: handover.purges,
         });
         self.told_id
             .lock()
@@ -330,6 +346,7 @@ impl World {
         let (cuts, kept) = (Arc::clone(&self.cuts), assets.clone());
         Arc::new(Services {
             pool: self.pool().clone(),
+            reader: Reader::new(self.pool().clone()),
             clock: Arc::clone(&self.clock),
             random: Arc::new(|| 0.0),
             assets,

@@ -445,3 +445,49 @@ async fn imported_usage_shows_what_it_was_reported_as() {
     assert_eq!((shown.0.as_str(), shown.1), ("EUR", Some(number("1.25"))));
     assert_eq!(shown.2["original_amount"], "8");
 }
+
+/// What the second connection of a computation leaves where the first one's commit never came.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_broken_computation_left_counts_for_nothing() {
+    let house = House::build().await;
+    house.usage(1, 1, "2026-09-10", "DE", 100, "1").await;
+    let september = house.settle("2026-09").await;
+    house.usage(1, 1, "2026-09-11", "DE", 100, "2").await;
+    let revision = royalty::revise(
+        house.pool(),
+        period("2026-09"),
+        &house.settings,
+        &by(),
+        house.now(),
+    )
+    .await
+    .unwrap();
+    let (id, settled) = (revision.run.id, september.id);
+    house
+        .sql(&format!(
+            r#"insert into worker.royalty_lines select (jsonb_populate_record(l, '{{"run_id": "{id}", "revenue": 2}}')).*
+                   from worker.royalty_lines l where run_id = '{settled}';
+               update worker.royalty_runs set calculation_ids = '[2,)' where id = '{id}';
+               insert into royalty_calculations (track_id, period, royalty_type, calculation_date, revenue, details)
+                   values (1, '2026-09', 'digital', now(), 2, '{{"run": "{id}"}}')"#
+        ))
+        .await;
+    // The next month takes the late usage: nobody has settled it yet.
+    let october = house.run("2026-10").await;
+    assert_eq!(october.totals.unwrap().late_revenue, number("2"));
+    royalty::void(house.pool(), october.id, &by(), house.now())
+        .await
+        .unwrap();
+    let revision = house.compute(id).await;
+    assert_eq!(revision.totals.unwrap().revenue, number("2"));
+    let shown: Vec<Decimal> = sqlx::query_scalar(
+        "select revenue from royalty_calculations where details ->> 'run' = $1::text and status = 'pending'",
+    )
+    .bind(id.to_string())
+    .fetch_all(house.pool())
+    .await
+    .unwrap();
+    assert_eq!(shown, [number("2")]);
+    house.finalise(id).await;
+    assert_eq!(house.unsettled().await, [""; 0]);
+}

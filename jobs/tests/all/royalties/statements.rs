@@ -1,13 +1,20 @@
-//! Statements and explanations say what the ledger says.
+//! Statements and explanations say what the ledger says; those of all payees are written by a job.
 
-use jobs::royalty::{
-    self, Settings,
-    document::{Fonts, write_csv, write_pdf},
-    statement,
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use jobs::{
+    queue::{Job, Lease},
+    royalty::{
+        self, Settings, WriteStatements,
+        document::{Fonts, Layout, write_csv, write_pdf},
+        sets::{self, SetState, StatementSet},
+        statement,
+    },
 };
 use rust_decimal::Decimal;
+use uuid::Uuid;
 
-use super::harness::{House, number};
+use super::harness::{House, by, number};
 
 async fn house() -> House {
     let house = House::build().await;
@@ -121,5 +128,114 @@ async fn an_explanation_goes_from_usage_to_the_amount() {
             .await
             .unwrap()
             .is_empty()
+    );
+}
+
+async fn set(house: &House, id: Uuid) -> StatementSet {
+    let mut conn = house.pool().acquire().await.unwrap();
+    sets::get(&mut conn, id).await.unwrap().unwrap()
+}
+
+/// Does what waits on the queue of statements, as a daemon does; one that is cut off goes first.
+async fn work(house: &House, fonts: Vec<PathBuf>, set: Uuid) {
+    let lease = Lease {
+        job: Uuid::nil(),
+        token: Uuid::nil(),
+        queue: sets::QUEUE.to_owned(),
+        kind: WriteStatements::KIND.to_owned(),
+        attempt: 1,
+        max_attempts: 2,
+        crashes: 0,
+        worker: "test".to_owned(),
+    };
+    let services = royalty::Services {
+        pool: house.pool().clone(),
+        clock: house.clock(),
+        settings: Arc::new(Settings {
+            fonts,
+            ..house.settings.clone()
+        }),
+    };
+    let job = || WriteStatements { set }.run(services.clone(), lease.clone());
+    let _ = tokio::time::timeout(Duration::from_millis(5), job()).await;
+    job().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_statements_of_all_payees_are_written_in_the_background() {
+    let house = house().await;
+    let started = house.start("2026-10").await.run;
+    let early = sets::order(house.pool(), started.id, Layout::Csv, &by(), house.now()).await;
+    assert!(
+        early
+            .unwrap_err()
+            .to_string()
+            .contains("once it is computed")
+    );
+    let run = house.compute(started.id).await;
+    let order = async || {
+        sets::order(house.pool(), run.id, Layout::Csv, &by(), house.now())
+            .await
+            .unwrap()
+    };
+    let draft = order().await;
+    assert_eq!((draft.is_new, draft.set.state), (true, SetState::Running));
+    assert_eq!((draft.set.done, draft.set.total), (0, 3));
+    let again = order().await;
+    assert_eq!((again.is_new, &again.set), (false, &draft.set));
+    work(&house, Vec::new(), draft.set.id).await;
+    let done = set(&house, draft.set.id).await;
+    assert_eq!((done.state, done.done), (SetState::Completed, 3));
+    let mut conn = house.pool().acquire().await.unwrap();
+    let mut found = Vec::new();
+    for payee in statement::payees(&mut conn, run.id).await.unwrap() {
+        let after = found.last().map(|file: &sets::StatementFile| file.payee);
+        found.extend(sets::files(&mut conn, &done, after, 1).await.unwrap());
+        let statement = statement::statement(&mut conn, &run, payee).await.unwrap();
+        let mut alone = Vec::new();
+        write_csv(&mut alone, [&statement]).unwrap();
+        let file = found.last().unwrap();
+        assert_eq!((file.payee, &file.body), (payee, &alone));
+        assert_eq!(file.name, statement.file_name("csv"));
+    }
+    assert_eq!(found.len(), 3);
+    // Of another state of the run they are others.
+    house.finalise(run.id).await;
+    assert!(order().await.is_new);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_cannot_be_written_say_why_and_can_be_asked_for_again() {
+    let house = house().await;
+    let run = house.run("2026-10").await;
+    let order = async || {
+        sets::order(house.pool(), run.id, Layout::Pdf, &by(), house.now())
+            .await
+            .unwrap()
+            .set
+    };
+    let stale = order().await;
+    house.finalise(run.id).await;
+    work(&house, Settings::default().fonts, stale.id).await;
+    let stale = set(&house, stale.id).await;
+    assert_eq!(stale.state, SetState::Failed);
+    assert!(
+        stale
+            .fault
+            .unwrap()
+            .contains("ask for its statements again")
+    );
+    let fresh = order().await;
+    assert_ne!(fresh.id, stale.id);
+    work(&house, Settings::default().fonts, fresh.id).await;
+    let mut conn = house.pool().acquire().await.unwrap();
+    let files = sets::files(&mut conn, &set(&house, fresh.id).await, None, 10)
+        .await
+        .unwrap();
+    assert_eq!(files.len(), 3);
+    assert!(files.iter().all(|file| file.body.starts_with(b"%PDF-")));
+    assert_eq!(
+        sets::list(&mut conn, run.id, None, 10).await.unwrap().len(),
+        2
     );
 }
