@@ -1,6 +1,6 @@
 //! The HTTP server of the daemon: with keys made on the command line, over real connections.
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use platform_adapters::sandbox::Misbehaviours;
 use reqwest::{Client, StatusCode};
@@ -78,21 +78,24 @@ async fn an_operator_watches_and_acts_over_http() {
         .await
         .unwrap();
     assert_eq!(events.headers()["content-type"], "text/event-stream");
-    // The first look only learns what is there.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert_eq!(act("resume").await.unwrap().status(), StatusCode::OK);
     let mut told = String::new();
-    while !told.contains("\"state\":\"accepted\"") {
-        let chunk = events.chunk().await.unwrap().expect("the stream goes on");
-        told.push_str(&String::from_utf8_lossy(&chunk));
-    }
+    // Said at once, and again when the first look has learnt what is there.
+    until_told(&mut events, &mut told, |told| {
+        told.matches("event: missed").count() == 2
+    })
+    .await;
+    assert_eq!(act("resume").await.unwrap().status(), StatusCode::OK);
+    until_told(&mut events, &mut told, |told| {
+        told.contains("\"state\":\"accepted\"")
+    })
+    .await;
     assert!(told.starts_with("event: missed\n"), "{told}");
     assert!(told.contains("event: deliveries"), "{told}");
     // The pause that ended, and that somebody ended it.
-    while !(told.contains("\"platforms\"") && told.contains("\"audit\"")) {
-        let chunk = events.chunk().await.unwrap().expect("the stream goes on");
-        told.push_str(&String::from_utf8_lossy(&chunk));
-    }
+    until_told(&mut events, &mut told, |told| {
+        told.contains("\"platforms\"") && told.contains("\"audit\"")
+    })
+    .await;
     assert!(told.contains("event: changed"), "{told}");
 
     let listed = get(&base, &key, "/api/v1/deliveries?state=accepted").await;
@@ -117,6 +120,18 @@ async fn an_operator_watches_and_acts_over_http() {
     while let Ok(Some(_)) = events.chunk().await {}
     let workers = site.cli(&["keys", "list", "--json"]).await.json();
     assert!(workers[0]["last_used"].is_string(), "{workers}");
+}
+
+/// Reads a stream of events on until what was told by then is enough.
+async fn until_told(
+    events: &mut reqwest::Response,
+    told: &mut String,
+    is_enough: impl Fn(&str) -> bool,
+) {
+    while !is_enough(told) {
+        let chunk = events.chunk().await.unwrap().expect("the stream goes on");
+        told.push_str(&String::from_utf8_lossy(&chunk));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
