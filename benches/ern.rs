@@ -18,7 +18,7 @@ use std::{
 use chrono::{NaiveDate, TimeZone, Utc};
 use platform_adapters::{
     Handover, Kind,
-    ddex::{Schemas, Version, build, check_rules, find_schemas},
+    ddex::{Schemas, Version, build, find_schemas, verify},
     package::{
         AudioCodec, AudioProperties, ImageFormat, Package, PackagedArtwork, PackagedAudio,
         PackagedFile, PackagedTrack,
@@ -97,11 +97,7 @@ async fn measure(
         let started = Instant::now();
         for _ in 0..MESSAGES {
             let message = build(&platform, &handover, &package).unwrap();
-            assert!(check_rules(&message.xml).unwrap().is_empty());
-            schemas
-                .validate(namespace, "x.xml", &message.xml)
-                .await
-                .unwrap();
+            verify(Some(schemas), "x.xml", &message).await.unwrap();
         }
         valid.push(rate(started.elapsed()));
         let (version, seconds) = validate_by_lxml(python, &schema, &file);
@@ -221,6 +217,7 @@ fn handover() -> Handover {
         batch: None,
         last_stated: None,
         resend_of: None,
+        purges: false,
     }
 }
 
@@ -275,6 +272,7 @@ fn track(number: u32) -> PackagedTrack {
             iswc: Some("T-034.524.680-1".into()),
             duration_s: Some(200),
             audio_file: None,
+            lyrics: None,
             is_explicit: false,
             genre: Some("Electronic".into()),
             sub_genre: None,
@@ -295,6 +293,7 @@ fn track(number: u32) -> PackagedTrack {
                 duration: Duration::from_secs(200 + u64::from(number)),
             },
         }),
+        lyrics: None,
     }
 }
 
@@ -327,6 +326,7 @@ fn file(name: &str, number: u32, media_type: &'static str) -> PackagedFile {
     PackagedFile {
         name: name.into(),
         path: name.into(),
+        text: None,
         size: 31_000_000 + u64::from(number),
         sha256: format!("{number:064x}"),
         md5: format!("{number:032x}"),

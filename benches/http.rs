@@ -123,6 +123,7 @@ fn send(address: &str, root: &str, api: &str) -> ExitCode {
             batch: None,
             last_stated: None,
             resend_of: None,
+            purges: false,
         };
         let began = Instant::now();
         adapter.deliver(&handover, &package).await.unwrap();
@@ -180,6 +181,7 @@ fn release() -> Release {
             iswc: None,
             duration_s: None,
             audio_file: Some("long.wav".into()),
+            lyrics: None,
             is_explicit: false,
             genre: None,
             sub_genre: None,

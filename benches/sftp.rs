@@ -190,6 +190,7 @@ impl Bench {
             }
             PackagedFile {
                 path: name.as_str().into(),
+                text: None,
                 name,
                 size,
                 sha256: hex::encode(hasher.finalize()),

@@ -68,6 +68,7 @@ pub(crate) struct Database {
     pub(crate) url: DatabaseUrl,
     pub(crate) direct_url: DatabaseUrl,
     pub(crate) max_connections: u32,
+    silence_s: u64,
 }
 
 impl Database {
@@ -77,6 +78,11 @@ impl Database {
             "" => &self.url.0,
             direct => direct,
         }
+    }
+
+    /// After so long without an answer the connections are given up.
+    pub(crate) fn silence(&self) -> Duration {
+        Duration::from_secs(self.silence_s)
     }
 }
 
@@ -101,6 +107,7 @@ impl Default for Database {
             url: DatabaseUrl::default(),
             direct_url: DatabaseUrl::default(),
             max_connections: 24,
+            silence_s: 30,
         }
     }
 }
@@ -250,6 +257,7 @@ pub(crate) struct Http {
     pub(crate) database_connections: u32,
     pub(crate) statement_timeout_s: u64,
     pub(crate) session_hours: u32,
+    pub(crate) requests_per_minute: u32,
     pub(crate) wrong_key_delay_ms: u64,
     pub(crate) wrong_keys_per_minute: u32,
 }
@@ -267,6 +275,7 @@ impl Default for Http {
             database_connections: 4,
             statement_timeout_s: 10,
             session_hours: 12,
+            requests_per_minute: 1200,
             wrong_key_delay_ms: 250,
             wrong_keys_per_minute: 30,
         }
@@ -293,6 +302,10 @@ impl Http {
             (
                 "http.statement_timeout_s",
                 usize::try_from(self.statement_timeout_s)?,
+            ),
+            (
+                "http.requests_per_minute",
+                usize::try_from(self.requests_per_minute)?,
             ),
             (
                 "http.wrong_keys_per_minute",
@@ -376,6 +389,11 @@ impl Config {
             (
                 "database.max_connections",
                 self.database.max_connections.into(),
+                1,
+            ),
+            (
+                "database.silence_s",
+                i64::try_from(self.database.silence_s)?,
                 1,
             ),
             ("queue.slots", i64::try_from(self.queue.slots)?, 1),

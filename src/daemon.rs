@@ -18,10 +18,10 @@ use jobs::{
 };
 use platform_adapters::{ConnectOptions, ddex, package::AssetStore};
 use sqlx::{PgPool, postgres::PgConnectOptions};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
-use crate::{config::Config, connection::Means, http};
+use crate::{config::Config, connection::Means, http, silence};
 
 /// What the configuration names and the daemon needs, found.
 pub(crate) struct Provisions {
@@ -64,11 +64,15 @@ pub(crate) struct Generation {
 }
 
 /// The connections that a generation leaves: HTTP may still use them.
-pub(crate) struct Connections([PgPool; 2]);
+pub(crate) struct Connections {
+    pools: [PgPool; 2],
+    /// To the last: closing waits for whoever waits for an answer.
+    _watches: Vec<AbortOnDropHandle<()>>,
+}
 
 impl Connections {
     pub(crate) async fn close(self) {
-        for pool in self.0 {
+        for pool in self.pools {
             pool.close().await;
         }
     }
@@ -88,6 +92,7 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     } = generation;
     let config = &config;
     let shutdown = ending.retire.clone();
+    let watches = silence::watch(&pool, &direct, config.database.silence());
     let clock = clock::system();
     let identity = identity();
     let over = CancellationToken::new();
@@ -239,7 +244,10 @@ pub(crate) async fn run(generation: Generation) -> anyhow::Result<Connections> {
     over.cancel();
     signs.await.context("the signs of life")?;
     ended.context("the queue")?;
-    Ok(Connections([app.pool.clone(), pool]))
+    Ok(Connections {
+        pools: [app.pool.clone(), pool],
+        _watches: watches,
+    })
 }
 
 /// This daemon, unique per start.

@@ -13,6 +13,7 @@ mod metrics;
 mod partners;
 mod service;
 mod signals;
+mod silence;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -81,6 +81,8 @@ const LISTS: [List; 5] = [
             ("canceled", "state=canceled"),
             ("one queue", "queue=deliver/17"),
             ("a small queue", "queue=statistics"),
+            ("a queue that has none", "queue=deliver/4711"),
+            ("a kind that never was", "kind=royalty_run"),
         ],
     },
     List {
@@ -116,7 +118,7 @@ const LISTS: [List; 5] = [
 ];
 
 /// Lists that are never long, and pages of the console.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 21] = [
     "/api/v1/queues",
     "/api/v1/platforms",
     "/api/v1/platforms/17",
@@ -126,6 +128,7 @@ const OTHERS: [&str; 20] = [
     "/api/v1/statistics/runs",
     "/api/v1/royalties/runs",
     "/api/v1/deliveries/count?state=queued",
+    "/api/v1/deliveries/count?state=accepted",
     "/console/deliveries",
     "/console/deliveries?q=midnight&state=failed",
     "/console/platforms",
@@ -141,7 +144,7 @@ const OTHERS: [&str; 20] = [
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let site = Site::new("[log]\nfilter = \"info\"\n").await;
+    let site = Site::new("[log]\nfilter = \"info\"\n[http]\nrequests_per_minute = 1000000\n").await;
     eprintln!("admin: filling the database; this takes some minutes");
     site.execute(FILL).await;
     site.execute("vacuum analyze").await;

@@ -1,4 +1,4 @@
-//! The queue alone, held against graphile-worker, pg-boss and apalis-postgres on the same PostgreSQL:
+//! The queue alone, held against graphile-worker, pg-boss, apalis-postgres and procrastinate on the same PostgreSQL:
 //! jobs that were inserted before, until every one is acknowledged. Jobs that do nothing show what
 //! the queue costs; jobs of 10 ms show whether it keeps as many slots busy as graphile-worker does.
 //! All take turns, each time on a fresh database.

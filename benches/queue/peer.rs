@@ -37,6 +37,7 @@ impl Peer {
             Self::node(&home, "graphile-worker"),
             Self::node(&home, "pg-boss"),
             Self::apalis(&home),
+            Self::procrastinate(&home),
         ]
     }
 
@@ -65,6 +66,20 @@ impl Peer {
             name: format!("apalis-postgres {version}"),
             program: home.join("apalis/peer-apalis-postgres"),
             script: None,
+        }
+    }
+
+    /// The one in Python, in an environment of its own.
+    fn procrastinate(home: &Path) -> Self {
+        let pinned = std::fs::read_to_string(home.join("requirements.txt")).expect("its versions");
+        let version = pinned
+            .lines()
+            .find_map(|line| line.strip_prefix("procrastinate=="))
+            .expect("the version is pinned");
+        Self {
+            name: format!("procrastinate {version}"),
+            program: home.join("python/bin/python"),
+            script: Some(home.join("procrastinate-peer.py")),
         }
     }
 

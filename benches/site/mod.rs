@@ -72,13 +72,22 @@ impl Site {
 
     /// An HTTP partner that answers at once, in this process.
     pub(crate) async fn partner(&self, name: &str) -> HttpPartner {
+        self.partner_that(name, Misbehaviours::none()).await
+    }
+
+    /// As before, one that does wrong.
+    pub(crate) async fn partner_that(
+        &self,
+        name: &str,
+        misbehaviours: Misbehaviours,
+    ) -> HttpPartner {
         HttpPartner::start(HttpPartnerOptions {
             name: name.into(),
             root: self.partners.path().join(name),
             port: None,
             token: TOKEN.to_owned().into(),
             undecided_asks: 0,
-            misbehaviours: Misbehaviours::none(),
+            misbehaviours,
         })
         .await
         .unwrap()
@@ -197,6 +206,15 @@ impl Site {
                 self.home.path().display()
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until so many rows are found.
+    pub(crate) async fn until(&self, count: i64, query: &str) {
+        let started = Instant::now();
+        while self.count(query).await < count {
+            assert!(started.elapsed() < PATIENCE, "not {count} {query}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -1,17 +1,24 @@
 //! How the worker connects to its database. What it asks there lives with the module that asks.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, io, time::Duration};
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 /// How long a caller waits for a free connection before it gets an error instead.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the first connection may take: longer than what is lost on the way is sent anew, and less
+/// than whoever started the program waits for it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A connection that was idle for longer is asked whether it is still there before it is used. Asked
 /// each time, that would be a good part of what many small transactions cost.
 const IDLE_UNASKED: Duration = Duration::from_secs(1);
+
+/// A connection that is asked whether it is still there answers within this time, or is given up.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// After so long without a statement the server ends an open transaction. No transaction of the
 /// worker waits for anything but the database, so its process is suspended or cut off, and others
@@ -54,7 +61,7 @@ pub async fn begin(
     let begun = tokio::spawn(async move { pool.begin_with(statement).await });
     begun
         .await
-        .map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
+        .map_err(|error| sqlx::Error::Io(io::Error::other(error)))?
 }
 
 /// A pool of at most `max_connections`. Fails at once, with the reason, if the database does not
@@ -66,20 +73,40 @@ pub async fn connect(
 ) -> Result<PgPool, sqlx::Error> {
     let options = options(url, application_name)?;
     // The pool would try again for as long as it may wait, and then name no reason.
-    PgConnection::connect_with(&options).await?.close().await?;
+    in_time(async { PgConnection::connect_with(&options).await?.close().await }).await?;
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(|conn, idle| {
             Box::pin(async move {
-                if idle.idle_for >= IDLE_UNASKED {
-                    conn.ping().await?;
-                }
-                Ok(true)
+                // One that a firewall has forgotten says nothing; then another is taken.
+                Ok(idle.idle_for < IDLE_UNASKED
+                    || matches!(
+                        tokio::time::timeout(ANSWERS_WITHIN, conn.ping()).await,
+                        Ok(Ok(()))
+                    ))
             })
         })
         .connect_lazy_with(options))
+}
+
+/// A database that says nothing is away.
+async fn in_time<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(sqlx::Error::Io(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+        ))),
+    }
+}
+
+/// Whether the connection of one who listens is still there. Where nobody notifies it says nothing, and
+/// neither does one that the network has forgotten.
+pub(crate) async fn is_there(listener: &mut PgListener) -> bool {
+    let asked = sqlx::query!("select 1 as one").fetch_one(listener);
+    matches!(tokio::time::timeout(ANSWERS_WITHIN, asked).await, Ok(Ok(_)))
 }
 
 /// What lies between the worker and the database, as far as sessions go.
@@ -100,6 +127,10 @@ pub enum Pooling {
 /// # Errors
 /// The database's, or the pooler's.
 pub async fn pooling(url: &str, application_name: &str) -> Result<Pooling, sqlx::Error> {
+    in_time(find_pooling(url, application_name)).await
+}
+
+async fn find_pooling(url: &str, application_name: &str) -> Result<Pooling, sqlx::Error> {
     // Its answer shows which statement was executed: under the name may lie one of a process before.
     let question = Uuid::now_v7().simple().to_string();
     let ask = || {

@@ -44,6 +44,9 @@ pub struct Handover {
     pub delivery: Uuid,
     /// What the delivery does.
     pub kind: Kind,
+    /// A takedown that is said by asking the partner to forget the release
+    /// ([`crate::settings::Platform::takes_purges`]).
+    pub purges: bool,
     /// Version of the release at this platform; starts at 1.
     pub revision: u32,
     /// Rises only when the partner asks for a resend or an operator redelivers; starts at 1.
@@ -113,6 +116,7 @@ mod tests {
             batch: None,
             last_stated: None,
             resend_of: None,
+            purges: false,
         };
         assert_eq!(first.key(), "00000000000000000000000000000007-r1-t1");
         assert_eq!(first.timestamp(), "20251124160000042");

@@ -44,7 +44,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         super::COMMAND_CONNECTIONS,
     )
     .await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     let filter = Filter {
         object_kind: arguments.kind,
         object_id: arguments.id,

@@ -117,12 +117,12 @@ pub(super) async fn run(
     layers: &Layers,
 ) -> anyhow::Result<ExitCode> {
     if arguments.show_effective {
-        layers.write(&mut std::io::stdout().lock())?;
+        layers.write(&mut crate::cli::out())?;
         return Ok(ExitCode::SUCCESS);
     }
     let findings = examine(config, arguments.connect).await;
     let is_ok = findings.iter().all(|one| one.level != Level::Fail);
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     if arguments.json {
         table::json(&mut out, &json!({"ok": is_ok, "findings": findings}))?;
     } else {

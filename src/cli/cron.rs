@@ -56,7 +56,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     let url = &config.database.url.0;
     let pool = super::connect(url, "tunemantra-worker cron", super::COMMAND_CONNECTIONS).await?;
     let now = now();
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     let mut tx = pool.begin().await?;
     let (json, answer, sentence) = match arguments.command {
         Command::List { json } => {

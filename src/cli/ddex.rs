@@ -119,7 +119,7 @@ async fn validate(
             complaints,
         });
     }
-    let mut out = io::stdout().lock();
+    let mut out = crate::cli::out();
     if json {
         table::json(&mut out, &looked)?;
     } else {
@@ -204,7 +204,7 @@ async fn preview(
             return Ok(ExitCode::from(EX_NO));
         }
     };
-    io::stdout().lock().write_all(&message.xml)?;
+    crate::cli::out().write_all(&message.xml)?;
     for withdrawal in &message.withdrawals {
         writeln!(err, "{withdrawal}")?;
     }

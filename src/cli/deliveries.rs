@@ -1,6 +1,7 @@
 //! `deliveries`: what is on its way, the whole story of one, and what is done to them.
 
 mod acknowledge;
+mod conditions;
 mod operate;
 mod revise;
 mod show;
@@ -9,7 +10,7 @@ mod top;
 use std::{io::Write as _, process::ExitCode};
 
 use clap::Subcommand;
-use jobs::delivery::{self, Filter, Listed, Operation, Selection, State};
+use jobs::delivery::{self, Filter, Listed, Operation};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -22,6 +23,8 @@ use crate::{
     },
     config::Config,
 };
+
+use conditions::Conditions;
 
 pub(super) use operate::print as print_tally;
 
@@ -36,31 +39,8 @@ pub(super) struct Arguments {
 enum Command {
     /// List deliveries, the newest first.
     List {
-        /// Only those in this state: queued, sending, batched, sent, accepted, rejected, retrying,
-        /// unknown, failed, held, canceled.
-        #[arg(long, value_parser = state)]
-        state: Option<State>,
-        /// Only those to this platform.
-        #[arg(long, value_name = "ID")]
-        platform: Option<i32>,
-        /// Only those of this release.
-        #[arg(long, value_name = "ID")]
-        release: Option<i32>,
-        /// Only those of releases with these words in the title or an artist's name.
-        #[arg(long, value_name = "WORDS")]
-        title: Option<String>,
-        /// Only those of the release with this UPC.
-        #[arg(long)]
-        upc: Option<String>,
-        /// Only those of the release that has a track with this ISRC.
-        #[arg(long)]
-        isrc: Option<String>,
-        /// Only those of releases of this user.
-        #[arg(long, value_name = "ID")]
-        owner: Option<i32>,
-        /// Only those with this fault, such as host_key_changed.
-        #[arg(long, value_name = "CODE")]
-        fault: Option<String>,
+        #[command(flatten)]
+        conditions: Conditions,
         /// At most so many.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
@@ -119,6 +99,12 @@ enum Change {
         #[arg(long, value_name = "CODE")]
         territory: Option<String>,
     },
+    /// Have one platform forget a release, as if it had never been there.
+    ///
+    /// By a PurgeReleaseMessage of DDEX, and only where the platform's format_specs.ddex.purge allows
+    /// it: for what cannot be taken down in the normal way. What is still on its way there is called
+    /// off first.
+    Purge(revise::Forgotten),
     /// Sell a release again in a territory where it was taken down.
     Restore {
         #[command(flatten)]
@@ -141,38 +127,21 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         super::COMMAND_CONNECTIONS,
     )
     .await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     match arguments.command {
         Command::List {
-            state,
-            platform,
-            release,
-            title,
-            upc,
-            isrc,
-            owner,
-            fault,
+            conditions,
             limit,
             watch,
             json: as_json,
         } => {
-            let filter = Filter {
-                selection: Selection {
-                    states: state.into_iter().collect(),
-                    platform_id: platform,
-                    release_id: release,
-                    title,
-                    upc,
-                    isrc,
-                    owner_id: owner,
-                    fault_code: fault,
-                    ..Selection::default()
-                },
-                after: None,
-                limit: limit.into(),
-            };
             drop(out);
             let look = async |out: &mut Vec<u8>| {
+                let filter = Filter {
+                    selection: conditions.selection(now()),
+                    after: None,
+                    limit: limit.into(),
+                };
                 let listed = delivery::list(&pool, &filter).await?;
                 if as_json {
                     json(out, &listed)?;
@@ -230,20 +199,13 @@ async fn make(
         Change::Takedown { place, territory } => {
             return revise::take_down(out, pool, place, territory).await;
         }
+        Change::Purge(what) => return revise::purge(out, pool, what).await,
         Change::Restore { place, territory } => {
             return revise::restore(out, pool, place, &territory).await;
         }
         Change::Update { place } => return revise::update(out, pool, place).await,
     };
     operate::run(out, pool, operation, arguments).await
-}
-
-/// The state that a word names.
-fn state(word: &str) -> Result<State, String> {
-    State::from_word(word).ok_or_else(|| {
-        let known = State::ALL.map(State::as_str).join(", ");
-        format!("there is no such state; there are {known}")
-    })
 }
 
 fn confirmed(listed: &Listed) -> String {

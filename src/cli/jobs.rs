@@ -127,7 +127,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 limit: limit.into(),
             };
             let listed = queue::jobs(&pool, &filter).await?;
-            let mut out = std::io::stdout().lock();
+            let mut out = crate::cli::out();
             if as_json {
                 json(&mut out, &listed)?;
             } else if listed.is_empty() {
@@ -142,7 +142,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 let missing = format!("there is no job {id}; finished ones are removed by age");
                 return Err(Failure::missing(missing).into());
             };
-            let mut out = std::io::stdout().lock();
+            let mut out = crate::cli::out();
             if as_json {
                 json(
                     &mut out,
@@ -169,7 +169,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             watch.looks(look).await?;
         }
         Command::Dead { which } => {
-            let mut out = std::io::stdout().lock();
+            let mut out = crate::cli::out();
             let listed = queue::dead(&pool, &filter(&which)).await?;
             if which.json {
                 json(&mut out, &listed)?;
@@ -180,7 +180,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             }
         }
         Command::Retry { which, yes, reason } => {
-            let mut out = std::io::stdout().lock();
+            let mut out = crate::cli::out();
             let by = reason.by()?;
             if which.kind.is_none() && which.queue.is_none() {
                 return Err(Failure::usage(anyhow::anyhow!("give --kind or --queue")).into());

@@ -79,7 +79,7 @@ enum Command {
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let url = &config.database.url.0;
     let pool = super::connect(url, "tunemantra-worker keys", super::COMMAND_CONNECTIONS).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     match arguments.command {
         Command::Create {
             name,

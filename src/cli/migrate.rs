@@ -29,7 +29,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
     pool.close().await;
     let report = report.map_err(Failure::of_schema)?;
 
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     match report.public {
         PublicTables::Created => writeln!(out, "public: the tables were created")?,
         PublicTables::Verified => {

@@ -12,6 +12,7 @@ mod keys;
 mod migrate;
 mod notifications;
 mod openapi;
+mod out;
 mod pages;
 mod platforms;
 mod rates;
@@ -28,6 +29,7 @@ mod workers;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
+use self::out::out;
 use ::jobs::{database::Pooling, schema::SchemaError};
 use clap::{Parser, Subcommand};
 use sqlx::PgPool;
@@ -286,7 +288,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             let failure = Failure::of(error);
             // There is nowhere to report that standard error is closed.
-            let _ = writeln!(std::io::stderr(), "tunemantra-worker: {failure}");
+            let _ = writeln!(out::err(), "tunemantra-worker: {failure}");
             ExitCode::from(failure.code)
         }
     }

@@ -115,7 +115,7 @@ fn event(word: &str) -> Result<Event, String> {
 }
 
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     let connect = || {
         let name = "tunemantra-worker notifications";
         super::connect(&config.database.url.0, name, super::COMMAND_CONNECTIONS)

@@ -10,6 +10,6 @@ use crate::{cli::table::json, http};
 pub(super) struct Arguments {}
 
 pub(super) fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
-    json(&mut std::io::stdout().lock(), &http::document())?;
+    json(&mut crate::cli::out(), &http::document())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -32,7 +32,7 @@ pub(super) fn completions(arguments: &Completions) -> anyhow::Result<ExitCode> {
     // Generated whole first: a reader that has gone is then an error and not a panic.
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
-    std::io::stdout().lock().write_all(&script)?;
+    crate::cli::out().write_all(&script)?;
     Ok(ExitCode::SUCCESS)
 }
 

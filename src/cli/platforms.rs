@@ -19,6 +19,7 @@ use crate::{
         EX_NO, Failure,
         by::{Reason, now},
         table::{self, table, text},
+        watch::Watch,
     },
     config::Config,
     connection::{self, Means},
@@ -36,6 +37,8 @@ pub(super) struct Arguments {
 enum Command {
     /// List platforms with what waits for them.
     List {
+        #[command(flatten)]
+        watch: Watch,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -151,7 +154,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
 
 /// Does what needs no database; whether it was that.
 fn without_database(command: &Command, config: &Config) -> anyhow::Result<bool> {
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     match *command {
         Command::Key { rotate, json } => {
             sealing::make_key(&mut out, &config.secrets, rotate, json)?;
@@ -179,17 +182,22 @@ async fn with_database(arguments: Arguments, config: &Config) -> anyhow::Result<
         super::COMMAND_CONNECTIONS,
     )
     .await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     match arguments.command {
-        Command::List { json } => {
-            let listed = catalog::platforms(&pool, jobs::clock::system()()).await?;
-            if json {
-                table::json(&mut out, &listed)?;
-            } else if listed.is_empty() {
-                writeln!(out, "no platforms")?;
-            } else {
-                print_list(&mut out, &listed)?;
-            }
+        Command::List { watch, json } => {
+            drop(out);
+            let look = async |out: &mut Vec<u8>| {
+                let listed = catalog::platforms(&pool, jobs::clock::system()()).await?;
+                if json {
+                    table::json(out, &listed)?;
+                } else if listed.is_empty() {
+                    writeln!(out, "no platforms")?;
+                } else {
+                    print_list(out, &listed)?;
+                }
+                Ok(())
+            };
+            watch.looks(look).await?;
         }
         Command::Show { id, json } => {
             let now = jobs::clock::system()();

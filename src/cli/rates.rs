@@ -81,7 +81,7 @@ enum Command {
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let url = &config.database.url.0;
     let pool = super::connect(url, "tunemantra-worker rates", super::COMMAND_CONNECTIONS).await?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::cli::out();
     let mut tx = pool.begin().await?;
     match arguments.command {
         Command::Import {

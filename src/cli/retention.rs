@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             (Mode::Count, counted)
         }
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     if arguments.json {
         table::json(&mut out, &pruned)?;
     } else {

@@ -168,7 +168,7 @@ fn announce(
     let sql = platform::insert_sql(&platforms);
     let file = root.join("platforms.sql");
     fs::write(&file, &sql).with_context(|| format!("{} cannot be written", file.display()))?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     if as_json {
         let document = json!({"platforms": platforms, "sql": sql, "sql_file": file});
         serde_json::to_writer(&mut out, &document)?;
@@ -204,7 +204,7 @@ async fn watch(news: &mut News, as_json: bool, stop: &CancellationToken) -> anyh
     loop {
         let lines = news.next(as_json)?;
         if !lines.is_empty() {
-            let mut out = std::io::stdout().lock();
+            let mut out = crate::cli::out();
             for line in lines {
                 writeln!(out, "{line}")?;
             }

@@ -11,6 +11,7 @@ use crate::{
         EX_NO, Failure,
         by::{Reason, now},
         table::{json, table, text},
+        watch::Watch,
     },
     config::Config,
 };
@@ -36,6 +37,8 @@ enum Command {
         /// At most so many.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
+        #[command(flatten)]
+        watch: Watch,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -80,12 +83,13 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
         super::COMMAND_CONNECTIONS,
     )
     .await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::cli::out();
     let (id, changed, done) = match arguments.command {
         Command::List {
             status,
             release,
             limit,
+            watch,
             json: as_json,
         } => {
             let filter = ListFilter {
@@ -94,14 +98,19 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
                 limit: limit.into(),
                 ..ListFilter::default()
             };
-            let listed = schedule::list(&pool, &filter).await?;
-            if as_json {
-                json(&mut out, &listed)?;
-            } else if listed.is_empty() {
-                writeln!(out, "no schedules")?;
-            } else {
-                print_list(&mut out, &listed)?;
-            }
+            drop(out);
+            let look = async |out: &mut Vec<u8>| {
+                let listed = schedule::list(&pool, &filter).await?;
+                if as_json {
+                    json(out, &listed)?;
+                } else if listed.is_empty() {
+                    writeln!(out, "no schedules")?;
+                } else {
+                    print_list(out, &listed)?;
+                }
+                Ok(())
+            };
+            watch.looks(look).await?;
             return Ok(ExitCode::SUCCESS);
         }
         Command::Create {

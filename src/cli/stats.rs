@@ -129,7 +129,7 @@ enum Command {
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let url = &config.database.url.0;
     let pool = super::connect(url, "tunemantra-worker stats", super::COMMAND_CONNECTIONS).await?;
-    let mut out = std::io::stdout();
+    let mut out = crate::cli::out();
     match arguments.command {
         Command::Status { json: as_json } => {
             let status = statistics::status(&pool).await?;
@@ -250,7 +250,7 @@ async fn duplicates(
     limit: u32,
     as_json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout();
+    let mut out = crate::cli::out();
     let found = statistics::duplicates(pool, limit.into()).await?;
     let merged = match &reason {
         None => 0,

@@ -134,7 +134,7 @@ enum Command {
 pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result<ExitCode> {
     let url = &config.database.url.0;
     let pool = super::connect(url, "tunemantra-worker usage", super::COMMAND_CONNECTIONS).await?;
-    let mut out = std::io::stdout();
+    let mut out = crate::cli::out();
     match arguments.command {
         Command::Import {
             file,

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::cli::out;
+
 /// Clears a terminal and goes to its first place.
 const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
 /// Between two looks, unless a command asks how long.
@@ -36,22 +38,25 @@ pub(super) async fn looks(
     times: Option<u64>,
     mut look: impl AsyncFnMut(&mut Vec<u8>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    let is_replaced = out.is_terminal() && times != Some(1);
+    let is_replaced = std::io::stdout().is_terminal() && times != Some(1);
     let mut done = 0;
     loop {
-        let mut seen = if is_replaced {
-            CLEAR.to_vec()
-        } else {
-            Vec::new()
-        };
+        let mut seen = Vec::new();
         look(&mut seen).await?;
-        out.write_all(&seen)?;
-        out.flush()?;
+        print(&seen, is_replaced)?;
         done += 1;
         if times.is_some_and(|times| done >= times) {
             return Ok(());
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+fn print(seen: &[u8], is_replaced: bool) -> std::io::Result<()> {
+    if is_replaced {
+        std::io::stdout().write_all(CLEAR)?;
+    }
+    let mut out = out();
+    out.write_all(seen)?;
+    out.flush()
 }

@@ -19,6 +19,8 @@ pub(super) struct Frame {
     pub(super) title: String,
     /// The part of the console, as the navigation marks it.
     pub(super) section: &'static str,
+    /// The address of the page.
+    pub(super) here: String,
     pub(super) css: String,
     pub(super) js: String,
     pub(super) js_integrity: String,
@@ -40,6 +42,7 @@ impl Frame {
         Self {
             title: title.into(),
             section,
+            here: visitor.here.clone(),
             css: assets::address("console.css"),
             js: assets::address("console.js"),
             js_integrity: assets::integrity("console.js"),

@@ -37,6 +37,8 @@ pub(super) struct Visitor {
     /// What the cookie holds.
     pub(super) token: String,
     pub(super) asked: Asked,
+    /// The page that is looked at, with its conditions: what refreshes itself asks for it again.
+    pub(super) here: String,
     /// What came of the last form.
     pub(super) note: Option<Note>,
 }
@@ -117,10 +119,14 @@ pub(super) async fn require(State(app): State<App>, mut request: Request, next: 
     let (Some(admitted), Some(token)) = (admitted, token) else {
         return to_login(&request);
     };
+    if let Err(problem) = app.pace.count(admitted.key_id, (app.clock)()) {
+        return Failure::from(problem).into_response();
+    }
     let visitor = Visitor {
         admitted,
         token,
         asked,
+        here: here(&request).to_owned(),
         note,
     };
     if !is_safe(request.method()) {
@@ -181,10 +187,11 @@ fn to_login(request: &Request) -> Response {
         let refresh = [("hx-refresh", "true")];
         return (StatusCode::UNAUTHORIZED, refresh, "not logged in").into_response();
     }
-    let next = request
-        .uri()
-        .path_and_query()
-        .map_or("/console/", |path| path.as_str());
-    let next = utf8_percent_encode(next, NON_ALPHANUMERIC);
+    let next = utf8_percent_encode(here(request), NON_ALPHANUMERIC);
     Redirect::to(&format!("/console/login?next={next}")).into_response()
+}
+
+fn here(request: &Request) -> &str {
+    let address = request.uri().path_and_query();
+    address.map_or("/console/", |address| address.as_str())
 }

@@ -215,6 +215,7 @@ impl DeliveryRow {
             batch: None,
             last_stated: None,
             resend_of: None,
+            purges: false,
         };
         Some(handover.key())
     }

@@ -80,6 +80,7 @@ async fn admit(
             return Err(refuse(app, &asked, refusal.actor(), &refusal.to_string()).await);
         }
     };
+    app.pace.count(admitted.key_id, (app.clock)())?;
     if !admitted.scopes.contains(scope) {
         return Err(forbid(app, &asked, &admitted, scope).await);
     }

@@ -12,6 +12,7 @@ mod idempotency;
 mod layers;
 mod notices;
 mod openapi;
+mod pace;
 mod page;
 mod precondition;
 mod problem;
@@ -35,10 +36,14 @@ use crate::{
 };
 use api::{overview::Cache, statements::FontCache};
 use feed::Feed;
+use pace::Pace;
 use refusals::Refusals;
 
 pub(crate) use api::{
-    events::sse, royalties::find as find_royalty_run, statement_sets::archive as statement_archive,
+    events::sse,
+    royalties::{find as find_royalty_run, place_of as place_of_run, read_place as run_at},
+    schedules::{place_of as place_of_schedule, read_place as schedule_at},
+    statement_sets::archive as statement_archive,
     statements::statement_file,
 };
 pub(crate) use caller::{Asked, forbid, refuse};
@@ -67,6 +72,7 @@ pub(crate) struct Parts {
     pub(crate) royalties: royalty::Settings,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Refusals,
+    pub(crate) pace: Pace,
     pub(crate) overview: Cache,
     pub(crate) fonts: FontCache,
     pub(crate) feed: Feed,
@@ -93,6 +99,7 @@ pub(crate) struct Given {
 impl App {
     pub(crate) fn new(given: Given) -> Self {
         let refusals = Refusals::new(&given.config);
+        let pace = Pace::new(&given.config);
         let feed = Feed::new(
             given.pool.clone(),
             given.clock.clone(),
@@ -112,6 +119,7 @@ impl App {
             royalties: given.royalties,
             metrics,
             refusals,
+            pace,
             overview: Cache::default(),
             fonts: FontCache::default(),
             feed,

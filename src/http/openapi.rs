@@ -2,7 +2,7 @@
 //! differ.
 
 use axum::{Json, Router, extract::State, middleware::from_fn_with_state, routing::get};
-use jobs::{access::Scope, delivery::Changed};
+use jobs::{access::Scope, delivery::Changed, overview::Topic};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -26,7 +26,7 @@ every change carries a reason and is one row of the audit; a POST with an Idempo
 however often it is sent. Problems are those of RFC 9457. Times are UTC.";
 
 #[derive(OpenApi)]
-#[openapi(components(schemas(Problem, Changed)))]
+#[openapi(components(schemas(Problem, Changed, Topic)))]
 struct Described;
 
 /// The API with its description.
@@ -117,7 +117,10 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
             for (status, description) in [
                 ("401", "There is no valid key"),
                 ("403", "The key may not do this"),
-                ("429", "There were too many wrong keys"),
+                (
+                    "429",
+                    "There were too many wrong keys, or requests of this one",
+                ),
                 ("default", "Another problem"),
             ] {
                 operation

@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Unsigned,
     Forbidden,
     SlowDown,
+    RateLimited,
     NotFound,
     MethodNotAllowed,
     InvalidRequest,
@@ -47,6 +48,11 @@ impl Kind {
             Self::Unsigned => (S::UNAUTHORIZED, "unsigned", "A valid signature is needed"),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "The key may not do this"),
             Self::SlowDown => (S::TOO_MANY_REQUESTS, "slow-down", "Too many wrong keys"),
+            Self::RateLimited => (
+                S::TOO_MANY_REQUESTS,
+                "rate-limited",
+                "Too many requests with one key",
+            ),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),
             Self::MethodNotAllowed => (
                 S::METHOD_NOT_ALLOWED,

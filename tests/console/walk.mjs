@@ -137,21 +137,75 @@ if ((await page.evaluate(() => document.activeElement.id)) !== "q") fail("/ does
 await page.keyboard.type("zzzz nothing is called so");
 await page.waitForSelector("#results .empty", { timeout: 5000 }).catch(() => fail("the list does not follow what is typed"));
 pass("keys and search");
+await page.keyboard.press("Escape");
+await page.keyboard.press("?");
+if (!(await page.$("#help[open]"))) fail("? does not open the help");
+await page.keyboard.press("Escape");
+if (await page.$("#help[open]")) fail("Escape does not close the help");
+await page.keyboard.press("g");
+await Promise.all([page.waitForNavigation(), page.keyboard.press("p")]);
+if (!page.url().endsWith("/console/platforms")) fail(`g p leads to ${page.url()}`);
+await page.keyboard.press("k");
+await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+if (!/\/console\/platforms\/\d+$/.test(page.url())) fail(`Enter on a row leads to ${page.url()}`);
+pass("gone about by keyboard");
+
+// What others change shows on open pages, without a reload.
+const change = async (path, reason) => {
+  const answer = await fetch(`${base}/api/v1${path}`, {
+    method: "POST", body: JSON.stringify({ reason }),
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+  });
+  if (!answer.ok) fail(`${path}: ${answer.status} ${await answer.text()}`);
+};
+const turns = (words, isThere = true) => page.waitForFunction(
+  (words, isThere) => document.querySelector("main").innerText.includes(words) === isThere,
+  { timeout: 15000 }, words, isThere,
+).catch(() => fail(`${page.url()} does not show by itself that ${words} ${isThere ? "is" : "is not"} there`));
+for (const [path, pause, resume] of [
+  ["/console/platforms/2", "/platforms/2/pause", "/platforms/2/resume"],
+  ["/console/platforms", "/platforms/2/pause", "/platforms/2/resume"],
+  ["/console/", "/platforms/2/pause", "/platforms/2/resume"],
+  ["/console/jobs", "/platforms/2/pause", "/platforms/2/resume"],
+  ["/console/cron", "/cron/retention/pause", "/cron/retention/resume"],
+  ["/console/audit", "/cron/retention/pause", null],
+]) {
+  await open(path);
+  await page.waitForFunction(() => document.getElementById("live-word").innerText === "live");
+  const reason = `live on ${path}`;
+  await change(pause, reason);
+  await turns(reason);
+  if (path === "/console/platforms/2") {
+    // Not under the hands of somebody who fills in a form; afterwards it is made up for.
+    await page.$$eval(".actions summary", (all) => all.find((one) => one.innerText.startsWith("Resume")).click());
+    await page.type("#why-resume", "half a sen");
+    await change(resume, reason);
+    await new Promise((done) => setTimeout(done, 4000));
+    if ((await page.$eval("#why-resume", (one) => one.value)) !== "half a sen") fail("a form was taken away");
+    await page.$$eval(".actions summary", (all) => all.find((one) => one.innerText.startsWith("Resume")).click());
+    await page.evaluate(() => document.activeElement.blur());
+    await turns("Paused since", false);
+  } else if (resume) {
+    await change(resume, reason);
+    if (path !== "/console/cron") await turns(reason, false);
+  }
+}
+await change("/cron/retention/resume", "the walk goes on");
+pass("open pages follow what others change");
+
 // The story: a partner that is down, a delivery that waits for it, and an operator.
 const story = process.env.STORY && JSON.parse(process.env.STORY);
 if (story) {
+  // The page is live: what can be done turns up when it can be done.
   const act = async (name, reason) => {
-    const forms = await page.$$("details.act");
-    for (const form of forms) {
-      const summary = await form.$eval("summary", (one) => one.innerText.trim());
-      if (summary.startsWith(name)) {
-        await form.$eval("summary", (one) => one.click());
-        await (await form.$("input[name=reason]")).type(reason);
-        await Promise.all([page.waitForNavigation(), form.$eval("button", (one) => one.click())]);
-        return;
-      }
-    }
-    fail(`there is no way to ${name}`);
+    const find = (name) => [...document.querySelectorAll("details.act")].find(
+      (one) => one.querySelector("summary").innerText.trim().startsWith(name));
+    const found = await page.waitForFunction(find, { timeout: 20000 }, name).catch(() => null);
+    const form = found && found.asElement();
+    if (!form) return fail(`there is no way to ${name}`);
+    await form.$eval("summary", (one) => one.click());
+    await (await form.$("input[name=reason]")).type(reason);
+    await Promise.all([page.waitForNavigation(), form.$eval("button", (one) => one.click())]);
   };
   await open("/console/");
   await page.type("#search", story.isrc);
@@ -166,12 +220,12 @@ if (story) {
   await open(`/console/platforms/${story.platform}`);
   await act("Pause", "the partner is down");
   if (!(await text()).includes("the partner is down")) fail("the pause does not show its reason");
-  await act("Resume", "the partner is back");
-  pass("platform paused and resumed");
+  pass("platform held");
   await open(links[0]);
   execFileSync("sh", ["-c", story.mend]);
   await act("Retry now", "it is back");
   const marked = await page.evaluate(() => (window.untouched = true));
+  await change(`/platforms/${story.platform}/resume`, "the partner is back");
   await page.waitForFunction(
     () => document.querySelector(".badge.large").innerText === "accepted", { timeout: 60000 },
   ).catch(() => fail("it did not turn accepted on the open page"));

@@ -70,6 +70,61 @@ async fn sigterm_gives_back_what_does_not_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sigterm_with_twenty_uploads_finishes_or_gives_back_each() {
+    const EACH: u32 = 10;
+    let site = Site::new().await;
+    site.configure("queue", "slots", i64::from(2 * EACH));
+    site.configure("queue", "platform_concurrency", i64::from(EACH));
+    site.configure("queue", "drain_s", 25);
+    let mut partners = Vec::new();
+    let mut platforms = Vec::new();
+    for (name, by) in [
+        ("Fjordwave", Duration::from_secs(5)),
+        ("Sandstorm", Duration::from_secs(50)),
+    ] {
+        let partner = site.http(name, slow(by).for_each_handover()).await;
+        platforms.push(site.api_platform(name, partner.url()).await);
+        partners.push(partner);
+    }
+    site.scheduled(1..EACH + 1, &platforms).await;
+    let daemon = site.daemon("daemon.log");
+    for name in ["Fjordwave", "Sandstorm"] {
+        // A line for each upload that has begun.
+        let begun = site.path(name).join("misbehaved");
+        until("ten uploads", || async {
+            let text = fs::read_to_string(&begun).ok()?;
+            (text.lines().count() == EACH as usize).then_some(())
+        })
+        .await;
+    }
+    site.stop(daemon).await;
+    let states: Vec<(i32, String, i32)> = sqlx::query_as(
+        "select platform_id, state, attempts from worker.deliveries order by platform_id",
+    )
+    .fetch_all(site.pool())
+    .await
+    .unwrap();
+    assert_eq!(states.len(), 2 * EACH as usize);
+    let mut given_back = 0;
+    for (platform, state, attempts) in states {
+        if matches!(state.as_str(), "sent" | "accepted") {
+            continue;
+        }
+        assert_eq!(platform, platforms[1], "there was time to finish: {state}");
+        assert_ne!(state, "sending");
+        assert_eq!(attempts, 0, "a stop is no attempt");
+        given_back += 1;
+    }
+    assert!(given_back > 0, "all ended within the drain");
+    let next = site.daemon("next.log");
+    site.until_accepted(i64::from(2 * EACH)).await;
+    site.stop(next).await;
+    for partner in &partners {
+        assert_received_once(partner.ledger(), EACH as usize);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_configuration_takes_over_and_cuts_nothing_off() {
     // What runs longer than the drain is not given back by a reload.
     let (site, partner, daemon, release, platform) = sending(Duration::from_secs(5), 1).await;

@@ -1,4 +1,4 @@
-//! A database in trouble: restarted, crashed, read-only, with no connection or no disk left. The
+//! A database in trouble: restarted, crashed, silent, read-only, with no connection or no disk left. The
 //! daemon stays, says what is the matter, is not ready meanwhile, and goes on afterwards.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::Duration};
@@ -6,7 +6,10 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::
 use nix::unistd::chown;
 use platform_adapters::sandbox::{HttpPartner, Misbehaviours, SftpKind, SftpPartner};
 use sqlx::{AssertSqlSafe, Connection, Executor};
-use test_support::TestDatabase;
+use test_support::{
+    TestDatabase,
+    wire::{Conduct, Wire},
+};
 
 use super::{
     postgres::Postgres,
@@ -167,6 +170,50 @@ async fn a_database_that_takes_nothing_in_is_waited_for() {
         connection.close().await.unwrap();
     }
     place.all_delivered().await;
+    place.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_falls_silent_is_noticed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let postgres = Postgres::start(scratch.path()).await;
+    let site = Site::with(TestDatabase::create_on(postgres.url()).await).await;
+    let wire = Wire::start(postgres.port(), Duration::ZERO);
+    let (own, by) = (postgres.port(), wire.port());
+    let url = site.database.url();
+    let url = url.replacen(&format!(":{own}/"), &format!(":{by}/"), 1);
+    site.configure("database", "url", url.as_str());
+    site.configure("database", "silence_s", 2);
+    let mut place = Place::of(postgres, site).await;
+
+    // All connections are dead, and nobody was told; new ones could be had.
+    let silent = "the database has not answered for 2 s";
+    for _ in 0..2 {
+        let before = place.said(silent);
+        place.due_soon().await;
+        wire.forget_all();
+        place.says_anew(silent, before).await;
+        place.all_delivered().await;
+    }
+    // Nor are there new ones for a while.
+    let before = place.said(silent);
+    place.due_soon().await;
+    wire.conduct(Conduct::Silent);
+    wire.forget_all();
+    place.says_anew(silent, before).await;
+    assert_eq!(place.readiness().await, Some(503));
+    tokio::time::sleep(LONG).await;
+    wire.conduct(Conduct::Sound);
+    place.all_delivered().await;
+
+    // Who starts then is told.
+    wire.conduct(Conduct::Silent);
+    let refused = place.site.cli(&["run"]).await;
+    refused.expect(
+        69,
+        &["the database cannot be connected to", "no answer within"],
+    );
+    wire.conduct(Conduct::Sound);
     place.end().await;
 }
 

@@ -86,7 +86,14 @@ async fn an_operator_watches_and_acts_over_http() {
         let chunk = events.chunk().await.unwrap().expect("the stream goes on");
         told.push_str(&String::from_utf8_lossy(&chunk));
     }
+    assert!(told.starts_with("event: missed\n"), "{told}");
     assert!(told.contains("event: deliveries"), "{told}");
+    // The pause that ended, and that somebody ended it.
+    while !(told.contains("\"platforms\"") && told.contains("\"audit\"")) {
+        let chunk = events.chunk().await.unwrap().expect("the stream goes on");
+        told.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    assert!(told.contains("event: changed"), "{told}");
 
     let listed = get(&base, &key, "/api/v1/deliveries?state=accepted").await;
     let id = listed["items"][0]["id"].as_str().unwrap();

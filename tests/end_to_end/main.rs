@@ -19,6 +19,7 @@ mod demo;
 mod http;
 mod memory;
 mod notifications;
+mod objects;
 mod operate;
 mod pooler;
 mod postgres;

@@ -1,11 +1,16 @@
 //! What an operator does with commands while the daemon runs, and what is kept of it.
 
-use platform_adapters::sandbox::Misbehaviours;
+use std::fs;
+
+use platform_adapters::{
+    ddex::read_message,
+    sandbox::{Misbehaviours, SftpKind},
+};
 use serde_json::json;
 
 use super::{
     processes::{Running, program},
-    site::Site,
+    site::{Site, sftp_credentials},
 };
 
 /// How often a command that looks again and again is waited for.
@@ -39,6 +44,8 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
     for watched in [
         ["jobs", "queues", "--watch"],
         ["deliveries", "list", "--watch"],
+        ["platforms", "list", "--watch"],
+        ["schedules", "list", "--watch"],
         ["deliveries", "top", "--every=1"],
     ] {
         sees_again_and_again(&site, &watched).await;
@@ -58,6 +65,30 @@ async fn an_operator_pauses_holds_releases_and_takes_down() {
         site.state(release, platform).await.as_deref(),
         Some("queued")
     );
+    for (conditions, count) in [
+        (&["--state", "queued,held", "--older-than", "0s"][..], 1),
+        (&["--state=held"], 0),
+        (&["--owner=1", "--isrc", "ZZ0000000000"], 0),
+        (&["--title", "no title is like this"], 0),
+        (&["--older-than", "1h"], 0),
+    ] {
+        let list = [&["deliveries", "list", "--json"], conditions].concat();
+        let listed = site.cli(&list).await.json();
+        assert_eq!(listed.as_array().unwrap().len(), count, "{list:?}");
+        let count_only = [
+            &["deliveries", "hold", "--reason", "x", "--json"],
+            conditions,
+        ]
+        .concat();
+        let counted = site.cli(&count_only).await.json();
+        assert_eq!(counted["would_change"], count, "{count_only:?}");
+    }
+    let top = ["deliveries", "top", "--times=1", "--json"];
+    let top = site.cli(&top).await.json();
+    assert_eq!(top["shape"][0]["total"], 1, "{top}");
+    let both = ["deliveries", "hold", "--reason", "x", "--state", "queued"];
+    let both = [&both[..], &["00000000-0000-7000-8000-000000000000"]].concat();
+    site.cli(&both).await.expect(64, &["cannot be used with"]);
     let everything = ["deliveries", "hold", "--yes", "--reason", "all of it"];
     site.cli(&everything)
         .await
@@ -204,4 +235,66 @@ async fn sees_again_and_again(site: &Site, command: &[&str]) {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     looking.signal(nix::sys::signal::Signal::SIGINT);
+}
+
+/// A partner that has agreed to purges is told to forget a release, and no other partner is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_purged_where_the_partner_agreed() {
+    let site = Site::new().await;
+    let partner = site.sftp("purges", SftpKind::Ddex).await;
+    let mut specs = json!({"confirmation": "folder", "ddex": {
+        "sender_dpid": "PADPIDA2026112301T",
+        "recipient_dpid": "PADPIDA2026112302L",
+    }});
+    let credentials = sftp_credentials(&partner, partner.host_key());
+    let endpoint = partner.endpoint();
+    let platform = site
+        .platform("Purges", "ddex", &endpoint, credentials, specs.clone())
+        .await;
+    let releases = site.scheduled(1..2, &[platform]).await;
+    let daemon = site.daemon("daemon.log");
+    site.until_accepted(1).await;
+
+    let (release, id) = (releases[0].to_string(), platform.to_string());
+    let asked = [
+        "deliveries",
+        "purge",
+        "--release",
+        &release,
+        "--platform",
+        &id,
+    ];
+    let asked = [asked.as_slice(), &["--reason", "wrong master"]].concat();
+    site.cli(&asked).await.expect(64, &["say --yes"]);
+    let asked = [asked.as_slice(), &["--yes"]].concat();
+    site.cli(&asked)
+        .await
+        .expect(1, &["not purged", "takes no purges"]);
+    specs["ddex"]["purge"] = true.into();
+    specs["allow_private_addresses"] = true.into();
+    sqlx::query("update distribution_platforms set format_specs = $1")
+        .bind(specs)
+        .execute(site.pool())
+        .await
+        .unwrap();
+    site.cli(&asked).await.expect(0, &["begun"]);
+    site.until_accepted(2).await;
+    site.cli(&asked).await.expect(0, &["nothing to do"]);
+    site.stop(daemon).await;
+    let audit = site.cli(&["audit", "--action", "release.purge"]).await;
+    audit.expect(0, &["wrong master"]);
+
+    let mut handovers = partner.ledger().handovers().unwrap();
+    handovers.sort_by_key(|handover| handover.folder.clone());
+    let purges: Vec<bool> = handovers
+        .iter()
+        .map(|handover| {
+            assert!(handover.violations.is_empty(), "{handover:#?}");
+            let folder = site.path("purges").join(&handover.folder);
+            let xml = fs::read(folder.join(&handover.documents[0])).unwrap();
+            read_message(&xml).unwrap().is_purge
+        })
+        .collect();
+    assert_eq!(purges, [false, true]);
+    partner.stop();
 }

@@ -1,6 +1,7 @@
 //! A connection pooler, PgBouncer, between the daemon and its database.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     net::TcpListener,
     os::unix::process::CommandExt,
@@ -15,14 +16,17 @@ use super::{
     site::{Site, assert_received_once},
 };
 
-/// Where Debian keeps it.
-const PROGRAM: &str = "/usr/sbin/pgbouncer";
+/// Where Debian keeps it. `PGBOUNCER` names another one, as `scripts/try-pooler` does.
+fn pgbouncer() -> OsString {
+    std::env::var_os("PGBOUNCER").unwrap_or_else(|| "/usr/sbin/pgbouncer".into())
+}
+
 /// From this version on it knows each client's prepared statements.
 const KEEPS_STATEMENTS: (u32, u32) = (1, 21);
 
 /// Its version, major and minor.
 fn version() -> (u32, u32) {
-    let said = Command::new(PROGRAM).arg("--version").output().unwrap();
+    let said = Command::new(pgbouncer()).arg("--version").output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
     let version = said.lines().next().unwrap().rsplit(' ').next().unwrap();
     let mut numbers = version.split('.').map(|number| number.parse().unwrap());
@@ -70,7 +74,7 @@ impl Bouncer {
         );
         fs::write(&config, text).unwrap();
         let log = site.path(&format!("pgbouncer-{mode}-{port}.log"));
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(pgbouncer());
         command
             .arg(&config)
             .stdin(Stdio::null())

@@ -20,9 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// Lines of a log that a failing test shows.
 const LOG_LINES: usize = 40;
 
+/// Names another build of the program to be tried, as `scripts/chaos --worker` does.
+const WORKER: &str = "WORKER_UNDER_TEST";
+
 /// The built program, with nothing of the surroundings that configures it.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tunemantra-worker"));
+    let built = || env!("CARGO_BIN_EXE_tunemantra-worker").into();
+    let mut command = Command::new(std::env::var_os(WORKER).unwrap_or_else(built));
     for (name, _) in std::env::vars_os() {
         let word = name.as_encoded_bytes();
         if word.starts_with(b"TUNEMANTRA_") || word == b"DATABASE_URL" || word == b"RUST_LOG" {

@@ -94,6 +94,8 @@ pub(crate) async fn read(
                     'audio_file', t.audio_file, 'isrc', t.isrc, 'track_number', t.track_number,
                     'is_explicit', coalesce(t.is_explicit, false), 'genre', t.genre,
                     'language', coalesce(t.language::text, 'english'),
+                    -- Longer ones cannot be sent, and are not read whole.
+                    'lyrics', left(nullif(t.lyrics, ''), 262145),
                     'metadata', t.metadata, 'credits', t.credits)
                     order by t.track_number nulls last, t.id), '[]')
                 from public.tracks t where t.release_id = r.id) as "tracks!: Json<Vec<TrackRow>>",
@@ -227,6 +229,7 @@ struct TrackRow {
     is_explicit: bool,
     genre: Option<String>,
     language: String,
+    lyrics: Option<String>,
     metadata: Option<Value>,
     credits: Option<Value>,
 }
@@ -246,6 +249,7 @@ fn track(row: TrackRow, release: &Release) -> Result<Track, String> {
         iswc: metadata.iswc,
         duration_s: row.duration,
         audio_file: row.audio_file,
+        lyrics: row.lyrics,
         is_explicit: row.is_explicit,
         // A genre of its own is not divided as the release's is.
         sub_genre: metadata.sub_genre.or_else(|| {

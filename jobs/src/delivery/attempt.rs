@@ -98,6 +98,8 @@ pub(super) struct Progress {
     /// The worker's clocks, or the platform's own once its settings are read.
     pub(super) policy: RetryPolicy,
     pub(super) package: Option<Box<Package>>,
+    /// `requirements.lead_days` of the platform, once its settings are read.
+    pub(super) lead_days: u16,
     /// It is known what became of every earlier attempt.
     pub(super) is_answered: bool,
     /// The partner offers no way to find out.
@@ -238,6 +240,7 @@ async fn attempt(services: &Services, begun: &Begun) -> (Made, Progress) {
     let mut progress = Progress {
         policy: services.retry.clone(),
         package: None,
+        lead_days: 0,
         // What became of an earlier transmission is not this one's question.
         is_answered: delivery.unknown.is_none() || !begun.is_repeated,
         is_unanswerable: false,
@@ -279,6 +282,7 @@ async fn hand_over(
         refresh_limits(services, &platform).await?;
     }
     progress.policy = services.retry.for_platform(&platform.format_specs.retry);
+    progress.lead_days = platform.requirements.lead_days;
     let package = package::assemble(release, &platform, delivery.kind, &services.assets)
         .instrument(trace::phase("package"))
         .await?;

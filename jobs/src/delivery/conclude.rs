@@ -15,6 +15,7 @@ use super::{
     outcome::{self, Happened, Late, OutcomeError, after},
     partner,
     row::{self, Delivery},
+    short_notice::ShortNotice,
     unknown,
 };
 use crate::{
@@ -101,6 +102,7 @@ async fn write(
                 receipt: Some(receipt),
                 package,
                 fingerprint: Some(fingerprint),
+                short_notice: ShortNotice::of(&delivery, package, progress.lead_days, now),
                 ..ended
             };
             let is_final = receipt.is_final;

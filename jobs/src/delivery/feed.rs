@@ -1,5 +1,5 @@
-//! What changed of late, for those who watch. It is read and not notified: a notification would cost
-//! every outcome a lock over all daemons at its commit.
+//! Which deliveries changed of late, for those who watch; what else did is in `overview`. It is read and
+//! not notified: a notification would cost every outcome a lock over all daemons at its commit.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -27,6 +27,7 @@ mod record;
 mod resend;
 mod row;
 mod selection;
+mod short_notice;
 mod state;
 pub mod trace;
 mod unknown;
@@ -49,9 +50,10 @@ pub use limits::{LimitPolicy, Scope, keep_limits, refresh_limits, set_default_li
 pub use load::Reader;
 pub(crate) use operate::version_of_platform;
 pub use operate::{
-    OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Stale, Tally, count, operate,
-    operate_all, operate_each, operate_if, pause_platform, platform_version, probe_platform,
-    restore_territory, resume_platform, take_down, take_down_territory, update,
+    NotPurged, OnPlatform, Operated, Operation, Outcome, Paused, Resumed, Stale, Tally, count,
+    operate, operate_all, operate_each, operate_if, pause_platform, platform_version,
+    probe_platform, purge, restore_territory, resume_platform, take_down, take_down_territory,
+    update,
 };
 pub use partner_notice::{Noticed, hear_notice};
 pub use policy::RetryPolicy;

@@ -48,7 +48,8 @@ fn worth_telling(
         _ => None,
     };
     let silent = (state == State::Sent && happened.is_silent).then_some(Told::DeliverySilent);
-    changed.into_iter().chain(silent)
+    let short = happened.short_notice.map(|_| Told::DeliveryShortNotice);
+    changed.into_iter().chain(silent).chain(short)
 }
 
 /// The partner has been silent for too long, and nothing else has happened.
@@ -90,7 +91,7 @@ fn notice(delivery: &Delivery, told: notification::Event, happened: &Happened<'_
             let since = since.timestamp_micros();
             Some(format!("{event}/platform/{}/{since}", delivery.platform_id))
         }
-        (Told::DeliveryLate | Told::DeliverySilent, _) => {
+        (Told::DeliveryLate | Told::DeliverySilent | Told::DeliveryShortNotice, _) => {
             Some(format!("{event}/{}/{}", delivery.id, delivery.transmission))
         }
         _ => None,
@@ -127,6 +128,15 @@ fn notice(delivery: &Delivery, told: notification::Event, happened: &Happened<'_
         say(
             "remedy",
             json!("Ask the partner what became of it; the worker goes on asking by itself."),
+        );
+    } else if let Some(short) = happened
+        .short_notice
+        .filter(|_| told == Told::DeliveryShortNotice)
+    {
+        say("message", json!(short.to_string()));
+        say(
+            "remedy",
+            json!("Tell the partner, or move the street date; schedule the next release earlier."),
         );
     } else if let Some(fault) = happened.fault {
         say("code", json!(fault.code.as_str()));

@@ -14,6 +14,7 @@ use super::{
     Event, Next, Refused, State, deliver_queue, job, notices,
     record::{self, Written},
     row::Delivery,
+    short_notice::ShortNotice,
     trace, transition,
 };
 use crate::{
@@ -42,6 +43,8 @@ pub(super) struct Happened<'a> {
     pub(super) late: Option<Late>,
     /// The partner has been silent for longer than it said it would need.
     pub(super) is_silent: bool,
+    /// It was handed over with less time to the street date than the partner wants.
+    pub(super) short_notice: Option<ShortNotice>,
     /// When it is given up, where that is not fixed yet.
     pub(super) expires_at: Option<DateTime<Utc>>,
     /// Who wants to be told, where that is known.

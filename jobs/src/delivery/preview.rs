@@ -90,6 +90,7 @@ pub async fn preview(
             .filter(|_| is_live)
             .and_then(|last| last.receipt?.0.stated),
         resend_of: None,
+        purges: false,
     };
     Ok(ddex::build(&platform, &handover, &package)?)
 }

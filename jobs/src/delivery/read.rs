@@ -311,6 +311,7 @@ async fn in_doubt(pool: &PgPool, id: Uuid, files: &[File]) -> Result<Option<InDo
         batch: None,
         last_stated: None,
         resend_of: None,
+        purges: false,
     };
     let sent: Vec<&File> = files
         .iter()

@@ -16,6 +16,8 @@ pub(crate) struct Delivery {
     pub(crate) platform_id: i32,
     pub(crate) record_id: i32,
     pub(crate) kind: Kind,
+    /// A takedown by which the partner is to forget the release.
+    pub(crate) purges: bool,
     pub(crate) revision: u32,
     pub(crate) transmission: u32,
     pub(crate) state: State,
@@ -69,7 +71,7 @@ pub(crate) async fn lock(
                d.state, d.release_title, d.platform_name, d.upc, d.attempts, d.started_at,
                d.expires_at, d.sent_at, d.receipt as "receipt: Json<Receipt>", d.attempts_before,
                d.was_accepted, d.cancel_requested_at is not null as "is_called_off!",
-               d.unknown_since, d.unknown_reason, d.resend_of,
+               d.unknown_since, d.unknown_reason, d.resend_of, d.purges,
                live.kind as "live_kind?", live.revision as "live_revision?",
                live.fingerprint as live_fingerprint, live.receipt as "live_receipt: Json<Receipt>",
                exists (select from worker.deliveries before
@@ -108,6 +110,7 @@ pub(crate) async fn lock(
         platform_id: row.platform_id,
         record_id: row.record_id,
         kind: kind(&row.kind)?,
+        purges: row.purges,
         revision: row.revision.unsigned_abs(),
         transmission: row.transmission.unsigned_abs(),
         state: State::from_word(&row.state).ok_or_else(|| unknown_word("state", &row.state))?,
@@ -161,6 +164,7 @@ impl Delivery {
                 .as_ref()
                 .and_then(|live| live.receipt.as_ref()?.stated.clone()),
             resend_of: self.resend_of.clone(),
+            purges: self.purges,
         }
     }
 

@@ -44,6 +44,9 @@ events! {
     DeliveryContradicted, "delivery.contradicted";
     /// The partner has not spoken within its `processing_time`.
     DeliverySilent, "delivery.silent";
+    /// A new release was handed over later before its street date than the platform's
+    /// `requirements.lead_days` asks for.
+    DeliveryShortNotice, "delivery.short_notice";
     /// Nothing is sent to a platform until an operator resumes it.
     PlatformPaused, "platform.paused";
     /// An operator tries the channels.

@@ -25,6 +25,9 @@ pub(super) fn subject(told: &Told) -> String {
         Event::DeliveryLate => format!("{release} to {platform} keeps failing"),
         Event::DeliveryContradicted => format!("{platform} contradicts itself about {release}"),
         Event::DeliverySilent => format!("{platform} is silent about {release}"),
+        Event::DeliveryShortNotice => {
+            format!("{platform} got {release} shortly before its street date")
+        }
         Event::PlatformPaused => format!("Nothing is sent to {platform} any more"),
         Event::WorkerTest => "A test of tunemantra-worker".to_owned(),
     };

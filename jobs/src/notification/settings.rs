@@ -136,6 +136,7 @@ impl Default for MailSettings {
                 Event::DeliveryLate,
                 Event::DeliveryContradicted,
                 Event::DeliverySilent,
+                Event::DeliveryShortNotice,
                 Event::PlatformPaused,
             ],
             gather_s: 3600,

@@ -5,6 +5,7 @@
 mod attention;
 mod gauges;
 mod shape;
+mod topics;
 
 use std::collections::HashMap;
 
@@ -17,6 +18,7 @@ pub use self::gauges::{
     CronGauge, Decided, Faulted, Gauges, JobGauge, PlatformGauge, RunGauge, StatisticsGauge,
     Undecided, gauges, is_writable,
 };
+pub use self::topics::{Topic, marks};
 use self::{attention::Stopped, shape::Waiting};
 
 /// The most codes that are told.

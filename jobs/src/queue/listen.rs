@@ -1,8 +1,15 @@
 //! The one connection of a daemon that listens: for new jobs, and for running ones to be stopped.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgListener, PgNotification};
+use tokio::time::timeout;
 
 use super::run::Daemon;
+use crate::database::is_there;
+
+/// After so long without a notification the connection is asked whether it is still there.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// The channel of running jobs to be stopped; the payload is the job's id.
 const STOP: &str = "worker_jobs_stop";
@@ -32,7 +39,14 @@ async fn listen_once(daemon: &Daemon, failures: &mut u32) -> Result<(), sqlx::Er
     listener.listen_all(["worker_jobs", STOP]).await?;
     *failures = 0;
     daemon.wake();
-    while let Some(notification) = listener.try_recv().await? {
+    loop {
+        let notification = match timeout(QUIET, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) => notification,
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+            Err(_) if is_there(&mut listener).await => continue,
+            Err(_) => return Ok(()),
+        };
         stop(daemon, &notification);
         // Many notifications, one look.
         while let Some(notification) = listener.next_buffered() {
@@ -40,7 +54,6 @@ async fn listen_once(daemon: &Daemon, failures: &mut u32) -> Result<(), sqlx::Er
         }
         daemon.wake();
     }
-    Ok(())
 }
 
 /// Stops the job that the notification names, if it runs here. What is missed here the next

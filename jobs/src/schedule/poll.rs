@@ -1,6 +1,6 @@
 //! The loop that looks for due schedules.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use sqlx::{
 use tokio_util::sync::CancellationToken;
 
 use super::fan_out_due;
-use crate::{clock::Clock, vitals::Vitals};
+use crate::{clock::Clock, database::is_there, vitals::Vitals};
 
 /// How schedules are looked for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -36,6 +36,9 @@ impl Default for PollSettings {
 /// The longest wait after the database did not answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// After so long without an announcement the connection that listens is asked whether it is still there.
+const QUIET: Duration = Duration::from_secs(60);
+
 /// The channel on which the web application's table tells of new schedules (a trigger of ours).
 const CHANNEL: &str = "worker_schedules";
 
@@ -57,9 +60,18 @@ pub async fn poll(
     let pause = Duration::from_millis(settings.poll_ms.max(10));
     let mut failures = 0u32;
     let mut listener = None;
+    let mut heard_at = Instant::now();
     while !shutdown.is_cancelled() {
         pulse.beat();
         // First the ear, then the look: what is announced in between is not missed.
+        if heard_at.elapsed() > QUIET {
+            heard_at = Instant::now();
+            if let Some(open) = &mut listener
+                && !is_there(open).await
+            {
+                listener = None;
+            }
+        }
         if listener.is_none() {
             listener = listen(&direct).await;
         }
@@ -76,7 +88,7 @@ pub async fn poll(
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = announced(&mut listener), if failures == 0 => {}
+            () = announced(&mut listener), if failures == 0 => heard_at = Instant::now(),
             () = shutdown.cancelled() => {}
         }
     }

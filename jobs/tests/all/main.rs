@@ -20,4 +20,5 @@ mod royalties;
 mod schedules;
 mod schema;
 mod statistics;
+mod topics;
 mod usage;

@@ -5,11 +5,12 @@ use async_trait::async_trait;
 
 use super::{
     Acknowledgement, MAX_ACKNOWLEDGEMENT_BYTES, MAX_MESSAGE_BYTES, Message, Schemas, Verdict,
-    Version, build, check_rules, check_settings,
+    Version, build, check_settings,
     choreography::{ACKNOWLEDGEMENTS, Folder, acknowledged_at, named},
     read_message,
     target::Target,
     untrusted::brief,
+    verify,
 };
 use crate::{
     Adapter, Batch, BatchFound, BatchReceipt, Code, Evidence, Fault, Handover, Located, Receipt,
@@ -274,16 +275,7 @@ impl Adapter for DdexAdapter {
     async fn deliver(&self, handover: &Handover, package: &Package) -> Result<Receipt, Fault> {
         let message = build(&self.platform, handover, package)?;
         let folder = Folder::new(handover, &message.release_id);
-        check(&folder.message_name(), &message)?;
-        if let Some(schemas) = &self.schemas {
-            schemas
-                .validate(
-                    message.version.namespace(),
-                    &folder.message_name(),
-                    &message.xml,
-                )
-                .await?;
-        }
+        verify(self.schemas.as_ref(), &folder.message_name(), &message).await?;
         // Files that a message at the partner speaks of are not touched again, but in a batch, at which
         // the partner does not look before it is complete.
         let is_open = folder.batch().is_some();
@@ -438,22 +430,4 @@ pub(super) fn document(name: String, body: Vec<u8>) -> Evidence {
         media_type: "application/xml".into(),
         body,
     }
-}
-
-/// Holds a message of ours against the rules beyond the schema.
-fn check(name: &str, message: &Message) -> Result<(), Fault> {
-    let complaints = check_rules(&message.xml).unwrap_or_else(|refused| vec![refused.to_string()]);
-    if let Some(first) = complaints.first() {
-        return Err(Fault::new(
-            Code::MessageInvalid,
-            format!("the message {name} breaks a rule of DDEX's release profiles: {first}"),
-        )
-        .with_evidence(document(name.to_owned(), message.xml.clone()))
-        .with_evidence(Evidence {
-            name: format!("{name}.complaints.txt"),
-            media_type: "text/plain".into(),
-            body: complaints.join("\n").into_bytes(),
-        }));
-    }
-    Ok(())
 }

@@ -176,6 +176,7 @@ mod tests {
             batch: None,
             last_stated: None,
             resend_of: None,
+            purges: false,
         };
         let in_batch = Handover {
             batch: Some("20251124160000043".into()),

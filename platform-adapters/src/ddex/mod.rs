@@ -7,7 +7,8 @@
 //! - `target` is where they go: an SFTP server, or the object store in `store`;
 //! - `message` builds the NewReleaseMessage from a package;
 //! - `rules` holds it against what the schema cannot say;
-//! - `validate` holds it against DDEX's schemas, where the operator has them;
+//! - `validate` holds it against DDEX's schemas, where the operator has them, and `verify` against
+//!   both before it is sent;
 //! - `acknowledgement` reads the partner's answer, and writes it as the sandbox does;
 //! - `received` reads a message as its recipient does;
 //! - `xml` and `untrusted` write and read XML.
@@ -24,6 +25,7 @@ mod store;
 mod target;
 mod untrusted;
 mod validate;
+mod verify;
 mod version;
 mod xml;
 
@@ -43,4 +45,5 @@ pub use received::{
 pub use rules::{check_rules, namespace};
 pub use untrusted::Refused;
 pub use validate::{Schemas, find_schemas};
+pub use verify::verify;
 pub use version::Version;

@@ -12,7 +12,7 @@ use super::{
     audio::{self, Content},
     findings::{Findings, Objection, ProbeError},
     inspect::{self, Inspection},
-    metadata_checks,
+    lyrics, metadata_checks,
     numbering::{self, Placed},
     reader::Reader,
 };
@@ -22,7 +22,7 @@ use crate::{
         AssetStore, AudioProperties, Package, PackagedArtwork, PackagedAudio, PackagedFile,
         PackagedTrack,
     },
-    release::{Isrc, Release, Upc},
+    release::{Isrc, Release, Track, Upc},
     settings::{FileNameSpecs, Platform},
 };
 
@@ -44,7 +44,8 @@ struct Checked<T> {
 /// A takedown needs no files and nowhere to sell; all else is checked as for the other kinds.
 ///
 /// Tracks come out in playing order. Where no track of the release has a number, they are numbered
-/// in the order in which the release gives them.
+/// in the order in which the release gives them. Lyrics come out as files where the platform takes
+/// them, and otherwise not at all, so that a change of them changes no package without them.
 ///
 /// # Errors
 /// [`crate::Code::PackageInvalid`] with everything that was found, or the asset store's own fault
@@ -73,32 +74,54 @@ pub async fn assemble(
         let media = Media::check(release, &placed, platform, assets, &mut findings).await?;
         (territories, Some(media))
     };
+    let has_lyrics = kind != Kind::Takedown && platform.takes_lyrics();
+    let lyrics = placed.iter().map(|placed| match has_lyrics {
+        true => lyrics::check(placed, &mut findings),
+        false => None,
+    });
+    let lyrics: Vec<_> = lyrics.collect();
     let isrcs: Option<Vec<Isrc>> = isrcs.into_iter().collect();
     let (Some(upc), Some(isrcs), []) = (upc, isrcs, findings.0.as_slice()) else {
         return Err(Fault::package_invalid(findings.0));
     };
+    let names = &platform.format_specs.file_names;
     let (audio, artwork) = match media {
-        Some(media) => media.package(&upc, &isrcs, &placed, &platform.format_specs.file_names),
+        Some(media) => media.package(&upc, &isrcs, &placed, names),
         None => (placed.iter().map(|_| None).collect(), None),
     };
     let tracks = placed
         .into_iter()
         .zip(isrcs)
-        .zip(audio)
-        .map(|((placed, isrc), audio)| PackagedTrack {
-            track: placed.track.clone(),
+        .zip(audio.into_iter().zip(lyrics))
+        .map(|((placed, isrc), (audio, lyrics))| PackagedTrack {
+            track: without_lyrics(placed.track),
             number: placed.number,
+            lyrics: lyrics.map(|text| {
+                let name = names.audio(&upc, &isrc, placed.track.disc, placed.number);
+                lyrics::packaged(&name, placed.track.id, text)
+            }),
             isrc,
             audio,
         })
         .collect();
     Ok(Package {
-        release: release.clone(),
+        release: Release {
+            tracks: release.tracks.iter().map(without_lyrics).collect(),
+            ..release.clone()
+        },
         upc,
         tracks,
         artwork,
         territories,
     })
+}
+
+/// What of a track goes into messages. Lyrics are a file.
+fn without_lyrics(track: &Track) -> Track {
+    Track {
+        lyrics: None,
+        ..track.clone()
+    }
 }
 
 /// The files of a release. Complete when nothing was found.
@@ -190,6 +213,7 @@ fn packaged(
     PackagedFile {
         name,
         path: meta.location,
+        text: None,
         size: meta.size,
         sha256: found.sha256,
         md5: found.md5,

@@ -28,7 +28,7 @@ use super::{
 use crate::{Code, Fault, package::PackagedFile};
 
 /// How much of a local file is read at once. SFTP is fastest with writes of this size.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 512 * 1024;
 
 /// Pieces of a local file that are read before they are asked for.
 const PIECES_AHEAD: usize = 2;
@@ -143,7 +143,7 @@ impl AssetStore {
     ///
     /// Where the file is no longer what was packaged the stream ends with [`Code::AssetChanged`]: its
     /// version is compared where that is known, otherwise the hash sum of a stream from the
-    /// beginning, and the length of a later one.
+    /// beginning, and the length of a later one. A text of the catalogue comes from the package.
     ///
     /// # Errors
     /// A fault, at once or from the stream, when the store cannot be read.
@@ -166,6 +166,11 @@ impl AssetStore {
     ) -> Result<BoxStream<'static, Result<Bytes, Fault>>, Fault> {
         if range.start > 0 && range.start >= range.end {
             return Ok(futures_util::stream::empty().boxed());
+        }
+        if let Some(text) = &file.text {
+            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
+            let piece = text.slice(place(range.start)..place(range.end));
+            return Ok(futures_util::stream::once(async { Ok(piece) }).boxed());
         }
         let version = self.memory.version_of(file);
         let is_whole = range == (0..file.size);

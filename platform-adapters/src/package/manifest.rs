@@ -42,7 +42,7 @@ pub struct Manifest {
     pub title: String,
     /// What describes the release: the metadata document or the message.
     pub documents: Vec<FileEntry>,
-    /// Audio in playing order, then the artwork.
+    /// Audio in playing order, the artwork, lyrics where the platform takes them.
     pub files: Vec<FileEntry>,
 }
 

@@ -8,6 +8,7 @@ mod audio;
 mod findings;
 mod hash;
 mod inspect;
+mod lyrics;
 mod manifest;
 mod metadata;
 mod metadata_checks;
@@ -18,6 +19,7 @@ mod territories;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -59,6 +61,8 @@ pub struct PackagedTrack {
     pub isrc: Isrc,
     /// Its audio. Absent in a takedown, which needs no files, and only there.
     pub audio: Option<PackagedAudio>,
+    /// Its lyrics as a text file, where it has any and the platform takes them.
+    pub lyrics: Option<PackagedFile>,
 }
 
 /// A track's audio.
@@ -88,16 +92,19 @@ pub struct PackagedArtwork {
 pub struct PackagedFile {
     /// Its name at the partner: `0036000291452_01_001.flac`.
     pub name: String,
-    /// Where it lies in the asset store.
+    /// Where it lies in the asset store; of a text of the catalogue its place there.
     #[serde(serialize_with = "as_text")]
     pub path: object_store::path::Path,
+    /// All of it, where it is a text of the catalogue and lies in no asset store.
+    #[serde(skip)]
+    pub text: Option<Bytes>,
     /// Bytes.
     pub size: u64,
     /// SHA-256 in lower-case hex.
     pub sha256: String,
     /// MD5 in lower-case hex, which many partners still ask for.
     pub md5: String,
-    /// `audio/flac`, `audio/wav`, `image/jpeg`.
+    /// `audio/flac`, `audio/wav`, `image/jpeg`, `text/plain`.
     pub media_type: &'static str,
 }
 
@@ -185,13 +192,15 @@ impl ImageFormat {
 }
 
 impl Package {
-    /// All files: the tracks' in playing order, then the artwork. None in a takedown.
+    /// All files: the tracks' audio in playing order, the artwork, the tracks' lyrics. None in a
+    /// takedown.
     pub fn files(&self) -> impl Iterator<Item = &PackagedFile> {
-        self.tracks
-            .iter()
-            .filter_map(|track| track.audio.as_ref())
+        let audio = self.tracks.iter().filter_map(|track| track.audio.as_ref());
+        let lyrics = self.tracks.iter().filter_map(|track| track.lyrics.as_ref());
+        audio
             .map(|audio| &audio.file)
             .chain(self.artwork.iter().map(|artwork| &artwork.file))
+            .chain(lyrics)
     }
 
     /// SHA-256 in hex over everything that goes into the package: when it is the same, there is

@@ -112,6 +112,9 @@ pub struct Track {
     pub duration_s: Option<i32>,
     /// `tracks.audio_file`: the path in the asset store.
     pub audio_file: Option<String>,
+    /// `tracks.lyrics`, as they stand there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lyrics: Option<String>,
     /// `tracks.is_explicit`.
     pub is_explicit: bool,
     /// `tracks.genre`, else the release's.

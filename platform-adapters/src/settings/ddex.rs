@@ -55,9 +55,15 @@ pub struct DdexSpecs {
     /// The partner's genres by ours: by `genre/sub-genre`, else by `genre`, in any case.
     #[serde(default)]
     pub genres: BTreeMap<String, GenreWords>,
+    /// Lyrics go along: a resource of type `LyricText` for each recording that has any.
+    #[serde(default)]
+    pub lyrics: bool,
     /// How a takedown is said.
     #[serde(default)]
     pub takedown: TakedownForm,
+    /// An operator may have a release forgotten, by a PurgeReleaseMessage.
+    #[serde(default)]
+    pub purge: bool,
     /// How the end of a deal is said that the partner has and that holds no longer.
     #[serde(default)]
     pub withdrawal: WithdrawalForm,

@@ -128,6 +128,8 @@ pub struct Requirements {
     pub artwork: ArtworkRequirements,
     /// What each track's audio must be.
     pub audio: AudioRequirements,
+    /// How many days before its street date the partner wants a new release.
+    pub lead_days: u16,
 }
 
 /// What each track's audio must be (`requirements.audio`); the codings that are taken stand in
@@ -320,6 +322,21 @@ impl Platform {
         let takes_batches =
             self.method == Method::Ddex && specs.choreography == Choreography::Batch;
         takes_batches.then_some(specs.batch)
+    }
+
+    /// Whether lyrics go along with a release (`format_specs.ddex.lyrics`).
+    #[must_use]
+    pub fn takes_lyrics(&self) -> bool {
+        let specs = self.format_specs.ddex.as_ref();
+        self.method == Method::Ddex && specs.is_some_and(|specs| specs.lyrics)
+    }
+
+    /// Whether a release may be purged here: `format_specs.ddex.purge`, or every takedown is one.
+    #[must_use]
+    pub fn takes_purges(&self) -> bool {
+        let allows = |specs: &DdexSpecs| specs.purge || specs.takedown == TakedownForm::Purge;
+        let specs = self.format_specs.ddex.as_ref();
+        self.method == Method::Ddex && specs.is_some_and(allows)
     }
 
     /// What confirms a delivery into a folder: nothing but the marker, or acknowledgement files.

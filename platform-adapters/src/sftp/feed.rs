@@ -19,8 +19,8 @@ use crate::{
 /// Small reads are gathered to pieces of this size, so that the thread is not woken for each.
 const PIECE_BYTES: usize = 512 * 1024;
 
-/// Pieces on their way between the store and the thread.
-const PIECES: usize = 2;
+/// Pieces on their way between the store, which reads ahead by itself, and the thread.
+const PIECES: usize = 1;
 
 /// What the thread is fed with.
 pub(super) enum Piece {

@@ -18,6 +18,9 @@ const WINDOW_BYTES: usize = 2 * 1024 * 1024;
 /// The window is filled up when this much of it is free, not at each acknowledgement.
 const REFILL_BYTES: usize = 512 * 1024;
 
+/// Acknowledged bytes that stay before the window until it is moved to the front.
+const SLACK_BYTES: usize = 1024 * 1024;
+
 /// Writes what the feed gives to an open file from `offset` on, after `first`, and closes it.
 /// `acknowledged` counts the bytes that the partner has.
 pub(super) fn write_all(
@@ -79,10 +82,14 @@ impl Window {
 
     fn add(&mut self, more: &[u8]) {
         // Moved together only now and then: an acknowledgement covers 30 kB.
-        if self.acknowledged >= WINDOW_BYTES || self.is_empty() {
+        if self.acknowledged >= SLACK_BYTES || self.is_empty() {
             self.bytes.drain(..self.acknowledged);
             self.acknowledged = 0;
         }
+        // Growing by doubling would take twice as much.
+        self.bytes.reserve_exact(
+            (WINDOW_BYTES + SLACK_BYTES + more.len()).saturating_sub(self.bytes.len()),
+        );
         self.bytes.extend_from_slice(more);
     }
 
@@ -110,7 +117,7 @@ mod tests {
             let count = window.unacknowledged().len().min(30_000);
             given.extend_from_slice(&window.unacknowledged()[..count]);
             window.acknowledge(count);
-            assert!(window.bytes.len() <= 2 * WINDOW_BYTES + REFILL_BYTES);
+            assert!(window.bytes.len() <= WINDOW_BYTES + SLACK_BYTES + REFILL_BYTES);
         }
         assert!(given == source);
     }

@@ -102,6 +102,7 @@ pub(crate) fn handover(kind: Kind) -> Handover {
         batch: None,
         last_stated: None,
         resend_of: None,
+        purges: false,
     }
 }
 

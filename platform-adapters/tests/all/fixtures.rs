@@ -108,6 +108,7 @@ impl Fixture {
             iswc: None,
             duration_s: Some(1),
             audio_file: Some(path),
+            lyrics: None,
             is_explicit: false,
             genre: Some("Electronic".into()),
             sub_genre: None,

@@ -12,6 +12,9 @@ mod api_kinds;
 mod api_network;
 mod api_partner;
 mod api_webhook;
+#[path = "../../../tests/support/src/bucket.rs"]
+#[allow(unreachable_pub, reason = "shared with tests of the daemon")]
+mod bucket;
 mod ddex;
 mod fixtures;
 mod fuzzed;

@@ -130,8 +130,8 @@ async fn connections_suffice(config: &Config, pool: &PgPool, findings: &mut Vec<
         true => 0,
         false => config.http.database_connections,
     };
-    // The last one listens for schedules.
-    let most = own + queue::CONNECTIONS + http + 1;
+    // The last two listen for schedules, and ask whether the database answers.
+    let most = own + queue::CONNECTIONS + http + 2;
     let granted: Result<i32, _> = sqlx::query_scalar(
         "select current_setting('max_connections')::int
              - current_setting('superuser_reserved_connections')::int",

@@ -3,11 +3,11 @@
 
 use std::{io::Write, process::ExitCode};
 
-use chrono::TimeDelta;
-use jobs::delivery::{self, Operation, Selection, State, Tally};
+use jobs::delivery::{self, Operation, Selection, Tally};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::conditions::Conditions;
 use crate::cli::{
     EX_NO, Failure,
     by::{Reason, now},
@@ -18,26 +18,10 @@ use crate::cli::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The deliveries' ids; without any, all that fit the conditions.
-    #[arg(value_name = "DELIVERY")]
+    #[arg(value_name = "DELIVERY", conflicts_with = "Conditions")]
     ids: Vec<Uuid>,
-    /// Only those to this platform.
-    #[arg(long, value_name = "ID", conflicts_with = "ids")]
-    platform: Option<i32>,
-    /// Only those in this state.
-    #[arg(long, conflicts_with = "ids", value_parser = super::state)]
-    state: Option<State>,
-    /// Only those of this release.
-    #[arg(long, value_name = "ID", conflicts_with = "ids")]
-    release: Option<i32>,
-    /// Only those of the release with this UPC.
-    #[arg(long, conflicts_with = "ids")]
-    upc: Option<String>,
-    /// Only those with this fault, such as host_key_changed.
-    #[arg(long, value_name = "CODE", conflicts_with = "ids")]
-    fault: Option<String>,
-    /// Only those made longer ago than this: 90m, 12h, 3d.
-    #[arg(long, value_name = "AGE", conflicts_with = "ids", value_parser = age)]
-    older_than: Option<TimeDelta>,
+    #[command(flatten)]
+    conditions: Conditions,
     /// At most so many, the oldest first.
     #[arg(
         long,
@@ -83,15 +67,7 @@ pub(super) async fn run(
 }
 
 fn selection(arguments: &Arguments) -> Result<Selection, Failure> {
-    let selection = Selection {
-        platform_id: arguments.platform,
-        states: arguments.state.into_iter().collect(),
-        release_id: arguments.release,
-        upc: arguments.upc.clone(),
-        fault_code: arguments.fault.clone(),
-        created_before: arguments.older_than.map(|age| now() - age),
-        ..Selection::default()
-    };
+    let selection = arguments.conditions.selection(now());
     if selection.is_everything() {
         return Err(Failure::usage(anyhow::anyhow!(
             "name the deliveries, or give a condition such as --platform, --state or --release"
@@ -142,34 +118,4 @@ pub(in crate::cli) fn print(
         writeln!(out, "not done: {id}: {why}")?;
     }
     Ok(())
-}
-
-/// `90m`, `12h`, `3d`.
-fn age(text: &str) -> Result<TimeDelta, String> {
-    let wrong = || format!("{text:?} is no age; write 90m, 12h or 3d");
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let number: i64 = digits.parse().map_err(|_| wrong())?;
-    let age = match text.get(digits.len()..) {
-        Some("s") => TimeDelta::try_seconds(number),
-        Some("m") => TimeDelta::try_minutes(number),
-        Some("h") => TimeDelta::try_hours(number),
-        Some("d") => TimeDelta::try_days(number).filter(|_| number < 100_000),
-        _ => None,
-    };
-    age.filter(|age| *age >= TimeDelta::zero())
-        .ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_read_as_people_write_them() {
-        assert_eq!(age("90m"), Ok(TimeDelta::minutes(90)));
-        assert_eq!(age("3d"), Ok(TimeDelta::days(3)));
-        for wrong in ["", "3", "d", "-1h", "3w", "9999999999999999d", "3dd"] {
-            assert!(age(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! `deliveries takedown`, `restore`, `update`: new revisions of a release where it is.
+//! `deliveries takedown`, `purge`, `restore`, `update`: new revisions of a release where it is.
 
 use std::{io::Write, process::ExitCode};
 
@@ -46,7 +46,52 @@ pub(super) async fn take_down(
                 ))
             })?,
     };
-    print(out, &place, &done)
+    print(out, release, place.json, &done)
+}
+
+/// Which release is to be forgotten by whom, and why.
+#[derive(Debug, clap::Args)]
+pub(super) struct Forgotten {
+    /// The release's id.
+    #[arg(long, value_name = "ID")]
+    release: i32,
+    /// The platform that is to forget it.
+    #[arg(long, value_name = "ID")]
+    platform: i32,
+    /// Do it: the partner cannot bring back what it has forgotten.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    reason: Reason,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Has a platform forget a release.
+pub(super) async fn purge(
+    out: &mut impl Write,
+    pool: &PgPool,
+    what: Forgotten,
+) -> anyhow::Result<ExitCode> {
+    let by = what.reason.by()?;
+    let (release, platform) = (what.release, what.platform);
+    if !what.yes {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "this has platform {platform} forget release {release}; say --yes to do it"
+        ))
+        .into());
+    }
+    match delivery::purge(pool, release, platform, &by, now()).await? {
+        Ok(done) => print(out, release, what.json, &[done]),
+        Err(refused) => {
+            match what.json {
+                true => json(out, &serde_json::json!({"refused": refused.0}))?,
+                false => writeln!(out, "not purged: {}", refused.0)?,
+            }
+            Ok(ExitCode::from(EX_NO))
+        }
+    }
 }
 
 /// Takes the takedown in a territory back.
@@ -69,7 +114,7 @@ pub(super) async fn restore(
                 "release {release} was not taken down in {territory} {on}; name the platform as the takedown did"
             ))
         })?;
-    print(out, &place, &done)
+    print(out, release, place.json, &done)
 }
 
 /// Sends what changed.
@@ -79,18 +124,23 @@ pub(super) async fn update(
     place: Where,
 ) -> anyhow::Result<ExitCode> {
     let by = place.reason.by()?;
-    let done = delivery::update(pool, place.release, place.platform, &by, now()).await?;
-    print(out, &place, &done)
+    let (release, platform) = (place.release, place.platform);
+    let done = delivery::update(pool, release, platform, &by, now()).await?;
+    print(out, release, place.json, &done)
 }
 
-fn print(out: &mut impl Write, place: &Where, done: &[OnPlatform]) -> anyhow::Result<ExitCode> {
-    if place.json {
+fn print(
+    out: &mut impl Write,
+    release: i32,
+    as_json: bool,
+    done: &[OnPlatform],
+) -> anyhow::Result<ExitCode> {
+    if as_json {
         json(out, &done)?;
     } else if done.is_empty() {
         writeln!(
             out,
-            "release {} was never delivered there: there is nothing to do",
-            place.release
+            "release {release} was never delivered there: there is nothing to do"
         )?;
     } else {
         let rows = done.iter().map(|one| {

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use crate::cli::{
     by::now,
-    table::{table, text},
+    table::{json, table, text},
     watch::looks,
 };
 
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// End after so many looks; without it, on Ctrl-C.
     #[arg(long, value_name = "N")]
     times: Option<u64>,
+    /// Print JSON, a document for each look.
+    #[arg(long)]
+    json: bool,
 }
 
 /// The columns by age, as `jobs::overview::AGES_MIN` ends them.
@@ -30,7 +33,10 @@ pub(super) async fn run(pool: &PgPool, arguments: &Arguments) -> anyhow::Result<
     let pause = Duration::from_secs(arguments.every);
     looks(pause, arguments.times, async |out| {
         let overview = overview::overview(pool, now()).await?;
-        print(out, &overview)
+        match arguments.json {
+            true => json(out, &overview),
+            false => print(out, &overview),
+        }
     })
     .await
 }

@@ -1,9 +1,6 @@
 //! Balances, withdrawals, advances and costs, payees' terms.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io::Write as _, process::ExitCode};
 
 use clap::{Subcommand, ValueEnum};
 use jobs::royalty::{
@@ -134,7 +131,7 @@ pub(super) async fn run(
                 .await
                 .map_err(refusal)?;
             writeln!(
-                io::stdout(),
+                crate::cli::out(),
                 "charge {id}: {amount} {} from user {payee}",
                 config.royalties.currency
             )?;
@@ -156,7 +153,7 @@ pub(super) async fn run(
             accounts::set_terms(pool, payee, &terms, &reason.by()?, now())
                 .await
                 .map_err(refusal)?;
-            writeln!(io::stdout(), "the terms of user {payee} are set")?;
+            writeln!(crate::cli::out(), "the terms of user {payee} are set")?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -178,7 +175,7 @@ async fn balances(pool: &PgPool, payee: Option<i32>, json: bool) -> anyhow::Resu
         ..BalanceFilter::default()
     };
     let balances = royalty::balances(&mut *pool.acquire().await?, &filter).await?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::cli::out();
     if json {
         table::json(&mut out, &balances)?;
         return Ok(ExitCode::SUCCESS);
@@ -224,7 +221,7 @@ async fn withdrawals(
     };
     let listed = withdrawals::list(&mut tx, &config.royalties).await?;
     tx.commit().await?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::cli::out();
     if as_json {
         table::json(&mut out, &json!({"posted": posted, "withdrawals": listed}))?;
     } else {
@@ -254,7 +251,7 @@ async fn withdrawals(
 
 async fn charges(pool: &PgPool, payee: Option<i32>, json: bool) -> anyhow::Result<ExitCode> {
     let charges = accounts::charges(&mut *pool.acquire().await?, payee).await?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::cli::out();
     if json {
         table::json(&mut out, &charges)?;
         return Ok(ExitCode::SUCCESS);

@@ -127,7 +127,7 @@ pub(super) async fn run(
                 (Some(payee), None) => {
                     let statement =
                         statement::statement(&mut *pool.acquire().await?, &run, payee).await?;
-                    io::stdout().write_all(&writer.write(&statement)?)?;
+                    crate::cli::out().write_all(&writer.write(&statement)?)?;
                 }
                 (Some(payee), Some(out)) => write_all(pool, &run, &[payee], &writer, &out).await?,
                 (None, out) => {
@@ -176,7 +176,7 @@ pub(super) async fn run(
         } => {
             let run = find_in(pool, run).await?;
             let told = royalty::explain(&mut *pool.acquire().await?, &run, payee, track).await?;
-            let mut out = io::stdout().lock();
+            let mut out = crate::cli::out();
             if json {
                 let answer = json!({"run": run.id, "payee": payee, "track": track, "lines": told});
                 table::json(&mut out, &answer)?;

@@ -167,7 +167,7 @@ pub(super) async fn run(
             let (run, aside) = royalty::rehearse(pool, period, settings, &clock)
                 .await
                 .map_err(refusal)?;
-            let mut out = io::stdout().lock();
+            let mut out = crate::cli::out();
             print_run(&mut out, &run, &aside, json)?;
             if !json {
                 writeln!(out, "nothing of this was kept")?;
@@ -279,7 +279,7 @@ async fn tell_started(
             "is there already"
         };
         writeln!(
-            io::stdout(),
+            crate::cli::out(),
             "royalty run {} {is}: {} ({})",
             run.name(),
             run.id,
@@ -288,7 +288,7 @@ async fn tell_started(
     }
     if !wait && json {
         let answer = json!({"run": started.run, "is_new": started.is_new});
-        table::json(&mut io::stdout(), &answer)?;
+        table::json(&mut crate::cli::out(), &answer)?;
         return Ok(ExitCode::SUCCESS);
     }
     match wait {
@@ -320,7 +320,7 @@ async fn finish(pool: &PgPool, id: Uuid, wait: bool, json: bool) -> anyhow::Resu
     if wait {
         let mut conn = pool.acquire().await?;
         let aside = royalty::set_aside(&mut conn, id, None, 1000).await?;
-        print_run(&mut io::stdout().lock(), &run, &aside, json)?;
+        print_run(&mut crate::cli::out(), &run, &aside, json)?;
     } else {
         print_state(&run, json)?;
     }
@@ -344,7 +344,7 @@ async fn list(
         ..RunFilter::default()
     };
     let runs = royalty::list(&mut *pool.acquire().await?, &filter).await?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::cli::out();
     if json {
         table::json(&mut out, &runs)?;
     } else if runs.is_empty() {
@@ -368,7 +368,7 @@ fn print_run(
 }
 
 fn print_state(run: &Run, json: bool) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::cli::out();
     if json {
         table::json(&mut out, &json!({"run": run}))?;
     } else {
@@ -382,7 +382,7 @@ fn print_payments(
     payments: &[royalty::Payment],
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::cli::out();
     if json {
         table::json(&mut out, &json!({"run": run, "payments": payments}))?;
         return Ok(ExitCode::SUCCESS);

@@ -2,10 +2,11 @@
 // viewer's zone. Everything here is a convenience; every page works without it.
 "use strict";
 
-// Live: the server says that deliveries changed, and the parts of the page that show them ask for
-// themselves again. Not while somebody fills in a form there.
+// Live: the server says what changed, and the parts of the page that show it ask for themselves
+// again: those whose data-live names it, and of one delivery only when it is that one. Not while
+// somebody fills in a form there; then it is made up for afterwards.
 const live = document.getElementById("live");
-let due = 0;
+const behind = new Set();
 
 function isBusy(part) {
   const within = part.contains(document.activeElement) ? document.activeElement : null;
@@ -13,49 +14,125 @@ function isBusy(part) {
   return isTyping || part.querySelector("details[open], input:checked") !== null;
 }
 
-function refresh(ids) {
+// Everything, if nothing is said of what changed.
+function refresh(topics, ids) {
   for (const part of document.querySelectorAll("[data-live]")) {
+    const shows = part.dataset.live.split(" ");
     const own = part.dataset.liveId;
-    if ((!own || !ids || ids.has(own)) && !isBusy(part)) {
-      part.dispatchEvent(new CustomEvent("live"));
-    }
+    const isConcerned = !topics || shows.some((topic) =>
+      topics.has(topic) || (topic === "delivery" && ids.has(own)));
+    if (!isConcerned) continue;
+    if (isBusy(part)) behind.add(part.id);
+    else part.dispatchEvent(new CustomEvent("live"));
   }
 }
 
-let waiting = null;
-function later(ids) {
-  waiting = waiting && ids ? new Set([...waiting, ...ids]) : ids;
+function catchUp() {
+  for (const id of behind) {
+    const part = document.getElementById(id);
+    if (part && isBusy(part)) continue;
+    behind.delete(id);
+    if (part) part.dispatchEvent(new CustomEvent("live"));
+  }
+}
+for (const kind of ["focusout", "toggle", "change"]) {
+  document.addEventListener(kind, () => setTimeout(catchUp, 200), true);
+}
+
+let due = 0;
+let isAll = false;
+let topics = new Set();
+let ids = new Set();
+function later() {
   if (due) return;
   due = setTimeout(() => {
     due = 0;
-    const told = waiting;
-    waiting = null;
-    if (!document.hidden) refresh(told);
+    if (!document.hidden) refresh(isAll ? null : topics, ids);
+    isAll = false;
+    topics = new Set();
+    ids = new Set();
   }, 400);
 }
 
-function connect() {
-  const events = new EventSource("/console/events");
-  const say = (isOn) => {
-    live.hidden = false;
-    live.classList.toggle("lost", !isOn);
-    document.getElementById("live-word").textContent = isOn ? "live" : "reconnecting";
-  };
-  events.addEventListener("open", () => say(true));
-  events.addEventListener("error", () => say(false));
-  events.addEventListener("deliveries", (event) => {
-    later(new Set(JSON.parse(event.data).map((change) => change.id)));
-  });
-  events.addEventListener("missed", () => later(null));
-  document.addEventListener("visibilitychange", () => document.hidden || refresh(null));
-  window.addEventListener("pagehide", () => events.close());
+// A browser opens few connections to one host: pages that nobody looks at keep none. Whoever comes
+// back is told first to read anew.
+let events = null;
+function say(isOn, word) {
+  live.hidden = false;
+  live.classList.toggle("lost", !isOn);
+  document.getElementById("live-word").textContent = word;
 }
+
+function connect() {
+  if (events || document.hidden) return;
+  events = new EventSource("/console/events");
+  events.addEventListener("open", () => say(true, "live"));
+  events.addEventListener("error", () => {
+    say(false, "reconnecting");
+    // Refused, it is not tried again by itself. Whoever is no longer logged in is led to the login.
+    if (events && events.readyState === EventSource.CLOSED) {
+      disconnect();
+      refresh(null, ids);
+      setTimeout(connect, 5000);
+    }
+  });
+  events.addEventListener("deliveries", (event) => {
+    topics.add("deliveries");
+    for (const change of JSON.parse(event.data)) ids.add(change.id);
+    later();
+  });
+  events.addEventListener("changed", (event) => {
+    for (const topic of JSON.parse(event.data)) topics.add(topic);
+    later();
+  });
+  events.addEventListener("missed", () => {
+    isAll = true;
+    later();
+  });
+}
+
+function disconnect() {
+  if (events) events.close();
+  events = null;
+}
+document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+window.addEventListener("pagehide", disconnect);
+window.addEventListener("pageshow", connect);
+
+// What could not be read anew stands as it was, is said to, and is tried again.
+function tryAgain(part) {
+  say(false, "not up to date");
+  if (part && part.id) behind.add(part.id);
+  setTimeout(catchUp, 5000);
+}
+document.addEventListener("htmx:after:request", (event) => {
+  const { response } = event.detail.ctx;
+  if (response.status >= 500 || response.status === 429) tryAgain(event.target);
+  else if (response.status >= 400) say(false, "not up to date");
+  else if (events && events.readyState === EventSource.OPEN) say(true, "live");
+});
+document.addEventListener("htmx:error", (event) => tryAgain(event.target));
 
 // A part that is busy is not asked for by the clock either.
 document.addEventListener("htmx:before:request", (event) => {
   const part = event.target;
-  const isByItself = part.matches && part.matches("[data-live], [data-calm]");
+  const isByItself = part.matches && part.matches("[data-live]");
   if (isByItself && isBusy(part)) event.preventDefault();
+});
+
+// A form is sent once; a partner that is asked may take its time.
+function setSent(form, isSent) {
+  if (isSent) form.setAttribute("aria-busy", "true");
+  else form.removeAttribute("aria-busy");
+  for (const button of form.querySelectorAll("button")) button.disabled = isSent;
+}
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method === "post") setTimeout(() => setSent(form, true));
+});
+// Whoever comes back to the page may send it anew.
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[aria-busy]")) setSent(form, false);
 });
 
 // Times, in UTC as they stand or in the viewer's zone.
@@ -154,9 +231,12 @@ new MutationObserver((changes) => {
   }
 }).observe(document.getElementById("main"), { childList: true, subtree: true });
 // On a narrow screen the navigation is one line: where this is must be seen.
-const here = document.querySelector(".side [aria-current]");
-if (here && here.closest(".side").scrollWidth > here.closest(".side").clientWidth) {
-  here.scrollIntoView({ block: "nearest", inline: "center" });
+function showWhere() {
+  const here = document.querySelector(".side [aria-current]");
+  const side = here && here.closest(".side");
+  if (side) side.scrollLeft = here.offsetLeft - (side.clientWidth - here.offsetWidth) / 2;
 }
+window.addEventListener("resize", showWhere);
+showWhere();
 showTimes(document);
 connect();

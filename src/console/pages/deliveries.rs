@@ -48,6 +48,7 @@ pub(super) struct Search {
     pub(super) state: String,
     pub(super) platform: Option<i32>,
     pub(super) release: Option<i32>,
+    pub(super) owner: Option<i32>,
     pub(super) fault: String,
     pub(super) older_h: Option<i64>,
     cursor: String,
@@ -61,6 +62,7 @@ impl Search {
             state: text("state"),
             platform: fields.filled("platform").and_then(|id| id.parse().ok()),
             release: fields.filled("release").and_then(|id| id.parse().ok()),
+            owner: fields.filled("owner").and_then(|id| id.parse().ok()),
             fault: text("fault"),
             older_h: fields
                 .filled("older_h")
@@ -79,6 +81,7 @@ impl Search {
                 .collect(),
             platform_id: self.platform,
             release_id: self.release,
+            owner_id: self.owner,
             fault_code: Some(self.fault.clone()).filter(|code| !code.is_empty()),
             created_before: self.older_h.map(|hours| now - TimeDelta::hours(hours)),
             ..Selection::default()
@@ -95,6 +98,7 @@ impl Search {
             ("state", self.state.clone()),
             ("platform", number(self.platform.map(i64::from))),
             ("release", number(self.release.map(i64::from))),
+            ("owner", number(self.owner.map(i64::from))),
             ("fault", self.fault.clone()),
             ("older_h", number(self.older_h)),
         ] {

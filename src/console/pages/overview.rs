@@ -3,7 +3,10 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use jobs::overview::{Attention, Hour, Overview};
+use jobs::{
+    delivery,
+    overview::{Attention, Hour, Overview},
+};
 
 use crate::{
     console::{
@@ -29,6 +32,8 @@ struct Page<'a> {
     ages: [&'static str; 8],
     rows: Vec<Row<'a>>,
     total: i64,
+    /// The states of what is not decided, as the list of deliveries takes them.
+    undecided: String,
     day: Day,
     items: Vec<Item>,
     chart: Chart,
@@ -101,6 +106,7 @@ pub(in crate::console) async fn page(
         ages: AGES,
         rows: rows(&overview),
         total: overview.shape.iter().map(|shape| shape.total).sum(),
+        undecided: undecided(),
         day: Day::of(&overview.hours),
         items: overview
             .attention
@@ -120,6 +126,15 @@ pub(in crate::console) async fn page(
         overview: &overview,
     };
     Ok(render(&page))
+}
+
+fn undecided() -> String {
+    let states = delivery::State::ALL.into_iter();
+    let states = states.filter(|state| !state.is_decided());
+    states
+        .map(delivery::State::as_str)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 fn rows(overview: &Overview) -> Vec<Row<'_>> {

@@ -14,7 +14,7 @@ use crate::{
         markers::{grouped, time},
         visitor::{Order, Visitor},
     },
-    http::{App, Limit, Page as Listing, Problem, place},
+    http::{App, Limit, Page as Listing, Problem, place, place_of_run, run_at},
 };
 
 #[derive(Template)]
@@ -27,7 +27,7 @@ struct Page {
     runs: Vec<Run>,
     /// The month that ended last.
     last_month: Period,
-    has_more: bool,
+    next: Option<String>,
 }
 
 /// The badge of a run.
@@ -49,18 +49,19 @@ pub(in crate::console) async fn page(
     let limit = Limit::of(None)?;
     let filter = RunFilter {
         state,
+        after: place(fields.filled("cursor"), run_at)?,
         limit: Some(limit.and_one()),
         ..RunFilter::default()
     };
     let runs = royalty::list(&mut *app.pool.acquire().await?, &filter).await?;
-    let listing = Listing::of(runs, limit, |run| run.id.to_string());
+    let listing = Listing::of(runs, limit, place_of_run);
     Ok(render(&Page {
         frame: Frame::new(&visitor, "royalties", "Royalties"),
         states: royalty::State::ALL,
         state: state.map_or("", royalty::State::as_str),
         runs: listing.items,
         last_month: Period::due((app.clock)(), 0),
-        has_more: listing.next.is_some(),
+        next: listing.next,
     }))
 }
 

@@ -19,11 +19,11 @@ use crate::{
         markers::{time, tone},
         visitor::{Order, Visitor},
     },
-    http::{App, Kind, Path, Problem},
+    http::{
+        App, Kind, Limit, Page as Listing, Path, Problem, place, place_of_schedule, schedule_at,
+    },
 };
 
-/// Schedules on a page.
-const SHOWN: i64 = 100;
 /// Days of the calendar.
 const DAYS: u64 = 28;
 
@@ -37,7 +37,7 @@ struct Page {
     /// With their ids.
     platforms: Vec<(i32, String)>,
     rows: Vec<Row>,
-    is_cut: bool,
+    next: Option<String>,
 }
 
 struct Day {
@@ -64,19 +64,19 @@ pub(in crate::console) async fn page(
         .filled("status")
         .map(|status| status.replace('\0', "\u{fffd}"));
     let day: Option<NaiveDate> = fields.filled("day").and_then(|day| day.parse().ok());
+    let limit = Limit::of(None)?;
     let filter = ListFilter {
         status: status.clone(),
         due_from: day.and_then(|day| day.and_hms_opt(0, 0, 0)),
         due_before: day
             .and_then(|day| day.checked_add_days(Days::new(1)))
             .and_then(|day| day.and_hms_opt(0, 0, 0)),
-        limit: SHOWN + 1,
+        after: place(fields.filled("cursor"), schedule_at)?,
+        limit: limit.and_one(),
         ..ListFilter::default()
     };
-    let mut listed = schedule::list(&app.pool, &filter).await?;
-    let shown = usize::try_from(SHOWN).unwrap_or_default();
-    let is_cut = listed.len() > shown;
-    listed.truncate(shown);
+    let listed = schedule::list(&app.pool, &filter).await?;
+    let listing = Listing::of(listed, limit, place_of_schedule);
     let today = (app.clock)().date_naive();
     let page = Page {
         frame: Frame::new(&visitor, "schedules", "Schedules"),
@@ -84,8 +84,8 @@ pub(in crate::console) async fn page(
         day: day.map_or_else(String::new, |day| day.to_string()),
         weeks: weeks(&app, today).await?,
         platforms: catalog::platform_names(&app.pool).await?,
-        rows: listed.into_iter().map(row).collect(),
-        is_cut,
+        rows: listing.items.into_iter().map(row).collect(),
+        next: listing.next,
     };
     Ok(render(&page))
 }

@@ -23,7 +23,6 @@ use crate::{
 struct Page {
     frame: Frame,
     rows: Vec<Row>,
-    is_running: bool,
     next: Option<String>,
 }
 
@@ -74,7 +73,6 @@ pub(in crate::console) async fn page(
     let rows: Vec<Row> = listing.items.into_iter().map(row).collect();
     Ok(render(&Page {
         frame: Frame::new(&visitor, "statistics", "Statistics"),
-        is_running: rows.iter().any(|row| row.is_open),
         rows,
         next: listing.next,
     }))

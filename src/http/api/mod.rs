@@ -17,7 +17,7 @@ mod queues;
 mod releases;
 pub(super) mod royalties;
 mod royalty_runs;
-mod schedules;
+pub(super) mod schedules;
 pub(super) mod statement_sets;
 pub(super) mod statements;
 mod statistics;
@@ -86,6 +86,7 @@ pub(super) fn needing(scope: Scope) -> OpenApiRouter<App> {
             .routes(routes!(operations::some))
             .routes(routes!(operations::matching))
             .routes(routes!(releases::take_down))
+            .routes(routes!(releases::purge))
             .routes(routes!(releases::restore))
             .routes(routes!(releases::update))
             .routes(routes!(platforms::pause))

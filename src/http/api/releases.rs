@@ -1,4 +1,5 @@
-//! A release where it is: taken down, sold again in a territory, sent again where it changed.
+//! A release where it is: taken down, forgotten, sold again in a territory, sent again where it
+//! changed.
 
 use axum::{Json, extract::State};
 use jobs::delivery::{self, OnPlatform};
@@ -9,7 +10,7 @@ use crate::http::{
     App,
     caller::Caller,
     extract::{Body, Path},
-    problem::Problem,
+    problem::{Kind, Problem},
 };
 
 /// Where, and why.
@@ -48,6 +49,35 @@ pub(super) async fn take_down(
             .ok_or_else(|| no_territory(code))?,
     };
     Ok(Json(done))
+}
+
+/// Who is to forget a release, and why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Purge {
+    /// The platform that is to forget it.
+    platform_id: i32,
+    /// Kept in the audit, with the key.
+    #[schema(min_length = 1, pattern = r"\S")]
+    reason: String,
+}
+
+/// Have one platform forget a release, as if it had never been there: by a PurgeReleaseMessage of DDEX,
+/// and only where the platform's `format_specs.ddex.purge` allows it. What is still on its way there is
+/// called off first.
+#[utoipa::path(post, path = "/releases/{id}/purge", operation_id = "purgeRelease", tag = "releases",
+    params(("id" = i32, Path, description = "The release's id")),
+    request_body = Purge, responses((status = 200, description = "What follows", body = OnPlatform)))]
+pub(super) async fn purge(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i32>,
+    Body(what): Body<Purge>,
+) -> Result<Json<OnPlatform>, Problem> {
+    let by = caller.by(&what.reason)?;
+    let done = delivery::purge(&app.pool, id, what.platform_id, &by, (app.clock)()).await?;
+    done.map(Json)
+        .map_err(|refused| Problem::new(Kind::Refused, refused.0))
 }
 
 /// Sell a release again in a territory where it was taken down.

@@ -49,21 +49,27 @@ pub(super) async fn list(
         id: None,
         period: query.period,
         state: query.state,
-        after: place(query.cursor.as_deref(), |text| {
-            let [period, revision, id] = parts(text)?;
-            Some((
-                period.parse().ok()?,
-                revision.parse().ok()?,
-                id.parse().ok()?,
-            ))
-        })?,
+        after: place(query.cursor.as_deref(), read_place)?,
         limit: Some(limit.and_one()),
     };
     let runs = royalty::list(&mut *app.pool.acquire().await?, &filter).await?;
-    Ok(Json(Page::of(runs, limit, |run| {
-        let (period, revision, id) = (run.period, run.revision, run.id);
-        format!("{period}{PLACE_SEPARATOR}{revision}{PLACE_SEPARATOR}{id}")
-    })))
+    Ok(Json(Page::of(runs, limit, place_of)))
+}
+
+/// The place of a run in its list.
+pub(crate) fn place_of(run: &Run) -> String {
+    let (period, revision, id) = (run.period, run.revision, run.id);
+    format!("{period}{PLACE_SEPARATOR}{revision}{PLACE_SEPARATOR}{id}")
+}
+
+/// What [`place_of`] wrote.
+pub(crate) fn read_place(text: &str) -> Option<(Period, i16, Uuid)> {
+    let [period, revision, id] = parts(text)?;
+    Some((
+        period.parse().ok()?,
+        revision.parse().ok()?,
+        id.parse().ok()?,
+    ))
 }
 
 fn parts<const N: usize>(text: &str) -> Option<[&str; N]> {

@@ -62,12 +62,16 @@ pub(super) async fn list(
         limit: limit.and_one(),
     };
     let listed = schedule::list(&app.pool, &filter).await?;
-    Ok(Json(Page::of(listed, limit, |one| {
-        at_moment(one.scheduled_date.and_utc(), one.id)
-    })))
+    Ok(Json(Page::of(listed, limit, place_of)))
 }
 
-fn read_place(text: &str) -> Option<(NaiveDateTime, i32)> {
+/// The place of a schedule in its list.
+pub(crate) fn place_of(one: &Listed) -> String {
+    at_moment(one.scheduled_date.and_utc(), one.id)
+}
+
+/// What [`place_of`] wrote.
+pub(crate) fn read_place(text: &str) -> Option<(NaiveDateTime, i32)> {
     let (due, id) = moment(text)?;
     Some((due.naive_utc(), id))
 }

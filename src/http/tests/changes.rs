@@ -341,6 +341,39 @@ async fn a_release_is_taken_down_where_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_purged_where_the_platform_agreed() {
+    let (world, platform, _, key) = world().await;
+    let release: i32 = sqlx::query_scalar("select min(id) from releases")
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    let path = format!("/api/v1/releases/{release}/purge");
+    let purge = json!({"platform_id": platform, "reason": "wrong master"});
+    world
+        .post(&key, &path, json!({"reason": "everywhere"}))
+        .await
+        .expect(422);
+    let refused = world.post(&key, &path, purge.clone()).await.expect(409);
+    assert_eq!(refused.problem(), "refused");
+    assert!(refused.body.contains("takes no purges"), "{refused:?}");
+    let specs = json!({"ddex": {"purge": true, "sender_dpid": "PADPIDA2026112301T",
+                                "recipient_dpid": "PADPIDA2026112302L"}});
+    sqlx::query("update distribution_platforms set delivery_method = 'ddex', format_specs = $1")
+        .bind(specs)
+        .execute(world.pool())
+        .await
+        .unwrap();
+    sqlx::query("update worker.deliveries set state = 'accepted' where release_id = $1")
+        .bind(release)
+        .execute(world.pool())
+        .await
+        .unwrap();
+    let done = world.post(&key, &path, purge).await.expect(200).json();
+    assert_eq!(done["outcome"], "started", "{done}");
+    assert_eq!(world.audited("release.purge").await[0].2, "wrong master");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_partners_word_is_recorded() {
     let (world, _, _, key) = world().await;
     let id = first(&world, &key).await;

@@ -598,3 +598,52 @@ async fn over_tls_the_cookie_is_bound_to_its_host() {
         "max-age=31536000"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_asks_for_itself_as_it_is_looked_at() {
+    let world = World::new().await;
+    let platform = world.platform("Nordlys").await;
+    world.deliveries(1..2, &[platform]).await;
+    sqlx::query(
+        "insert into worker.deliveries (release_id, platform_id, record_id, kind, revision, state,
+             release_title, platform_name, method)
+         select release_id, platform_id, record_id, kind, n, state, release_title, platform_name, method
+         from worker.deliveries, generate_series(2, 1234) n",
+    )
+    .execute(world.pool())
+    .await
+    .unwrap();
+    let visit = world.visit(&Scope::ALL).await;
+    let first = "/console/deliveries?state=queued&owner=".to_owned() + &world.owner.to_string();
+    let page = visit.get(&first).await.expect(200).body;
+    let (_, next) = page
+        .split_once("rel=\"next\" href=\"")
+        .expect("there are more");
+    let next = next.split('"').next().unwrap();
+    let next = next.replace("&amp;", "&").replace("&#38;", "&");
+    assert!(
+        next.contains("owner=") && next.contains("cursor="),
+        "{next}"
+    );
+    // The second page stays the second when it goes on by itself.
+    let second = visit.get(&next).await.expect(200).body;
+    let asks = format!("hx-get=\"{}\"", next.replace('&', "&#38;"));
+    assert!(second.contains(&asks), "{asks} in {second}");
+    assert!(second.contains("data-live=\"deliveries\""), "{second}");
+    // What is counted is read back by the form, however many it is.
+    let count = visit
+        .get("/console/deliveries/matching?operation=hold&state=queued")
+        .await
+        .expect(200)
+        .body;
+    assert!(count.contains("1,234 deliveries fit"), "{count}");
+    assert!(
+        count.contains("name=\"expected\" value=\"1234\""),
+        "{count}"
+    );
+    let schedules = visit.get("/console/schedules").await.expect(200).body;
+    assert!(
+        schedules.contains("data-live=\"deliveries schedules\""),
+        "{schedules}"
+    );
+}

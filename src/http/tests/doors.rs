@@ -277,6 +277,34 @@ async fn too_many_wrong_keys_are_not_looked_at_and_right_ones_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_asks_too_often_waits_and_others_do_not() {
+    let world = World::with(Http {
+        requests_per_minute: 4,
+        ..Http::default()
+    })
+    .await;
+    let (_, greedy) = world.key(&[Scope::Read]).await;
+    let (_, other) = world.key(&[Scope::Read]).await;
+    for _ in 0..4 {
+        world.get(&greedy, "/api/v1/platforms").await.expect(200);
+    }
+    let refused = world.get(&greedy, "/api/v1/platforms").await.expect(429);
+    assert_eq!(refused.problem(), "rate-limited");
+    let wait: u64 = refused.header(header::RETRY_AFTER).parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    world.get(&other, "/api/v1/platforms").await.expect(200);
+    world.pass(TimeDelta::minutes(1));
+    world.get(&greedy, "/api/v1/platforms").await.expect(200);
+    // The console counts with it.
+    let visit = world.visit(&[Scope::Read]).await;
+    for _ in 0..3 {
+        visit.get("/console/workers").await.expect(200);
+    }
+    let refused = visit.get("/console/workers").await.expect(429);
+    assert!(refused.body.contains("Too many requests"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_ends_at_once() {
     let world = World::new().await;
     let (_, admin) = world.key(&[Scope::Admin]).await;

@@ -13,6 +13,7 @@ use platform_adapters::sandbox::{
     HttpPartner, Ledger, Misbehaviour, Misbehaviours, SftpKind, SftpPartner,
 };
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+use serde_json::json;
 use tempfile::TempDir;
 use test_support::{TestDatabase, catalogue, wire::Wire};
 
@@ -27,6 +28,8 @@ const VERY_SLOW: Duration = Duration::from_secs(3600);
 const CONCURRENCY: u32 = 8;
 /// A storm does not wait longer for the database, which may be away.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// Longer than a partner is silent at a time.
+const PARTNER_PATIENCE_S: u32 = 15;
 /// Of the releases so many have files of their own, of a size that takes a while to send.
 const LARGE_IN: i32 = 8;
 const LARGE_MAX: i32 = 40;
@@ -103,6 +106,8 @@ impl Stage {
         let slow = Misbehaviour::Slow { by: VERY_SLOW };
         quagmire.host.misbehave(Some(slow));
         site.limit_platforms(CONCURRENCY).await;
+        let platforms: Vec<i32> = partners.iter().map(|one| one.platform).collect();
+        impatient(&site, &platforms).await;
         let mut stage = Self {
             site,
             partners,
@@ -220,12 +225,29 @@ impl Stage {
     }
 }
 
+/// Deliveries do not wait longer for these partners, which may have been forgotten.
+async fn impatient(site: &Site, platforms: &[i32]) {
+    let specs = json!({
+        "api": {"timeouts": {"answer_s": PARTNER_PATIENCE_S, "stall_s": PARTNER_PATIENCE_S}},
+        "sftp": {"answer_timeout_s": PARTNER_PATIENCE_S},
+    });
+    sqlx::query(
+        "update distribution_platforms set format_specs = format_specs::jsonb || $2 where id = any($1)",
+    )
+    .bind(platforms)
+    .bind(specs)
+    .execute(site.pool())
+    .await
+    .unwrap();
+}
+
 fn configure(site: &Site, postgres: &Postgres, wire: &Wire) {
     let url = site.database.url();
     let (own, by) = (postgres.port(), wire.port());
     let url = url.replacen(&format!(":{own}/"), &format!(":{by}/"), 1);
     site.configure("database", "url", url);
     site.configure("database", "max_connections", 4);
+    site.configure("database", "silence_s", 4);
     site.configure("queue", "lease_s", 3);
     site.configure("queue", "drain_s", 3);
     site.configure("retry", "max_retry_after_s", 3);

@@ -189,6 +189,7 @@ impl<'a> Storm<'a> {
                 self.postpone(fault);
             }
             Kind::DatabaseCut => wire.cut_all(),
+            Kind::DatabaseForgotten => wire.forget_all(),
             Kind::DatabaseCutAt => wire.cut_after(fault.number % 20_000),
             Kind::DatabaseSilent => {
                 wire.conduct(Conduct::Silent);
@@ -212,6 +213,7 @@ impl<'a> Storm<'a> {
         let conduct = match fault.kind {
             Kind::Cut => return wire.cut_after(fault.number),
             Kind::CutAll => return wire.cut_all(),
+            Kind::Forgotten => return wire.forget_all(),
             Kind::Silent => Conduct::Silent,
             Kind::Slow => Conduct::Trickle(TRICKLE),
             Kind::Away => Conduct::Shut,

@@ -9,6 +9,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod bucket;
 pub mod catalogue;
 pub mod wire;
 

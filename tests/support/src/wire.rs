@@ -58,6 +58,10 @@ struct State {
     cut: AtomicU64,
     /// Both ends of each connection that is there, by a number of its own.
     connections: Mutex<HashMap<u64, [TcpStream; 2]>>,
+    /// The number of the next connection.
+    next: AtomicU64,
+    /// Connections with smaller numbers are forgotten.
+    forgotten: AtomicU64,
 }
 
 impl State {
@@ -69,6 +73,10 @@ impl State {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_forgotten(&self, connection: u64) -> bool {
+        connection < self.forgotten.load(Ordering::SeqCst)
     }
 
     fn end(&self, connection: u64) {
@@ -97,10 +105,13 @@ impl Wire {
             sent: AtomicU64::new(0),
             cut: AtomicU64::new(u64::MAX),
             connections: Mutex::default(),
+            next: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&state);
         thread::spawn(move || {
-            for (number, client) in (0..).zip(listener.incoming().flatten()) {
+            for client in listener.incoming().flatten() {
+                let number = accepting.next.fetch_add(1, Ordering::SeqCst);
                 connect(&accepting, number, client);
             }
         });
@@ -134,6 +145,13 @@ impl Wire {
             .conduct
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = conduct;
+    }
+
+    /// Forgets all connections that are there, as a firewall does: they stay, what is said on them is
+    /// swallowed for ever, and nobody is told. New ones are as they should be.
+    pub fn forget_all(&self) {
+        let next = self.state.next.load(Ordering::SeqCst);
+        self.state.forgotten.store(next, Ordering::SeqCst);
     }
 
     /// Cuts all connections that are there.
@@ -185,7 +203,7 @@ fn carry(
         take(from, &sender, taking.delay, pass);
     });
     thread::spawn(move || {
-        give(&giving, to, &receiver);
+        give(&giving, connection, to, &receiver);
         giving.end(connection);
     });
 }
@@ -210,11 +228,11 @@ fn take(
     }
 }
 
-fn give(state: &State, mut to: TcpStream, from: &Receiver<(Instant, Vec<u8>)>) {
+fn give(state: &State, connection: u64, mut to: TcpStream, from: &Receiver<(Instant, Vec<u8>)>) {
     for (due, chunk) in from {
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let mut rest = chunk.as_slice();
-        while !rest.is_empty() {
+        while !rest.is_empty() && !state.is_forgotten(connection) {
             let piece = match state.conduct() {
                 Conduct::Sound | Conduct::Shut => rest.len(),
                 Conduct::Silent => 0,

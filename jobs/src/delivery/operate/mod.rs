@@ -16,6 +16,6 @@ pub use platform::{
     Paused, Resumed, pause_platform, platform_version, probe_platform, resume_platform,
 };
 pub(super) use revise::update_on;
-pub use revise::{OnPlatform, Outcome, take_down, update};
+pub use revise::{NotPurged, OnPlatform, Outcome, purge, take_down, update};
 pub use selection::{Tally, count, operate_all, operate_each};
 pub use territory::{restore_territory, take_down_territory};

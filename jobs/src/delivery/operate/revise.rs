@@ -1,7 +1,7 @@
-//! New revisions on an operator's word: a release is taken down, or updated, where it is.
+//! New revisions on an operator's word: a release is taken down, purged, or updated, where it is.
 
 use chrono::{DateTime, Utc};
-use platform_adapters::Kind;
+use platform_adapters::{Fault, Kind, ddex, settings::Platform};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::one::{Operated, Operation, operate_in};
 use crate::{
     audit::{self, By, Change},
+    catalog,
     delivery::{State, job},
     schedule::RECORDS_LOCK,
 };
@@ -44,6 +45,7 @@ pub enum Outcome {
 struct Earlier {
     id: Uuid,
     kind: String,
+    purges: bool,
     state: String,
     was_accepted: bool,
     fault_code: Option<String>,
@@ -94,19 +96,84 @@ pub async fn take_down(
     let mut done = Vec::new();
     for platform_id in platforms_of(pool, release_id, platform_id).await? {
         let mut tx = pool.begin().await?;
-        done.push(take_down_from(&mut tx, release_id, platform_id, by, now).await?);
+        let going = Going::TakenDown;
+        done.push(end_on(&mut tx, release_id, platform_id, going, by, now).await?);
         tx.commit().await?;
     }
     Ok(done)
 }
 
-async fn take_down_from(
-    conn: &mut PgConnection,
+/// Why nothing is purged. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotPurged(pub String);
+
+/// Has one platform forget a release, as if it had never been there: a takedown that is said by a
+/// PurgeReleaseMessage, for what cannot be taken down in the normal way. It follows a takedown as well.
+///
+/// # Errors
+/// The database's. The inner error: the platform is not there, or its settings do not allow it.
+pub async fn purge(
+    pool: &PgPool,
     release_id: i32,
     platform_id: i32,
     by: &By,
     now: DateTime<Utc>,
+) -> Result<Result<OnPlatform, NotPurged>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let row = catalog::platform_row(&mut tx, platform_id).await?;
+    let Some(row) = row else {
+        let missing = format!("there is no platform {platform_id}");
+        return Ok(Err(NotPurged(missing)));
+    };
+    match Platform::from_row(&row).and_then(|platform| allows_purges(&platform)) {
+        Ok(true) => {}
+        Ok(false) => {
+            return Ok(Err(NotPurged(format!(
+                "platform {platform_id} ({:?}) takes no purges; take the release down instead. \
+                 Where the partner agrees to them, set format_specs.ddex.purge of the platform",
+                row.name
+            ))));
+        }
+        Err(fault) => return Ok(Err(NotPurged(fault.message))),
+    }
+    let mut answer = OnPlatform {
+        platform_id,
+        outcome: Outcome::NotThere,
+        called_off: 0,
+    };
+    if !platforms_of(pool, release_id, Some(platform_id))
+        .await?
+        .is_empty()
+    {
+        answer = end_on(&mut tx, release_id, platform_id, Going::Purged, by, now).await?;
+    }
+    tx.commit().await?;
+    Ok(Ok(answer))
+}
+
+fn allows_purges(platform: &Platform) -> Result<bool, Fault> {
+    if !platform.takes_purges() {
+        return Ok(false);
+    }
+    ddex::check_settings(platform).map(|_| true)
+}
+
+/// How a release leaves a platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Going {
+    TakenDown,
+    Purged,
+}
+
+async fn end_on(
+    conn: &mut PgConnection,
+    release_id: i32,
+    platform_id: i32,
+    going: Going,
+    by: &By,
+    now: DateTime<Utc>,
 ) -> Result<OnPlatform, sqlx::Error> {
+    let is_purge = going == Going::Purged;
     lock_records(conn).await?;
     let earlier = earlier(conn, release_id, platform_id).await?;
     let mut answer = OnPlatform {
@@ -117,6 +184,7 @@ async fn take_down_from(
     if let Some(newest) = earlier.last()
         && newest.is_takedown()
         && newest.is_open()
+        && (newest.purges || !is_purge)
     {
         answer.outcome = Outcome::UnderWay(newest.id);
         return Ok(answer);
@@ -132,17 +200,23 @@ async fn take_down_from(
             None => {}
         }
     }
-    let is_live = earlier
+    // What was taken down lies at the partner still, and can be forgotten.
+    let is_there = earlier
         .iter()
         .rev()
         .find(|one| one.was_taken())
-        .is_some_and(|taken| !taken.is_takedown());
+        .is_some_and(|taken| !taken.is_takedown() || (is_purge && !taken.purges));
     let was_never_ours = earlier.is_empty();
-    if is_live || was_never_ours || is_in_sealed_batch || earlier.iter().any(Earlier::may_be_there)
+    if is_there || was_never_ours || is_in_sealed_batch || earlier.iter().any(Earlier::may_be_there)
     {
-        let started = start(conn, release_id, platform_id, Kind::Takedown, now).await?;
+        let kind = Kind::Takedown;
+        let started = start(conn, release_id, platform_id, kind, is_purge, now).await?;
         answer.outcome = Outcome::Started(started);
-        note(conn, "release.take_down", release_id, &answer, by, now).await?;
+        let action = match going {
+            Going::TakenDown => "release.take_down",
+            Going::Purged => "release.purge",
+        };
+        note(conn, action, release_id, &answer, by, now).await?;
     }
     Ok(answer)
 }
@@ -203,7 +277,8 @@ pub(in crate::delivery) async fn update_on(
                 .is_some_and(|taken| !taken.is_takedown());
             match is_live || newest.is_open() {
                 true => {
-                    Outcome::Started(start(conn, release_id, platform_id, Kind::Update, now).await?)
+                    let kind = Kind::Update;
+                    Outcome::Started(start(conn, release_id, platform_id, kind, false, now).await?)
                 }
                 false => Outcome::NotThere,
             }
@@ -253,7 +328,7 @@ async fn earlier(
 ) -> Result<Vec<Earlier>, sqlx::Error> {
     sqlx::query_as!(
         Earlier,
-        r#"select id, kind, state, was_accepted, fault_code from worker.deliveries
+        r#"select id, kind, purges, state, was_accepted, fault_code from worker.deliveries
            where release_id = $1 and platform_id = $2 order by revision"#,
         release_id,
         platform_id,
@@ -287,18 +362,19 @@ async fn start(
     release_id: i32,
     platform_id: i32,
     kind: Kind,
+    purges: bool,
     now: DateTime<Utc>,
 ) -> Result<Uuid, sqlx::Error> {
     let record = record_of(conn, release_id, platform_id, now).await?;
     let id = sqlx::query_scalar!(
         r#"insert into worker.deliveries
                (release_id, platform_id, record_id, kind, revision, release_title, platform_name,
-                upc, method, created_at, updated_at)
+                upc, method, created_at, updated_at, purges)
            select $1, $2, coalesce($4, newest.record_id, 0), $3, coalesce(newest.revision, 0) + 1,
                coalesce(r.title, newest.release_title, 'release ' || $1),
                coalesce(p.name, newest.platform_name, 'platform ' || $2),
                coalesce(r.upc, newest.upc),
-               coalesce(lower(trim(p.delivery_method)), newest.method, 'unknown'), $5, $5
+               coalesce(lower(trim(p.delivery_method)), newest.method, 'unknown'), $5, $5, $6
            from (values (1)) as one
            left join public.releases r on r.id = $1
            left join public.distribution_platforms p on p.id = $2
@@ -313,6 +389,7 @@ async fn start(
         kind.as_str(),
         record,
         now,
+        purges,
     )
     .fetch_one(&mut *conn)
     .await?;

@@ -4,6 +4,7 @@
 use chrono::Utc;
 use jobs::delivery::{Acknowledgement, Heard, State, Word, acknowledge};
 use platform_adapters::{Code, Evidence, Fault, Receipt, Status};
+use serde_json::json;
 use test_support::catalogue;
 use uuid::Uuid;
 
@@ -174,4 +175,44 @@ async fn a_partner_that_stays_silent_is_told_of_once() {
     world.partner.status.lock().unwrap().clear();
     world.until_delivery("accepted").await;
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_release_that_comes_late_before_its_street_date_is_told_once() {
+    let mut world = World::new().await;
+    let platform = catalogue::platform(world.pool(), "Nordlys").await;
+    sqlx::query("update distribution_platforms set requirements = $1")
+        .bind(json!({"artwork": {"min_px": 16}, "lead_days": 5}))
+        .execute(world.pool())
+        .await
+        .unwrap();
+    world.start();
+    // In time, too late, and on sale already.
+    for (number, days) in [(1, 6), (2, 3), (3, -3)] {
+        let release = world.release(number).await;
+        sqlx::query(
+            "update releases set release_date = now() at time zone 'UTC' + make_interval(days => $2)
+             where id = $1",
+        )
+        .bind(release)
+        .bind(days)
+        .execute(world.pool())
+        .await
+        .unwrap();
+        let schedule = catalogue::schedule(world.pool(), release, &[platform]).await;
+        assert_eq!(world.decided(schedule).await, "completed");
+    }
+    world.stop().await;
+    let said: Vec<String> = sqlx::query_scalar(
+        "select (payload -> 'release' ->> 'title') || ': ' || (payload ->> 'message')
+         from worker.notifications where event = 'delivery.short_notice'",
+    )
+    .fetch_all(world.pool())
+    .await
+    .unwrap();
+    let [said] = said.as_slice() else {
+        panic!("{said:?}")
+    };
+    assert!(said.starts_with("Single 2: handed over "), "{said}");
+    assert!(said.ends_with("the partner wants 5 days"), "{said}");
 }

@@ -41,6 +41,7 @@ pub(crate) enum Asked {
         folder: String,
         upc: String,
         kind: Kind,
+        purges: bool,
     },
     Locate(String),
     Status(String),
@@ -81,6 +82,18 @@ impl Partner {
             .collect()
     }
 
+    /// Whether it was to forget the release, of each that was delivered.
+    pub(crate) fn told_purges(&self) -> Vec<bool> {
+        let asked = self.asked.lock().unwrap();
+        asked
+            .iter()
+            .filter_map(|asked| match asked {
+                Asked::Deliver { purges, .. } => Some(*purges),
+                _ => None,
+            })
+            .collect()
+    }
+
     pub(crate) fn deliveries(&self) -> usize {
         let asked = self.asked.lock().unwrap();
         asked
@@ -106,6 +119,7 @@ impl Adapter for Partner {
             folder: handover.timestamp(),
             upc: package.upc.to_string(),
             kind: handover.kind,
+            purges: handover.purges,
         });
         self.told_id
             .lock()

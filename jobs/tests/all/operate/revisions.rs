@@ -172,6 +172,82 @@ async fn a_takedown_stops_what_is_being_sent_and_follows_it() {
     );
 }
 
+async fn purge(world: &World, release: i32, platform: i32) -> Result<Outcome, String> {
+    let done = delivery::purge(world.pool(), release, platform, &by(), Utc::now())
+        .await
+        .unwrap();
+    done.map(|one| one.outcome).map_err(|refused| refused.0)
+}
+
+async fn until_newest(world: &World, expected: &str) {
+    until(|| async {
+        let now = world
+            .delivery("kind || ' ' || state || ' ' || purges::text")
+            .await;
+        (now.as_deref() == Some(expected)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_purged_only_where_the_platform_agreed_and_only_once() {
+    let (mut world, release, platform) = live().await;
+    let refused = purge(&world, release, platform).await.unwrap_err();
+    assert!(
+        refused.contains("\"Nordlys\") takes no purges"),
+        "{refused}"
+    );
+    let agrees = |ddex: &str| {
+        format!(
+            "update distribution_platforms set delivery_method = 'ddex', format_specs =
+             '{{\"ddex\": {{\"sender_dpid\": \"PADPIDA2026112301T\",
+                           \"recipient_dpid\": \"PADPIDA2026112302L\" {ddex}}}}}'"
+        )
+    };
+    run(&world, &agrees("")).await;
+    assert!(purge(&world, release, platform).await.is_err());
+    run(
+        &world,
+        &agrees(", \"purge\": true, \"choreography\": \"batch\""),
+    )
+    .await;
+    let refused = purge(&world, release, platform).await.unwrap_err();
+    assert!(refused.contains("no batch can hold"), "{refused}");
+    assert!(purge(&world, release, platform + 1).await.is_err());
+    assert_eq!(world.partner.kinds(), [Kind::Insert]);
+
+    run(&world, &agrees(", \"purge\": true")).await;
+    let never_there = world.release(2).await;
+    let nothing = purge(&world, never_there, platform).await;
+    assert_eq!(nothing, Ok(Outcome::NotThere));
+    // It may follow a takedown, which leaves the release with the partner.
+    take_down(&world, release).await;
+    until_newest(&world, "takedown accepted false").await;
+    let begun = purge(&world, release, platform).await.unwrap();
+    assert!(matches!(begun, Outcome::Started(_)), "{begun:?}");
+    until_newest(&world, "takedown accepted true").await;
+    assert_eq!(
+        purge(&world, release, platform).await,
+        Ok(Outcome::NotThere)
+    );
+    let again = take_down(&world, release).await;
+    assert_eq!(again[0].outcome, Outcome::NotThere);
+    world.stop().await;
+    assert_eq!(
+        world.partner.kinds(),
+        [Kind::Insert, Kind::Takedown, Kind::Takedown]
+    );
+    assert_eq!(world.partner.told_purges(), [false, false, true]);
+    let audited: Vec<(String, String)> =
+        sqlx::query_as("select action, reason from worker.audit order by id")
+            .fetch_all(world.pool())
+            .await
+            .unwrap();
+    let (action, reason) = audited.last().unwrap();
+    assert_eq!(action, "release.purge");
+    assert!(!reason.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_word_on_what_was_taken_down_does_not_show_it_again() {
     let mut world = World::new().await;

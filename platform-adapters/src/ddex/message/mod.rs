@@ -1,5 +1,6 @@
 //! The NewReleaseMessage of ERN: the full statement of a release for one platform, made from a
-//! package; and the PurgeReleaseMessage that ends it, where a partner wants that. The same hand-over of the same package gives the same bytes.
+//! package; and the PurgeReleaseMessage that ends it, where a partner wants that. The same hand-over
+//! of the same package gives the same bytes.
 //!
 //! `plan` decides what the message says, in every version of ERN; the files beside this one write
 //! it, section by section, in the schemas' order: 4.3 and 4.3.2, which differ in a few elements, and
@@ -8,7 +9,8 @@
 //! It follows DDEX's release profiles (`Audio` and `SimpleAudioSingle`, in 3.8.2
 //! `AudioAlbumMusicOnly` and `AudioSingle`) beyond what the schema enforces: one track release per
 //! primary resource (none in `SimpleAudioSingle`), one front cover, display artists in sequence, one
-//! contributor entry a party, a label for every territory, default values marked as such.
+//! contributor entry a party, a label for every territory, default values marked as such. Lyrics are
+//! secondary resources, each linked to its recording, after the cover.
 
 mod credits;
 mod deals;

@@ -41,6 +41,30 @@ pub(super) struct Plan<'a> {
     pub(super) withdrawals: Vec<String>,
 }
 
+/// The lyrics of a recording, as a resource of their own.
+pub(super) struct Lyrics<'p, 'a> {
+    /// After the cover's: in `A14` and `T14`.
+    pub(super) number: usize,
+    pub(super) recording: &'p Recording<'a>,
+    pub(super) file: &'a PackagedFile,
+}
+
+impl Lyrics<'_, '_> {
+    pub(super) fn resource_reference(&self) -> String {
+        format!("A{}", self.number)
+    }
+
+    /// Whether the text is written with the letters of ASCII alone.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.file.text.as_ref().is_some_and(|text| text.is_ascii())
+    }
+
+    /// What the text is known by: the recording's id, which is unique on the release.
+    pub(super) fn id(&self) -> String {
+        format!("{}_LYRICS", self.recording.release_id)
+    }
+}
+
 /// A distinct recording: the same code and the same audio.
 pub(super) struct Recording<'a> {
     /// From 1: in `A1`, `T1` and `R1`.
@@ -159,7 +183,8 @@ impl<'a> Plan<'a> {
 
     /// The release is to be forgotten.
     pub(super) fn is_purge(&self) -> bool {
-        self.handover.kind == Kind::Takedown && self.specs.takedown == TakedownForm::Purge
+        self.handover.kind == Kind::Takedown
+            && (self.handover.purges || self.specs.takedown == TakedownForm::Purge)
     }
 
     fn items(&self) -> Vec<Item<'a>> {
@@ -208,7 +233,31 @@ impl<'a> Plan<'a> {
             Some(&audio.file)
         });
         let cover = self.package.artwork.iter().map(|artwork| &artwork.file);
-        audio.chain(cover).cloned().collect()
+        let lyrics = self.lyrics().map(|lyrics| lyrics.file);
+        audio.chain(cover).chain(lyrics).cloned().collect()
+    }
+
+    /// The lyrics that go along, in the order of their recordings.
+    pub(super) fn lyrics(&self) -> impl Iterator<Item = Lyrics<'_, 'a>> {
+        let sung = self.recordings.iter().filter_map(|recording| {
+            let file = recording.track.lyrics.as_ref()?;
+            Some((recording, file))
+        });
+        let first = self.cover_number() + 1;
+        (first..)
+            .zip(sung)
+            .map(|(number, (recording, file))| Lyrics {
+                number,
+                recording,
+                file,
+            })
+    }
+
+    /// The lyrics of a recording, where they go along.
+    pub(super) fn lyrics_of(&self, recording: &Recording<'_>) -> Option<Lyrics<'_, 'a>> {
+        recording.track.lyrics.as_ref()?;
+        self.lyrics()
+            .find(|lyrics| lyrics.recording.number == recording.number)
     }
 
     /// The recordings that have a track release of their own.
@@ -335,13 +384,19 @@ pub(super) fn specs(platform: &Platform) -> Result<(&DdexSpecs, Version), Fault>
             format!("is {:?}; {spoken} are supported", specs.version),
         )
     })?;
-    if specs.choreography == Choreography::Batch && specs.takedown == TakedownForm::Purge {
-        return Err(wrong(
+    let purges = [
+        (
             ".takedown",
-            "is \"purge\", and no batch can hold a PurgeReleaseMessage: DDEX's choreography has no \
-             word for it"
-                .into(),
-        ));
+            "\"purge\"",
+            specs.takedown == TakedownForm::Purge,
+        ),
+        (".purge", "true", specs.purge),
+    ];
+    let purges = purges.into_iter().find(|(_, _, purges)| *purges);
+    if let (Choreography::Batch, Some((key, value, _))) = (specs.choreography, purges) {
+        let why =
+            "and no batch can hold a PurgeReleaseMessage: DDEX's choreography has no word for it";
+        return Err(wrong(key, format!("is {value}, {why}")));
     }
     Ok((specs, version))
 }

@@ -46,22 +46,28 @@ impl Profile {
         };
         let known = Self::of_version(version);
         let found = known.into_iter().find(|profile| profile.as_str() == word);
-        found.map(Some).ok_or_else(|| {
-            Fault::new(
-                Code::SettingsInvalid,
-                format!(
-                    "format_specs.ddex.profile of platform {} ({:?}): {word:?} is not one of {}, \
-                     the profiles of ERN {version}",
-                    platform.id,
-                    platform.name,
-                    known.map(Self::as_str).join(", ")
-                ),
-            )
-        })
+        let problem = match found {
+            Some(Self::SimpleAudioSingle) if specs.lyrics => {
+                format!("{word} has no place for lyrics; set lyrics to false, or leave profile out")
+            }
+            Some(profile) => return Ok(Some(profile)),
+            None => format!(
+                "{word:?} is not one of {}, the profiles of ERN {version}",
+                known.map(Self::as_str).join(", ")
+            ),
+        };
+        Err(Fault::new(
+            Code::SettingsInvalid,
+            format!(
+                "format_specs.ddex.profile of platform {} ({:?}): {problem}",
+                platform.id, platform.name
+            ),
+        ))
     }
 
     /// The profile of a release: a single of one recording goes by the profile for these, unless
-    /// the platform wants the other for everything.
+    /// the platform wants the other for everything. A SimpleAudioSingle has a recording and a cover
+    /// and nothing else; where lyrics go along, a single is an Audio release like the others.
     pub(super) fn of(
         platform: &Platform,
         specs: &DdexSpecs,
@@ -87,6 +93,7 @@ impl Profile {
                  take it off the release's schedule.",
             )),
             Some(profile) => Ok(profile),
+            None if single == Self::SimpleAudioSingle && specs.lyrics => Ok(any),
             None if one && package.release.release_type == ReleaseType::Single => Ok(single),
             None => Ok(any),
         }

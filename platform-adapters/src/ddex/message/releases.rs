@@ -124,7 +124,19 @@ fn content_items(
             if let Some(cover) = cover {
                 link_cover(cover, xml);
             }
+            link_lyrics(plan, recording, xml);
         });
+    }
+}
+
+/// Ties the words of a recording to it, where they go along.
+pub(super) fn link_lyrics(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
+    if let Some(lyrics) = plan.lyrics_of(recording) {
+        xml.text_with(
+            "LinkedReleaseResourceReference",
+            &[("LinkDescription", vocabulary::LINK_TO_LYRICS)],
+            &lyrics.resource_reference(),
+        );
     }
 }
 

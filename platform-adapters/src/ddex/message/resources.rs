@@ -1,4 +1,4 @@
-//! `ResourceList`: the recordings and the front cover, with their files.
+//! `ResourceList`: the recordings, the front cover and lyrics, with their files.
 
 use chrono::Datelike;
 
@@ -6,7 +6,9 @@ use super::{
     super::{version::Version, xml::Document},
     Plan, Recording,
     credits::{Contributor, Instrument},
-    date, duration, iso_duration, language, rights, titles, vocabulary,
+    date, duration, iso_duration, language,
+    plan::Lyrics,
+    rights, titles, vocabulary,
 };
 use crate::{
     package::{PackagedArtwork, PackagedFile},
@@ -18,28 +20,45 @@ pub(in super::super) const RESOURCES: &str = "resources";
 
 /// Writes `ResourceList`.
 pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
-    write_list(plan, xml, sound_recording, image);
+    write_list(plan, xml, sound_recording, image, text);
 }
 
-/// Writes `ResourceList` with what a version of ERN says of a recording and of the cover.
+/// Writes `ResourceList` with what a version of ERN says of a recording, of the cover and of lyrics.
 pub(super) fn write_list(
     plan: &Plan<'_>,
     xml: &mut Document,
     sound_recording: fn(&Plan<'_>, &Recording<'_>, &mut Document),
     image: fn(&Plan<'_>, &mut Document),
+    text: fn(&Plan<'_>, &Lyrics<'_, '_>, &mut Document),
 ) {
     xml.element("ResourceList", |xml| {
         for recording in &plan.recordings {
-            let language = plan.own_language(recording);
-            let attributes = language
-                .as_deref()
-                .map(|language| ("LanguageAndScriptCode", language));
-            xml.element_with("SoundRecording", attributes.as_slice(), |xml| {
+            in_own_language("SoundRecording", plan, recording, xml, |xml| {
                 sound_recording(plan, recording, xml);
             });
         }
         xml.element("Image", |xml| image(plan, xml));
+        for lyrics in plan.lyrics() {
+            in_own_language("Text", plan, lyrics.recording, xml, |xml| {
+                text(plan, &lyrics, xml);
+            });
+        }
     });
+}
+
+/// An element whose titles are in the recording's language.
+fn in_own_language(
+    name: &str,
+    plan: &Plan<'_>,
+    recording: &Recording<'_>,
+    xml: &mut Document,
+    children: impl FnOnce(&mut Document),
+) {
+    let language = plan.own_language(recording);
+    let attributes = language
+        .as_deref()
+        .map(|language| ("LanguageAndScriptCode", language));
+    xml.element_with(name, attributes.as_slice(), children);
 }
 
 fn sound_recording(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
@@ -188,6 +207,43 @@ fn image_details(plan: &Plan<'_>, number: usize, artwork: &PackagedArtwork, xml:
     xml.text_with("ImageHeight", &pixels, &artwork.height_px.to_string());
     xml.text_with("ImageWidth", &pixels, &artwork.width_px.to_string());
     file(plan, &artwork.file, xml);
+}
+
+/// The words of a recording. They are a secondary resource like the cover: they belong to the
+/// release, go by its deals, and have no release of their own.
+fn text(plan: &Plan<'_>, lyrics: &Lyrics<'_, '_>, xml: &mut Document) {
+    let track = &lyrics.recording.track.track;
+    xml.text("ResourceReference", &lyrics.resource_reference());
+    xml.text("Type", vocabulary::LYRICS);
+    xml.element("ResourceId", |xml| {
+        xml.text_with(
+            "ProprietaryId",
+            &[("Namespace", plan.specs.sender_dpid.as_str())],
+            &lyrics.id(),
+        );
+    });
+    if let Some(Ok(iswc)) = track.iswc.as_deref().map(str::parse::<Iswc>) {
+        xml.element("WorkId", |xml| xml.text("ISWC", iswc.as_str()));
+    }
+    titles::write(&track.title, track.subtitle.as_deref(), xml);
+    xml.text(
+        "ParentalWarningType",
+        vocabulary::parental_warning(track.is_explicit),
+    );
+    xml.element("TechnicalDetails", |xml| {
+        let reference = format!("T{}", lyrics.number);
+        xml.text("TechnicalResourceDetailsReference", &reference);
+        xml.text("TextCodecType", vocabulary::UTF8_TEXT);
+        file(plan, lyrics.file, xml);
+    });
+    if let Some(language) = sung(&track.language) {
+        xml.text("LanguageOfText", language);
+    }
+}
+
+/// The language of words: music without any has none.
+fn sung(language: &str) -> Option<&str> {
+    language::language_tag(language).filter(|tag| *tag != "zxx")
 }
 
 /// A file; where it does not go with the message, only that.

@@ -20,6 +20,15 @@ pub(super) const NO_GENRE: &str = "Other";
 /// `HashSum/Algorithm`. The element holds one sum, and MD5 is the one that partners' guides ask for.
 pub(super) const HASH_ALGORITHM: &str = "MD5";
 
+/// `TextType` of the words of a recording.
+pub(super) const LYRICS: &str = "LyricText";
+
+/// `LinkDescription` from a recording to its words.
+pub(super) const LINK_TO_LYRICS: &str = "Lyrics";
+
+/// `TextCodecType` of a text file in UTF-8. ERN 3.8.2 has a word for ASCII only.
+pub(super) const UTF8_TEXT: &str = "UTF8Text";
+
 /// Whether a display artist's name is one of the ways to say [`VARIOUS_ARTISTS`].
 pub(super) fn is_various(name: &str) -> bool {
     let letters: String = name

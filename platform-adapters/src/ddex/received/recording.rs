@@ -1,5 +1,7 @@
 //! Recordings and files of a message.
 
+use std::collections::HashMap;
+
 use super::{Element, Refused, brief};
 
 /// A recording.
@@ -29,6 +31,8 @@ pub struct ReceivedRecording {
     pub parental_warning: String,
     /// The language sung.
     pub language: Option<String>,
+    /// The reference of its lyrics, which are a resource of their own: `A14`.
+    pub lyrics: Option<String>,
 }
 
 /// A file that a message speaks of.
@@ -48,9 +52,29 @@ pub(super) fn read_all(root: &Element) -> Vec<ReceivedRecording> {
     let Some(list) = root.child("ResourceList") else {
         return Vec::new();
     };
-    list.children_named("SoundRecording")
-        .map(|recording| read(root, recording))
-        .collect()
+    let lyrics = lyrics(root);
+    let recordings = list.children_named("SoundRecording").map(|recording| {
+        let mut read = read(root, recording);
+        let linked = lyrics.get(read.reference.as_str());
+        read.lyrics = linked.map(|linked| (*linked).to_owned());
+        read
+    });
+    recordings.collect()
+}
+
+/// The references of lyrics, by those of the recordings that the release links to them.
+fn lyrics(root: &Element) -> HashMap<&str, &str> {
+    let list = root.child("ReleaseList");
+    let items = list.map(|list| list.descendants("ResourceGroupContentItem"));
+    let linked = items.into_iter().flatten().filter_map(|item| {
+        let mut links = item.children_named("LinkedReleaseResourceReference");
+        let link = links.find(|link| link.attribute("LinkDescription") == Some("Lyrics"))?;
+        Some((
+            item.child_text("ReleaseResourceReference")?,
+            link.text.trim(),
+        ))
+    });
+    linked.collect()
 }
 
 fn read(root: &Element, recording: &Element) -> ReceivedRecording {
@@ -78,6 +102,7 @@ fn read(root: &Element, recording: &Element) -> ReceivedRecording {
         p_line: text(&["PLine", "PLineText"]),
         parental_warning: text(&["ParentalWarningType"]).unwrap_or_default(),
         language: text(&["LanguageOfPerformance"]),
+        lyrics: None,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Listens to a whole audio file: whether it is silent from beginning to end, and whether it can be
 //! decoded from beginning to end. WAV and AIFF carry samples as they are; FLAC is decoded, and its
-//! checksums compared; of MP3 the chain of frames is walked. AAC is not listened to.
+//! checksums compared; of MP3 the chain of frames is walked. MP3 and AAC are silent where no frame has
+//! a coefficient.
 
 use std::io::Read;
 
 use md5::{Digest, Md5};
 
-use super::{Content, mp3};
+use super::{Content, aac, mp3};
 use crate::package::inspect::{Flaw, Passing};
 
 /// What is read at once of samples that are as they are.
@@ -29,6 +30,7 @@ impl Listener {
             Content::Samples { from, length } => samples(file, from, length),
             Content::Flac => flac(file),
             Content::Mp3 { from, length } => mp3::walk(file, from, length),
+            Content::Aac(frames) => aac::listen(file, &frames),
         }
     }
 }

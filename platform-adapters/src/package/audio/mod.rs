@@ -1,7 +1,9 @@
 //! What an audio file holds, read from its headers and its end: a few small reads, however large the
 //! file. What only a look at all of it can tell is in `content`.
 
+mod aac;
 mod aiff;
+mod bits;
 pub(super) mod content;
 mod flac;
 mod mp3;
@@ -34,7 +36,7 @@ pub(super) struct Probed {
 }
 
 /// How a file's content can be listened to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// Not at all: a picture, or an audio file that is refused for what its headers say.
     Opaque,
@@ -53,16 +55,19 @@ pub(super) enum Content {
         /// Bytes.
         length: u64,
     },
+    /// Frames of AAC, in the order in which they lie in the file.
+    Aac(Vec<aac::Frame>),
 }
 
 impl Content {
     /// The word under which is kept what was found; it changes when there is more to find.
-    pub(super) fn kind(self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Opaque => "opaque",
             Self::Samples { .. } => "samples",
             Self::Flac => "flac",
-            Self::Mp3 { .. } => "mp3",
+            Self::Mp3 { .. } => "mp3 frames",
+            Self::Aac(_) => "aac",
         }
     }
 }

@@ -1,12 +1,12 @@
 //! MP3 (MPEG audio, layer III): a chain of frames, each with a header that says how long it is. The
 //! probe reads the first one and what its Xing or Info tag says of the others; the whole chain is
-//! walked when the file is read.
+//! walked when the file is read, and of each frame what it says of its coefficients.
 
 use std::{io::Read, time::Duration};
 
 use bytes::Buf;
 
-use super::{Content, EXPORT_AGAIN, Probed, duration};
+use super::{Content, EXPORT_AGAIN, Probed, bits::Bits, duration};
 use crate::package::{
     AudioCodec, AudioProperties,
     findings::{Objection, ProbeError},
@@ -37,9 +37,42 @@ struct Frame {
     /// Header included.
     length: u64,
     is_mpeg_1: bool,
+    /// A checksum of two bytes follows the header.
+    has_checksum: bool,
 }
 
 impl Frame {
+    /// Bytes of what stands before the coefficients, after header and checksum.
+    fn side_information(&self) -> u64 {
+        match (self.is_mpeg_1, self.channels) {
+            (true, 2) => 32,
+            (true, _) | (false, 2) => 17,
+            (false, _) => 9,
+        }
+    }
+
+    /// Whether no granule has a coefficient, by the frame's bytes after its header (ISO/IEC 11172-3,
+    /// 2.4.1.7: `part2_3_length`). The tag Xing or Info stands in a frame without any.
+    fn is_silent(&self, rest: &[u8]) -> Option<bool> {
+        let channels = usize::from(self.channels);
+        let mut bits = Bits::new(rest);
+        bits.skip(if self.has_checksum { 16 } else { 0 })?;
+        let (granules, before, each) = match (self.is_mpeg_1, channels) {
+            (true, 1) => (2, 9 + 5 + 4, 59),
+            (true, _) => (2, 9 + 3 + 8, 59),
+            (false, 1) => (1, 8 + 1, 63),
+            (false, _) => (1, 8 + 2, 63),
+        };
+        bits.skip(before)?;
+        for _ in 0..granules * channels {
+            if bits.take(12)? != 0 {
+                return Some(false);
+            }
+            bits.skip(each - 12)?;
+        }
+        Some(true)
+    }
+
     fn parse(header: [u8; 4]) -> Option<Self> {
         let [sync, kind, rates, mode] = header;
         // 11 bits of sync, then version and layer; layer III is 01.
@@ -67,6 +100,7 @@ impl Frame {
             samples,
             length,
             is_mpeg_1,
+            has_checksum: kind & 1 == 0,
         })
     }
 }
@@ -121,12 +155,7 @@ async fn counted(
     from: u64,
     frame: Frame,
 ) -> Result<Option<u64>, ProbeError> {
-    let side_information = match (frame.is_mpeg_1, frame.channels) {
-        (true, 2) => 32,
-        (true, _) | (false, 2) => 17,
-        (false, _) => 9,
-    };
-    let mut tag = file.read(from + 4 + side_information, 12).await?;
+    let mut tag = file.read(from + 4 + frame.side_information(), 12).await?;
     if tag.len() < 12 || !(tag.starts_with(b"Xing") || tag.starts_with(b"Info")) {
         return Ok(None);
     }
@@ -142,6 +171,12 @@ pub(super) fn walk(file: &mut impl Read, from: u64, length: u64) -> Vec<Flaw> {
     }
     let mut passed = 0;
     let mut played = Duration::ZERO;
+    let mut is_silent = true;
+    let mut rest = Vec::new();
+    let ended = |is_silent| match is_silent {
+        true => vec![Flaw::Silent],
+        false => Vec::new(),
+    };
     while passed < length {
         let mut header = [0; 4];
         let is_there = file.read_exact(&mut header).is_ok();
@@ -153,20 +188,22 @@ pub(super) fn walk(file: &mut impl Read, from: u64, length: u64) -> Vec<Flaw> {
         };
         let is_tag = header.starts_with(b"TAG") || header.starts_with(b"APET");
         if is_tag || (is_there && header == [0; 4] && length - passed < OLD_TAG_BYTES as u64) {
-            return Vec::new();
+            return ended(is_silent && passed > 0);
         }
         let Some(frame) = Frame::parse(header).filter(|_| is_there) else {
             return damaged("no frame stands where the one before ends");
         };
-        let rest = frame.length.saturating_sub(4);
-        let copied = std::io::copy(&mut file.take(rest), &mut std::io::sink()).unwrap_or(0);
-        if copied < rest {
+        let expected = frame.length.saturating_sub(4);
+        rest.clear();
+        let count = file.take(expected).read_to_end(&mut rest).unwrap_or(0);
+        if (count as u64) < expected {
             return damaged("its last frame is cut off");
         }
+        is_silent = is_silent && frame.is_silent(&rest) == Some(true);
         passed += frame.length;
         played += duration(frame.samples, frame.sample_rate_hz);
     }
-    Vec::new()
+    ended(is_silent && passed > 0)
 }
 
 #[cfg(test)]

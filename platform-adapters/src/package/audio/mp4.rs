@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{Content, EXPORT_AGAIN, Probed, duration};
+use super::{Content, EXPORT_AGAIN, Probed, aac::Frame, duration};
 use crate::package::{
     AudioCodec, AudioProperties,
     findings::{Objection, ProbeError},
@@ -12,6 +12,12 @@ use crate::package::{
 
 /// More boxes than a file with one track has beside each other.
 const BOXES_LIMIT: usize = 1_000;
+
+/// Bytes of the longest table that is read: more than a day of audio takes.
+const TABLE_LIMIT: u64 = 16 << 20;
+
+/// Low complexity, and with the bands above it described beside it: `audioObjectType` 2, 5 and 29.
+const OBJECT_TYPES: [u8; 3] = [2, 5, 29];
 
 const COPY_AGAIN: &str = "Copy the file into the asset store again, or export it again.";
 
@@ -47,12 +53,91 @@ pub(super) async fn probe(file: &mut Reader<'_>) -> Result<Probed, ProbeError> {
             found = Some(described);
         }
     }
-    let properties = found.ok_or_else(|| Objection::new("holds no audio track", EXPORT_AGAIN))?;
+    let (properties, table) =
+        found.ok_or_else(|| Objection::new("holds no audio track", EXPORT_AGAIN))?;
+    let content = match frames(file, table).await? {
+        Some(frames) => Content::Aac(frames),
+        None => Content::Opaque,
+    };
     Ok(Probed {
         properties,
-        content: Content::Opaque,
+        content,
         objections: Vec::new(),
     })
+}
+
+/// Where the track's frames lie, by its table of samples: their sizes, the chunks in which they lie one
+/// after the other, and how many of them lie in each. `None`: it does not say so in the usual way, they
+/// do not follow each other in the file, or they are not of the usual AAC.
+async fn frames(file: &mut Reader<'_>, table: Place) -> Result<Option<Vec<Frame>>, ProbeError> {
+    let parts = boxes(file, table.from, table.to).await?;
+    let mut read = Vec::new();
+    for name in [b"stsd", b"stsz", b"stco", b"stsc"] {
+        let Some(part) = find(&parts, *name).filter(|part| part.to - part.from <= TABLE_LIMIT)
+        else {
+            return Ok(None);
+        };
+        read.push(file.read(part.from, part.to - part.from).await?);
+    }
+    let [description, sizes, chunks, runs] = read.as_slice() else {
+        return Ok(None);
+    };
+    let is_usual = object_type(description).is_some_and(|kind| OBJECT_TYPES.contains(&kind));
+    Ok(is_usual.then(|| placed(sizes, chunks, runs)).flatten())
+}
+
+/// The coding's kind: the first bits of the decoder's configuration (ISO/IEC 14496-1, 7.2.6; descriptors
+/// within each other, each with its length in bytes of seven bits).
+fn object_type(description: &[u8]) -> Option<u8> {
+    let at = description.windows(4).position(|name| name == b"esds")?;
+    let mut rest = description.get(at + 8..)?;
+    for (tag, fixed) in [(3, 3), (4, 13), (5, 0)] {
+        let (found, after) = rest.split_first()?;
+        if *found != tag {
+            return None;
+        }
+        let length = after.iter().take(4).position(|byte| byte & 0x80 == 0)? + 1;
+        rest = after.get(length + fixed..)?;
+    }
+    Some(rest.first()? >> 3)
+}
+
+/// Every frame's place; they must follow each other.
+fn placed(sizes: &[u8], chunks: &[u8], runs: &[u8]) -> Option<Vec<Frame>> {
+    let mut sizes = numbers(sizes)?;
+    let (same, count) = (sizes.next()?, sizes.next()?);
+    let mut size_of_next = move || if same > 0 { Some(same) } else { sizes.next() };
+    let mut runs = numbers(runs)?.skip(1);
+    let mut run = (runs.next()?, runs.next()?, runs.next()?);
+    let mut following = runs.next();
+    let mut frames = Vec::new();
+    let mut end = 0;
+    for (number, chunk) in (1..).zip(numbers(chunks)?.skip(1)) {
+        if following == Some(number) {
+            run = (number, runs.next()?, runs.next()?);
+            following = runs.next();
+        }
+        let mut at = u64::from(chunk);
+        for _ in 0..run.1 {
+            if frames.len() >= usize::try_from(count).ok()? {
+                return None;
+            }
+            let length = u64::from(size_of_next()?);
+            if at < end {
+                return None;
+            }
+            frames.push(Frame { at, length });
+            at += length;
+            end = at;
+        }
+    }
+    (frames.len() == usize::try_from(count).ok()?).then_some(frames)
+}
+
+/// The numbers of a table, after its version and flags.
+fn numbers(table: &[u8]) -> Option<impl Iterator<Item = u32>> {
+    let (numbers, _) = table.get(4..)?.as_chunks::<4>();
+    Some(numbers.iter().map(|bytes| u32::from_be_bytes(*bytes)))
 }
 
 /// The boxes beside each other in a part of the file; each must end within it.
@@ -113,15 +198,18 @@ async fn below(
     Ok(Some(place))
 }
 
-/// What a track holds, if it is audio.
+/// What a track holds, if it is audio, and its table of samples.
 async fn audio_track(
     file: &mut Reader<'_>,
     track: Place,
-) -> Result<Option<AudioProperties>, ProbeError> {
+) -> Result<Option<(AudioProperties, Place)>, ProbeError> {
     let Some(media) = below(file, track, &[b"mdia"]).await? else {
         return Ok(None);
     };
-    let Some(description) = below(file, media, &[b"minf", b"stbl", b"stsd"]).await? else {
+    let Some(table) = below(file, media, &[b"minf", b"stbl"]).await? else {
+        return Ok(None);
+    };
+    let Some(description) = below(file, table, &[b"stsd"]).await? else {
         return Ok(None);
     };
     // Version and flags, the number of entries, then the first entry's size and coding.
@@ -162,13 +250,14 @@ async fn audio_track(
     if scale == 0 || rate_hz == 0 {
         return Err(Objection::new("holds no audio", EXPORT_AGAIN).into());
     }
-    Ok(Some(AudioProperties {
+    let properties = AudioProperties {
         codec: AudioCodec::Aac,
         sample_rate_hz: rate_hz,
         bits_per_sample: 0,
         channels: u8::try_from(channels).unwrap_or(u8::MAX),
         duration: duration(units, scale),
-    }))
+    };
+    Ok(Some((properties, table)))
 }
 
 /// Units a second and length in units, of a media header; zeros where it is too short.

@@ -139,6 +139,40 @@ fn every_version_credits_the_same_people() {
 }
 
 #[test]
+fn every_version_ties_words_to_their_recordings() {
+    let mut read = Vec::new();
+    for (name, scenario, message) in each() {
+        let sung = scenario.package.tracks.iter().map(|track| &track.lyrics);
+        let sung: Vec<bool> = sung.map(Option::is_some).collect();
+        let message = read_message(&message.xml).unwrap();
+        if !message.is_purge {
+            let tied = message.recordings.iter().map(|one| one.lyrics.is_some());
+            assert_eq!(tied.collect::<Vec<_>>(), sung, "{name}");
+        }
+        read.push((name, message));
+    }
+    for message in find(&read, "lyrics") {
+        let files: Vec<&str> = message
+            .resources
+            .iter()
+            .map(|one| one.uri.as_str())
+            .collect();
+        // Recordings, cover, words.
+        assert_eq!(files.len(), 9);
+        assert_eq!(
+            files[7..],
+            [
+                "resources/0036000291452_01_002.txt",
+                "resources/0036000291452_02_002.txt",
+            ]
+        );
+        let tied: Vec<_> = message.recordings.iter().map(|one| &one.lyrics).collect();
+        assert_eq!(tied[1].as_deref(), Some("A8"));
+        assert_eq!(tied[4].as_deref(), Some("A9"));
+    }
+}
+
+#[test]
 fn deals_say_when_where_and_how() {
     let read: Vec<_> = each()
         .map(|(name, _, message)| (name, read_message(&message.xml).unwrap()))
@@ -233,8 +267,7 @@ fn what_vanishes_from_an_update_is_ended() {
         } else {
             assert!(ended.is_empty() && message.withdrawals.is_empty(), "{name}");
         }
-        if name.ends_with("update_without_media.xml") || name.ends_with("resend_message_alone.xml")
-        {
+        if name.ends_with("_without_media.xml") || name.ends_with("resend_message_alone.xml") {
             assert!(message.files.is_empty() && read.has_deals, "{name}");
         }
         if name.ends_with("takedown.xml") {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use platform_adapters::{
-    Code, Kind,
+    Code, Handover, Kind,
     ddex::{Version, build, read_message, read_resources},
     package::Package,
     release::{Credits, Musician, ReleaseType, Territories, Vocalist},
@@ -103,6 +103,8 @@ fn the_profile_follows_release_and_settings() {
     };
     assert_eq!(chosen(json!({}), &single()), (true, 0));
     assert_eq!(chosen(json!({"profile": "Audio"}), &single()), (false, 1));
+    // Whether or not this one has any.
+    assert_eq!(chosen(json!({"lyrics": true}), &single()), (false, 1));
     let two = package(ReleaseType::Single, vec![track(1, 1), track(1, 2)]);
     assert_eq!(chosen(json!({}), &two), (false, 2));
     let fault = build(
@@ -123,6 +125,14 @@ fn settings_that_are_not_spoken_are_named() {
             json!({"choreography": "batch", "takedown": "purge"}),
             "ddex.takedown",
         ),
+        (
+            json!({"choreography": "batch", "purge": true}),
+            "ddex.purge",
+        ),
+        (
+            json!({"profile": "SimpleAudioSingle", "lyrics": true}),
+            "no place for lyrics",
+        ),
         (json!({"profile": "DjMix"}), "\"DjMix\""),
         (
             json!({"version": "3.8.2", "profile": "Audio"}),
@@ -142,6 +152,19 @@ fn settings_that_are_not_spoken_are_named() {
             "{fault}"
         );
     }
+}
+
+#[test]
+fn a_takedown_is_a_purge_where_that_is_asked_for() {
+    let mut takedown = handover(Kind::Takedown);
+    let of = |handover: &Handover| {
+        let package = without_files(single());
+        let message = build(&platform(json!({"purge": true})), handover, &package).unwrap();
+        read_message(&message.xml).unwrap().is_purge
+    };
+    assert!(!of(&takedown));
+    takedown.purges = true;
+    assert!(of(&takedown));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod batches;
 mod corpus;
 mod delivery;
 mod kept;
+mod lyrics;
 mod messages;
 mod objects;
 mod releases;

@@ -1,21 +1,8 @@
-//! Hand-overs to an object store: a small one of S3's kind that holds every request against its
-//! signature, and a directory of this machine.
+//! Hand-overs to an object store: a small one of S3's kind, and a directory of this machine.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-    sync::{Arc, Mutex},
-};
+use std::fs;
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Query, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header},
-    response::{IntoResponse as _, Response},
-};
 use chrono::{TimeZone as _, Utc};
-use md5::{Digest as _, Md5};
 use platform_adapters::{
     Adapter as _, Batch, BatchEntry, BatchFound, Code, Handover, Kind, Located, Status,
     ddex::{Acknowledgement, DdexAdapter, FileStatus, read_manifest, read_message},
@@ -24,59 +11,24 @@ use platform_adapters::{
     settings::{Platform, PlatformRow, Secretive},
 };
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use super::{
     delivery::word,
     releases::{handover, without_files},
     schemas::schemas,
 };
-use crate::fixtures::{self, Fixture};
+use crate::{
+    bucket::{self, Bucket},
+    fixtures::{self, Fixture},
+};
 
-const KEY: &str = "AKIATUNEMANTRA";
 const BATCH: &str = "20251124160000043";
 
-/// What the store holds, and what it was asked.
-#[derive(Default)]
-struct Held {
-    objects: BTreeMap<String, Vec<u8>>,
-    parts: BTreeMap<(String, u32), Vec<u8>>,
-    asked: Vec<String>,
-    /// The next conditional put is done, and not answered.
-    loses_answer: bool,
-    refuses: bool,
-}
-
-type Shared = Arc<Mutex<Held>>;
-
-/// A store of S3's kind on this machine.
-struct Store {
-    held: Shared,
-    url: String,
-}
-
-impl Store {
-    async fn start() -> Self {
-        let held = Shared::default();
-        let router = Router::new()
-            .fallback(answer)
-            .layer(DefaultBodyLimit::disable())
-            .with_state(held.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { held, url }
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.held.lock().unwrap().objects.keys().cloned().collect()
-    }
-
-    fn platform(&self, choreography: &str) -> Platform {
-        let credentials = json!({"username": KEY, "password": "not-a-secret"});
-        let store = json!({"endpoint": self.url, "region": "eu-north-1"});
-        platform("s3://bucket/incoming", credentials, store, choreography)
-    }
+/// A platform whose partner is this store.
+fn platform_of(store: &Bucket, choreography: &str) -> Platform {
+    let credentials = json!({"username": bucket::KEY, "password": bucket::SECRET});
+    let specs = json!({"endpoint": store.url, "region": bucket::REGION});
+    platform("s3://bucket/incoming", credentials, specs, choreography)
 }
 
 fn platform(endpoint: &str, credentials: Value, store: Value, choreography: &str) -> Platform {
@@ -98,118 +50,6 @@ fn platform(endpoint: &str, credentials: Value, store: Value, choreography: &str
         ..PlatformRow::default()
     })
     .unwrap()
-}
-
-/// Every request is signed, and what it carries is what was signed.
-fn is_signed(headers: &HeaderMap, body: &[u8]) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let authorization = text("authorization").unwrap_or_default();
-    authorization.starts_with(&format!("AWS4-HMAC-SHA256 Credential={KEY}/"))
-        && authorization.contains("/eu-north-1/s3/aws4_request")
-        && authorization.contains("x-amz-content-sha256")
-        && text("x-amz-content-sha256") == Some(&hex::encode(Sha256::digest(body)))
-}
-
-async fn answer(
-    State(held): State<Shared>,
-    method: Method,
-    uri: Uri,
-    Query(query): Query<HashMap<String, String>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let mut held = held.lock().unwrap();
-    held.asked.push(format!("{method} {uri}"));
-    if held.refuses || !is_signed(&headers, &body) {
-        return StatusCode::FORBIDDEN.into_response();
-    }
-    let name = uri
-        .path()
-        .trim_start_matches("/bucket")
-        .trim_start_matches('/')
-        .to_owned();
-    let part = query
-        .get("partNumber")
-        .and_then(|number| number.parse().ok());
-    let etag = |bytes: &[u8]| {
-        [(
-            header::ETAG,
-            format!("\"{}\"", hex::encode(Md5::digest(bytes))),
-        )]
-    };
-    match (method, part) {
-        (Method::PUT, Some(part)) => {
-            let tag = etag(&body);
-            held.parts.insert((name, part), body.to_vec());
-            tag.into_response()
-        }
-        (Method::PUT, None) => {
-            let is_conditional = headers
-                .get("if-none-match")
-                .is_some_and(|value| value == "*");
-            if is_conditional && held.objects.contains_key(&name) {
-                return StatusCode::PRECONDITION_FAILED.into_response();
-            }
-            let tag = etag(&body);
-            held.objects.insert(name, body.to_vec());
-            if is_conditional && std::mem::take(&mut held.loses_answer) {
-                return StatusCode::CONFLICT.into_response();
-            }
-            tag.into_response()
-        }
-        (Method::POST, _) if query.contains_key("uploads") => format!(
-            "<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>{name}</Key>\
-             <UploadId>u</UploadId></InitiateMultipartUploadResult>"
-        )
-        .into_response(),
-        (Method::POST, _) => {
-            let parts = std::mem::take(&mut held.parts);
-            let whole: Vec<u8> = parts.into_values().flatten().collect();
-            held.objects.insert(name, whole);
-            "<CompleteMultipartUploadResult><ETag>\"u-2\"</ETag></CompleteMultipartUploadResult>"
-                .into_response()
-        }
-        (Method::DELETE, _) => {
-            held.objects.remove(&name);
-            StatusCode::NO_CONTENT.into_response()
-        }
-        (Method::GET, _) if query.contains_key("list-type") => listing(&held, &query),
-        (Method::GET | Method::HEAD, _) => match held.objects.get(&name) {
-            None => StatusCode::NOT_FOUND.into_response(),
-            Some(bytes) => {
-                let modified = [(header::LAST_MODIFIED, "Mon, 24 Nov 2025 16:00:00 GMT")];
-                (modified, etag(bytes), bytes.clone()).into_response()
-            }
-        },
-        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
-    }
-}
-
-fn listing(held: &Held, query: &HashMap<String, String>) -> Response {
-    let prefix = query.get("prefix").cloned().unwrap_or_default();
-    let is_shallow = query.contains_key("delimiter");
-    let (mut contents, mut folders) = (String::new(), Vec::new());
-    for (name, bytes) in &held.objects {
-        let Some(rest) = name.strip_prefix(&prefix) else {
-            continue;
-        };
-        match rest.split_once('/') {
-            Some((folder, _)) if is_shallow => folders.push(format!("{prefix}{folder}/")),
-            _ => contents.push_str(&format!(
-                "<Contents><Key>{name}</Key><LastModified>2025-11-24T16:00:00.000Z</LastModified>\
-                 <ETag>\"e\"</ETag><Size>{}</Size></Contents>",
-                bytes.len()
-            )),
-        }
-    }
-    folders.dedup();
-    for folder in folders {
-        contents.push_str(&format!(
-            "<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>"
-        ));
-    }
-    format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>")
-        .into_response()
 }
 
 fn adapter(fixture: &Fixture, platform: Platform) -> DdexAdapter {
@@ -239,8 +79,8 @@ fn in_batch(kind: Kind) -> Handover {
 
 #[tokio::test]
 async fn files_then_message_arrive_in_a_store_once() {
-    let (store, fixture) = (Store::start().await, Fixture::new());
-    let adapter = adapter(&fixture, store.platform("release-by-release"));
+    let (store, fixture) = (Bucket::start().await, Fixture::new());
+    let adapter = adapter(&fixture, platform_of(&store, "release-by-release"));
     let (insert, package) = (handover(Kind::Insert), large(&fixture).await);
     assert_eq!(
         adapter.locate(&insert, &package).await.unwrap(),
@@ -250,9 +90,7 @@ async fn files_then_message_arrive_in_a_store_once() {
     let folder = format!("incoming/N_{icpn}_20251124160000042");
     let stray = format!("{folder}/resources/stray.wav");
     store
-        .held
-        .lock()
-        .unwrap()
+        .held()
         .objects
         .insert(stray.clone(), b"of an earlier attempt".to_vec());
     let receipt = adapter.deliver(&insert, &package).await.unwrap();
@@ -263,17 +101,13 @@ async fn files_then_message_arrive_in_a_store_once() {
     assert_eq!(store.names().len(), 3, "{:?}", store.names());
     assert!(!store.names().contains(&stray));
     {
-        let held = store.held.lock().unwrap();
+        let held = store.held();
         let xml = &held.objects[&format!("{folder}/{icpn}.xml")];
         for resource in read_message(xml).unwrap().resources {
             let bytes = &held.objects[&format!("{folder}/{}", resource.uri)];
-            assert_eq!(hex::encode(Md5::digest(bytes)), resource.hash);
+            assert_eq!(bucket::md5(bytes), resource.hash);
         }
-        let puts: Vec<&String> = held
-            .asked
-            .iter()
-            .filter(|one| one.starts_with("PUT"))
-            .collect();
+        let puts = held.puts();
         assert!(
             puts.iter().any(|put| put.contains("partNumber=2")),
             "{puts:?}"
@@ -289,19 +123,14 @@ async fn files_then_message_arrive_in_a_store_once() {
         "incoming/acknowledgements/{}",
         said.file_name(&insert.key())
     );
-    store
-        .held
-        .lock()
-        .unwrap()
-        .objects
-        .insert(name, said.to_xml().unwrap());
+    store.held().objects.insert(name, said.to_xml().unwrap());
     let status = adapter.status(&insert, &receipt).await.unwrap();
     assert!(matches!(status, Status::Accepted(_)), "{status:?}");
     assert_eq!(adapter.word_files().await.unwrap().len(), 1);
     let sentences = adapter.check().await.unwrap();
     assert!(sentences[0].contains("read back"), "{sentences:?}");
 
-    store.held.lock().unwrap().refuses = true;
+    store.held().refuses = true;
     let fault = adapter.check().await.unwrap_err();
     assert_eq!(fault.code, Code::AccessDenied, "{fault}");
 }
@@ -354,11 +183,11 @@ async fn completes_a_batch(
 
 #[tokio::test]
 async fn a_batch_in_a_store_is_completed_once_though_the_answer_is_lost() {
-    let (store, fixture) = (Store::start().await, Fixture::new());
-    let adapter = adapter(&fixture, store.platform("batch"));
-    let lose = || store.held.lock().unwrap().loses_answer = true;
+    let (store, fixture) = (Bucket::start().await, Fixture::new());
+    let adapter = adapter(&fixture, platform_of(&store, "batch"));
+    let lose = || store.held().loses_answer = true;
     let manifest = completes_a_batch(&adapter, &fixture, lose).await;
-    let held = store.held.lock().unwrap();
+    let held = store.held();
     let marker = format!("incoming/N_{BATCH}/BatchComplete_{BATCH}.xml");
     assert_eq!(held.objects[&marker], manifest);
 }

@@ -51,6 +51,7 @@ pub(super) fn handover(kind: Kind) -> Handover {
         batch: None,
         last_stated: None,
         resend_of: None,
+        purges: false,
     }
 }
 
@@ -116,6 +117,7 @@ pub(super) fn track(disc: u32, number: u32) -> PackagedTrack {
             iswc: None,
             duration_s: Some(180),
             audio_file: None,
+            lyrics: None,
             is_explicit: false,
             genre: Some("Electronic".into()),
             sub_genre: None,
@@ -149,6 +151,7 @@ pub(super) fn track(disc: u32, number: u32) -> PackagedTrack {
                 duration: Duration::from_millis(180_000 + u64::from(which) * 1_237),
             },
         }),
+        lyrics: None,
     }
 }
 
@@ -165,10 +168,19 @@ fn file(name: &str, seed: u32, size: u64, media_type: &'static str) -> PackagedF
     PackagedFile {
         name: name.into(),
         path: object_store::path::Path::from(format!("releases/1/{name}")),
+        text: None,
         size,
         sha256: format!("{seed:064x}"),
         md5: format!("{seed:032x}"),
         media_type,
+    }
+}
+
+/// Lyrics as a package holds them.
+pub(super) fn lyrics(name: &str, text: &'static str) -> PackagedFile {
+    PackagedFile {
+        text: Some(text.into()),
+        ..file(name, 4711, text.len() as u64, "text/plain")
     }
 }
 

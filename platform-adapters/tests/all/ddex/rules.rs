@@ -20,6 +20,10 @@ fn every_kept_message_keeps_the_rules() {
     }
 }
 
+/// A resource that the release does not hold, before its cover.
+const LOOSE_TEXT: &str =
+    "<Text><ResourceReference>A77</ResourceReference><Type>LyricText</Type></Text><Image>";
+
 /// What is said of the album's message with the first occurrence of a part replaced.
 fn altered(version: Version, from: &str, to: &str) -> Vec<String> {
     altered_of("album", version, from, to)
@@ -109,6 +113,7 @@ fn what_breaks_a_rule_is_named() {
             "<DisplayArtist",
             "sequence numbers",
         ),
+        (new, "<Image>", LOOSE_TEXT, "A77 is part of no release"),
     ] {
         for version in versions {
             let found = altered(*version, from, to);

@@ -11,7 +11,7 @@ use platform_adapters::{
 use serde_json::{Value, json};
 
 use super::releases::{
-    album, compilation, day, ep, handover, live, package, platform, remix, single, track,
+    album, compilation, day, ep, handover, live, lyrics, package, platform, remix, single, track,
     without_files,
 };
 
@@ -92,6 +92,8 @@ fn kinds() -> Vec<Scenario> {
         Scenario::insert("romanised", romanised()),
         Scenario::insert("credits", full_credits()),
         Scenario::insert("single_of_three", single_of_three()),
+        Scenario::insert("lyrics", sung()).with(json!({"lyrics": true})),
+        Scenario::insert("lyrics_of_a_single", sung_single()).with(json!({"lyrics": true})),
     ]
 }
 
@@ -142,6 +144,13 @@ fn life() -> Vec<Scenario> {
             changed(|package| package.release.label = "Südlicht".into()),
             json!({"update_media": "when-changed"}),
         ),
+        Scenario::after_with(
+            "update_lyrics_without_media",
+            Kind::Update,
+            &sung(),
+            sung(),
+            json!({"update_media": "when-changed", "lyrics": true}),
+        ),
         message_alone(before.clone()),
         Scenario::after(
             "takedown",
@@ -174,6 +183,25 @@ fn message_alone(package: Package) -> Scenario {
     again.handover.started_at += TimeDelta::hours(1);
     again.handover.resend_of = Some(serde_json::to_value(first.statement).unwrap());
     again
+}
+
+/// Two of an album's tracks have words: explicit ones in English, and others in Japanese.
+pub(super) fn sung() -> Package {
+    let mut package = album();
+    package.tracks[1].track.is_explicit = true;
+    package.tracks[1].lyrics = Some(lyrics("0036000291452_01_002.txt", "Wave after wave\n"));
+    let japanese = &mut package.tracks[4];
+    japanese.track.title = "波".into();
+    japanese.track.language = "ja".into();
+    japanese.track.iswc = Some("T-034.524.680-1".into());
+    japanese.lyrics = Some(lyrics("0036000291452_02_002.txt", "波の音\n"));
+    package
+}
+
+fn sung_single() -> Package {
+    let mut package = single();
+    package.tracks[0].lyrics = Some(lyrics("0036000291452_01_001.txt", "夢のはじまり\n"));
+    package
 }
 
 pub(super) fn only(codes: &[&str]) -> Territories {

@@ -390,8 +390,36 @@ async fn aac_where_the_platform_takes_it() {
     }
 }
 
+/// Made by ffmpeg: a second of silence, or with a tone in its last tenth.
+#[tokio::test]
+async fn silence_that_was_encoded_is_told_from_what_is_silent_only_at_first() {
+    let silent = "is silent from beginning to end";
+    for (bytes, is_silent) in [
+        (&include_bytes!("audio/silent.mp3")[..], true),
+        (include_bytes!("audio/silent.m4a"), true),
+        (include_bytes!("audio/tone_at_the_end.mp3"), false),
+        (include_bytes!("audio/tone_at_the_end.m4a"), false),
+    ] {
+        let said = said_by_all_takers(bytes).await.join("; ");
+        assert_eq!(said.contains(silent), is_silent, "{said}");
+        assert!(!said.contains("damaged"), "{said}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_changed_byte_of_encoded_audio_makes_no_panic(
+        is_aac in any::<bool>(), at in 0usize..1200, byte in any::<u8>(),
+    ) {
+        let mut bytes = match is_aac {
+            true => include_bytes!("audio/silent.m4a").to_vec(),
+            false => include_bytes!("audio/silent.mp3").to_vec(),
+        };
+        bytes[at] = byte;
+        tokio::runtime::Runtime::new().unwrap().block_on(said_by_all_takers(&bytes));
+    }
 
     #[test]
     fn no_bytes_make_it_panic(

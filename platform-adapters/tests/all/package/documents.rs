@@ -21,6 +21,7 @@ fn handover(kind: Kind) -> Handover {
         batch: None,
         last_stated: None,
         resend_of: None,
+        purges: false,
     }
 }
 

@@ -223,6 +223,7 @@ async fn uploads_that_are_cut_once_go_on_within_the_attempt() {
     let file = PackagedFile {
         name: "recording.wav".into(),
         path: "recording.wav".into(),
+        text: None,
         size: SIZE,
         sha256: hex::encode(Sha256::digest(&bytes)),
         md5: String::new(),

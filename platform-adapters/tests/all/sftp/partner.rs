@@ -53,6 +53,7 @@ pub(super) fn handover(transmission: u32) -> Handover {
         batch: None,
         last_stated: None,
         resend_of: None,
+        purges: false,
     }
 }
 

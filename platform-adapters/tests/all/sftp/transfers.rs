@@ -32,6 +32,7 @@ fn file(fixture: &Fixture, name: &str, size: usize) -> PackagedFile {
     PackagedFile {
         name: name.into(),
         path: name.into(),
+        text: None,
         size: size as u64,
         sha256: sum(&fixture.root().join(name)),
         md5: String::new(),

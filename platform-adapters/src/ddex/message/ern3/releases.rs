@@ -1,8 +1,10 @@
 //! `ReleaseList` of ERN 3.8.2.
 
 use super::super::{
-    super::xml::Document, Plan, Profile, Recording, date, duration, iso_duration,
-    releases::has_several_artists, rights, vocabulary,
+    super::xml::Document,
+    Plan, Profile, Recording, date, duration, iso_duration,
+    releases::{has_several_artists, link_lyrics},
+    rights, vocabulary,
 };
 use super::{everywhere, namespace, reference_title, write_artists, write_titles};
 use crate::{
@@ -33,6 +35,9 @@ fn main_release(plan: &Plan<'_>, xml: &mut Document) {
             resource(&recording.resource_reference(), true, xml);
         }
         resource(&cover(plan), false, xml);
+        for lyrics in plan.lyrics() {
+            resource(&lyrics.resource_reference(), false, xml);
+        }
     });
     let release_type =
         vocabulary::release_type(release.release_type, plan.package.tracks.len(), playing);
@@ -102,7 +107,9 @@ fn resource_group(plan: &Plan<'_>, xml: &mut Document) {
             xml.text("SequenceNumber", &number.to_string());
             for (at, track) in disc.iter().enumerate() {
                 if let Some(recording) = plan.recording_of(track) {
-                    content_item(at + 1, recording, xml);
+                    content_item(at + 1, recording, xml, |xml| {
+                        link_lyrics(plan, recording, xml);
+                    });
                 }
             }
         });
@@ -113,11 +120,17 @@ fn resource_group(plan: &Plan<'_>, xml: &mut Document) {
     });
 }
 
-fn content_item(number: usize, recording: &Recording<'_>, xml: &mut Document) {
+fn content_item(
+    number: usize,
+    recording: &Recording<'_>,
+    xml: &mut Document,
+    links: impl FnOnce(&mut Document),
+) {
     xml.element("ResourceGroupContentItem", |xml| {
         xml.text("SequenceNumber", &number.to_string());
         xml.text("ResourceType", "SoundRecording");
         resource(&recording.resource_reference(), true, xml);
+        links(xml);
     });
 }
 
@@ -166,7 +179,9 @@ fn track_release(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document)
             "ParentalWarningType",
             vocabulary::parental_warning(track.is_explicit),
         );
-        xml.element("ResourceGroup", |xml| content_item(1, recording, xml));
+        xml.element("ResourceGroup", |xml| {
+            content_item(1, recording, xml, |_| {})
+        });
         genre(plan, Some(recording.track), xml);
         xml.text("ReleaseDate", &date(plan.package.release.release_date));
     });

@@ -5,6 +5,7 @@ use super::super::{
     Plan, Recording,
     credits::{Contributor, Instrument},
     duration, iso_duration, language,
+    plan::Lyrics,
     resources::{RESOURCES, first_publication, is_instrumental, thousandths, write_list},
     rights,
     vocabulary::{self, Ern3Role},
@@ -17,7 +18,7 @@ use crate::{
 
 /// Writes `ResourceList`.
 pub(super) fn write(plan: &Plan<'_>, xml: &mut Document) {
-    write_list(plan, xml, sound_recording, image);
+    write_list(plan, xml, sound_recording, image, text);
 }
 
 fn sound_recording(plan: &Plan<'_>, recording: &Recording<'_>, xml: &mut Document) {
@@ -185,6 +186,50 @@ fn image_details(number: usize, artwork: &PackagedArtwork, xml: &mut Document) {
     xml.text_with("ImageHeight", &pixels, &artwork.height_px.to_string());
     xml.text_with("ImageWidth", &pixels, &artwork.width_px.to_string());
     file(&artwork.file, xml);
+}
+
+/// The words of a recording, a secondary resource of the release.
+fn text(plan: &Plan<'_>, lyrics: &Lyrics<'_, '_>, xml: &mut Document) {
+    let track = &lyrics.recording.track.track;
+    xml.text("TextType", vocabulary::LYRICS);
+    xml.element("TextId", |xml| {
+        let namespace = namespace(plan);
+        let attributes = [("Namespace", namespace.as_str())];
+        xml.text_with("ProprietaryId", &attributes, &lyrics.id());
+    });
+    if let Some(Ok(iswc)) = track.iswc.as_deref().map(str::parse::<Iswc>) {
+        xml.element("IndirectTextId", |xml| xml.text("ISWC", iswc.as_str()));
+    }
+    xml.text("ResourceReference", &lyrics.resource_reference());
+    xml.element("TextDetailsByTerritory", |xml| {
+        everywhere(xml);
+        write_titles(&track.title, track.subtitle.as_deref(), xml);
+        xml.text(
+            "ParentalWarningType",
+            vocabulary::parental_warning(track.is_explicit),
+        );
+        if plan.has_media {
+            xml.element("TechnicalTextDetails", |xml| {
+                text_details(plan, lyrics, xml)
+            });
+        }
+    });
+}
+
+fn text_details(plan: &Plan<'_>, lyrics: &Lyrics<'_, '_>, xml: &mut Document) {
+    let reference = format!("T{}", lyrics.number);
+    xml.text("TechnicalResourceDetailsReference", &reference);
+    if lyrics.is_ascii() {
+        xml.text("TextCodecType", "ASCII");
+    } else {
+        let namespace = namespace(plan);
+        let attributes = [
+            ("Namespace", namespace.as_str()),
+            ("UserDefinedValue", vocabulary::UTF8_TEXT),
+        ];
+        xml.text_with("TextCodecType", &attributes, "UserDefined");
+    }
+    file(lyrics.file, xml);
 }
 
 fn file(file: &PackagedFile, xml: &mut Document) {
