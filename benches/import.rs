@@ -60,6 +60,7 @@ async fn main() -> ExitCode {
         let started = Instant::now();
         import(database.pool(), &report, now).await;
         ours.push(ROWS as f64 / started.elapsed().as_secs_f64());
+        verify(database.pool()).await;
 
         let database = catalogue.copy().await;
         // It marks no days.
@@ -102,6 +103,10 @@ async fn import(pool: &PgPool, report: &NamedTempFile, now: DateTime<Utc>) {
         .await
         .unwrap();
     assert_eq!((imported.lines, imported.unmatched), (ROWS, 0));
+}
+
+/// Every row of usage has its origin.
+async fn verify(pool: &PgPool) {
     let kept: i64 = sqlx::query_scalar(
         "select count(*) from worker.usage_lines l join analytics a on a.id = l.analytics_id
          where l.amount is not null and l.rate is not null",

@@ -9,7 +9,7 @@ use std::{
 use chrono::NaiveDate;
 use clap::Subcommand;
 use jobs::usage::{
-    self, File, FileState, Imported, Order, Rematched, Unmatched, UnmatchedFilter, UsageError,
+    self, File, FileState, Imported, Order, Plan, Rematched, Unmatched, UnmatchedFilter, UsageError,
 };
 
 use crate::{
@@ -54,6 +54,23 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Print a report that is made up of the catalogue's recordings, to try `import`, statistics and
+    /// royalties with: a long tail of tracks, territories, late lines, corrections. The same seed gives
+    /// the same report.
+    Generate {
+        /// Its first day.
+        #[arg(long, value_name = "DATE")]
+        from: NaiveDate,
+        /// Its last day.
+        #[arg(long, value_name = "DATE")]
+        to: NaiveDate,
+        /// Lines.
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        lines: u64,
+        /// Which of all such reports; that of another platform has another one.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
     },
     /// List the files that were imported, the newest first.
     List {
@@ -150,6 +167,24 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> anyhow::Result
             if imported.unmatched > 0 {
                 return Ok(ExitCode::from(EX_NO));
             }
+        }
+        Command::Generate {
+            from,
+            to,
+            lines,
+            seed,
+        } => {
+            let isrcs = usage::isrcs(&pool).await?;
+            let plan = Plan {
+                isrcs: &isrcs,
+                first_day: from,
+                last_day: to,
+                lines,
+                seed,
+            };
+            let mut out = std::io::BufWriter::new(out);
+            usage::generate(&mut out, &plan)?;
+            out.flush()?;
         }
         Command::List {
             platform,

@@ -2,7 +2,6 @@
 //! daemon makes daily statistics of them.
 
 use std::{
-    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -13,15 +12,15 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use jobs::{
     audit::By,
     royalty, statistics,
-    usage::{self, Layout, Order, Settings},
+    usage::{self, Layout, Order, Plan, Settings},
 };
 use serde::Serialize;
 use sqlx::PgPool;
 
 /// Days that are reported, up to yesterday.
 const DAYS: u64 = 60;
-/// Where usage comes from: the more to the left, the more of it.
-const TERRITORIES: [&str; 6] = ["DE", "US", "FR", "GB", "BR", "JP"];
+/// Lines of a platform's report for each of them.
+const LINES_A_DAY: u64 = 40;
 /// Between two looks at what waits to be recomputed.
 const LOOK: Duration = Duration::from_millis(200);
 /// Longer than the daemon takes from one look for marks to the next.
@@ -90,16 +89,13 @@ pub(crate) async fn play(
         sqlx::query_as("select id, name from public.distribution_platforms order by id")
             .fetch_all(pool)
             .await?;
-    let isrcs: Vec<String> =
-        sqlx::query_scalar("select isrc from public.tracks where isrc is not null order by isrc")
-            .fetch_all(pool)
-            .await?;
+    let isrcs = usage::isrcs(pool).await?;
     let mut reports = Vec::new();
     for (id, name) in platforms {
         let file = directory.join(format!("platform-{id}.csv"));
         // An interrupted demo may have imported it already.
         if usage::files(pool, Some(id), 1).await?.is_empty() {
-            fs::write(&file, report(id, &isrcs, now.date_naive()))?;
+            fs::write(&file, report(id, &isrcs, now.date_naive())?)?;
         }
         let order = Order {
             path: &file,
@@ -126,31 +122,18 @@ pub(crate) async fn play(
     account(pool, reports).await
 }
 
-/// A platform's report: the first tracks are heard most, the weekend more than the week, and nobody
-/// buys much.
-fn report(platform: i32, isrcs: &[String], today: NaiveDate) -> String {
-    let mut csv = String::from("date,isrc,territory,streams,downloads,revenue\n");
-    let share = u64::from(platform.unsigned_abs());
-    for back in (1..=DAYS).rev() {
-        let day = today - Days::new(back);
-        for (rank, isrc) in (1_u64..).zip(isrcs) {
-            for (place, territory) in (1_u64..).zip(TERRITORIES) {
-                let noise = (rank * 31 + back * 17 + place * 7 + share * 13) % 11;
-                let streams = (20_000 / (rank * place * share) + noise) * (10 + noise) / 20;
-                let downloads = u64::from(noise == 3);
-                // 0.0035 a stream and 0.69 a download, in units of 10⁻⁴.
-                let revenue = streams * 35 + downloads * 6900;
-                // Writing to a String cannot fail.
-                let _ = writeln!(
-                    csv,
-                    "{day},{isrc},{territory},{streams},{downloads},{}.{:04}",
-                    revenue / 10_000,
-                    revenue % 10_000
-                );
-            }
-        }
-    }
-    csv
+/// A platform's report of days that are over.
+fn report(platform: i32, isrcs: &[String], today: NaiveDate) -> std::io::Result<Vec<u8>> {
+    let mut csv = Vec::new();
+    let plan = Plan {
+        isrcs,
+        first_day: today - Days::new(DAYS),
+        last_day: today - Days::new(1),
+        lines: DAYS * LINES_A_DAY,
+        seed: u64::from(platform.unsigned_abs()),
+    };
+    usage::generate(&mut csv, &plan)?;
+    Ok(csv)
 }
 
 async fn until_recomputed(pool: &PgPool) -> anyhow::Result<()> {

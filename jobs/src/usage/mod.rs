@@ -14,6 +14,7 @@
 mod aside;
 mod convert;
 mod files;
+mod generate;
 mod import;
 mod job;
 mod layout;
@@ -28,6 +29,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Deserialize;
 
 pub use files::{File, FileState, Unmatched, UnmatchedFilter, files, unmatched};
+pub use generate::{Plan, generate, isrcs};
 pub use import::{Examined, Imported, Order, Problem, dry_run, examine, import};
 pub use job::{Rematch, Services, entry};
 pub use layout::Layout;

@@ -20,6 +20,9 @@ use crate::{
     statistics::{self, Mark},
 };
 
+/// Bytes of rows that are sent at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+
 /// Lines of a file, one after another.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -224,8 +227,15 @@ async fn write_lines(
     .fetch_one(&mut *conn)
     .await?;
     let created_at = now.naive_utc().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
-    let mut rows = String::with_capacity(kept.len() * 80);
     let mut origins = String::with_capacity(kept.len() * 60);
+    let mut copy = conn
+        .copy_in_raw(
+            "copy public.analytics (id, track_id, platform_id, date, streams, downloads, revenue,
+                 territory, created_at) from stdin",
+        )
+        .await?;
+    // The server takes what is there while the next is put together.
+    let mut rows = String::with_capacity(2 * CHUNK_BYTES);
     for (id, one) in ids.iter().zip(kept) {
         let line = one.line;
         // Writing to a String cannot fail.
@@ -237,21 +247,22 @@ async fn write_lines(
         text(&mut rows, &line.territory);
         let _ = writeln!(rows, "\t{created_at}");
         origin(&mut origins, report.file, *id, one);
+        if rows.len() >= CHUNK_BYTES {
+            copy.send(rows.as_bytes()).await?;
+            rows.clear();
+        }
     }
-    copy(
-        conn,
-        "copy public.analytics (id, track_id, platform_id, date, streams, downloads, revenue,
-             territory, created_at) from stdin",
-        rows,
-    )
-    .await?;
-    copy(
-        conn,
-        "copy worker.usage_lines (file_id, record, analytics_id, amount, currency, rate, rate_date,
-             rate_source) from stdin",
-        origins,
-    )
-    .await
+    copy.send(rows.as_bytes()).await?;
+    copy.finish().await?;
+    let mut copy = conn
+        .copy_in_raw(
+            "copy worker.usage_lines (file_id, record, analytics_id, amount, currency, rate, rate_date,
+                 rate_source) from stdin",
+        )
+        .await?;
+    copy.send(origins.as_bytes()).await?;
+    copy.finish().await?;
+    Ok(())
 }
 
 /// A row of `worker.usage_lines`.
@@ -291,13 +302,6 @@ fn text(to: &mut String, text: &str) {
             one => to.push(one),
         }
     }
-}
-
-async fn copy(conn: &mut PgConnection, statement: &str, rows: String) -> Result<(), sqlx::Error> {
-    let mut copy = conn.copy_in_raw(statement).await?;
-    copy.send(rows.into_bytes()).await?;
-    copy.finish().await?;
-    Ok(())
 }
 
 /// Notes how far the file has come.

@@ -156,3 +156,42 @@ async fn a_platform_that_is_not_there_is_refused() {
         "{refused:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_made_up_is_imported_whole() {
+    let site = site().await;
+    let isrcs = usage::isrcs(site.pool()).await.unwrap();
+    let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
+    let made = |seed| {
+        let mut bytes = Vec::new();
+        let plan = usage::Plan {
+            isrcs: &isrcs,
+            first_day: day("2026-04-01"),
+            last_day: day("2026-04-30"),
+            lines: 3000,
+            seed,
+        };
+        usage::generate(&mut bytes, &plan).unwrap();
+        bytes
+    };
+    assert_eq!(made(7), made(7));
+    assert_ne!(made(7), made(8));
+    let report = file(made(7));
+    let imported = Import::of(report.path()).run(&site).await.unwrap();
+    assert_eq!((imported.lines, imported.unmatched), (3000, 0));
+    let (most, least, late, corrected, territories): (i64, i64, i64, i64, i64) = sqlx::query_as(
+        "select count(*) filter (where track_id = 1), count(*) filter (where track_id = 6),
+             count(*) filter (where date < '2026-04-01'), count(*) filter (where streams < 0),
+             count(distinct territory) from analytics",
+    )
+    .fetch_one(site.pool())
+    .await
+    .unwrap();
+    assert!(most > 5 * least && least > 0, "{most} and {least}");
+    assert!(late > 5 && corrected > 5, "{late} and {corrected}");
+    assert_eq!(territories, 11);
+    statistics::recompute(site.pool(), &statistics::Settings::default(), now())
+        .await
+        .unwrap();
+    assert_right(site.pool()).await;
+}
