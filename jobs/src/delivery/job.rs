@@ -22,20 +22,29 @@ pub(super) struct DeliverJob {
     pub(super) is_running: bool,
 }
 
-/// Locks the unfinished job that delivers. `None`: there is none.
+/// Locks the unfinished jobs of a delivery, that which delivers and that which asks. The answer is the
+/// former; `None`: there is none. Both, since an attempt of either locks its job before the delivery, and
+/// whoever holds the delivery may wake the one or the other.
 pub(super) async fn lock(
     conn: &mut PgConnection,
     delivery: Uuid,
 ) -> Result<Option<DeliverJob>, sqlx::Error> {
-    sqlx::query_as!(
-        DeliverJob,
-        r#"select id, state = 'running' as "is_running!" from worker.jobs
-           where unique_key = $1 and state in ('available', 'running', 'held')
+    let jobs = sqlx::query!(
+        r#"select id, state = 'running' as "is_running!", unique_key = $1 as "delivers!"
+           from worker.jobs
+           where unique_key in ($1, $2) and state in ('available', 'running', 'held')
+           order by unique_key desc
            for update"#,
         deliver_key(delivery),
+        confirm_key(delivery),
     )
-    .fetch_optional(conn)
-    .await
+    .fetch_all(conn)
+    .await?;
+    let deliver = jobs.into_iter().find(|job| job.delivers);
+    Ok(deliver.map(|job| DeliverJob {
+        id: job.id,
+        is_running: job.is_running,
+    }))
 }
 
 fn deliver_key(delivery: Uuid) -> String {

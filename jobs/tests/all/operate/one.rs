@@ -122,6 +122,65 @@ async fn a_wait_is_cut_short() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_question_whose_answer_is_being_written_is_waited_for() {
+    let world = World::new().await;
+    let release = world.release(1).await;
+    let platform = catalogue::platform(world.pool(), "Nordlys").await;
+    catalogue::schedule(world.pool(), release, &[platform]).await;
+    fan_out(&world).await;
+    let id = newest(&world).await;
+    // It was sent, and its partner has been asked.
+    for statement in [
+        "update worker.deliveries set state = 'sent', sent_at = now() where id = $1",
+        "update worker.jobs set state = 'completed', finished_at = now() where unique_key = 'deliver/' || $1",
+        "insert into worker.jobs (id, queue, kind, arguments, state, run_at, attempt, max_attempts,
+             lease_token, lease_expires_at, worker, unique_key)
+         select worker.uuid_v7(), 'confirm/' || platform_id, 'confirm', jsonb_build_object('delivery', id),
+             'running', now(), 1, 100, worker.uuid_v7(), now() + interval '1 hour', 'w', 'confirm/' || id
+         from worker.deliveries where id = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(id)
+            .execute(world.pool())
+            .await
+            .unwrap();
+    }
+    // As an attempt writes what came of it: first the job, then the delivery.
+    let mut attempt = world.pool().begin().await.unwrap();
+    sqlx::query(
+        "update worker.jobs set state = 'completed', finished_at = now(), lease_token = null,
+             lease_expires_at = null where unique_key = 'confirm/' || $1",
+    )
+    .bind(id)
+    .execute(&mut *attempt)
+    .await
+    .unwrap();
+    let by_operator = async {
+        let operated = operate(&world, id, Operation::Retry).await;
+        assert_eq!(operated, Operated::Changed("sent"));
+    };
+    let by_attempt = async {
+        let waits = "select count(*) from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waits)
+            .fetch_one(world.pool())
+            .await
+            .unwrap()
+            == 0
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        sqlx::query("select from worker.deliveries where id = $1 for update")
+            .bind(id)
+            .execute(&mut *attempt)
+            .await
+            .expect("nobody waits for each other");
+        attempt.commit().await.unwrap();
+    };
+    tokio::join!(by_operator, by_attempt);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_is_redelivered_under_new_names_and_the_first_receipt_stays() {
     let mut world = World::new().await;
     let release = world.release(1).await;
