@@ -157,6 +157,7 @@ pub async fn compute(pool: &PgPool, id: Uuid, clock: &Clock) -> Result<Run, Comp
     }
     let mut tx = database::begin(pool, "begin").await?;
     take_turn(&mut tx).await?;
+    lanes::alone(&mut tx).await?;
     calculations::clear(&mut tx, id).await?;
     tx.commit().await?;
     let mut tx = database::begin(pool, "begin").await?;
@@ -185,6 +186,7 @@ async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<()
     if run.state != State::Running || run.input_at.is_some() {
         return Ok(());
     }
+    lanes::alone(&mut tx).await?;
     input::make_room(&mut tx, id, meter.now()).await?;
     tx.commit().await?;
     let mut tx = database::begin(pool, "begin isolation level repeatable read").await?;
@@ -209,12 +211,13 @@ async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<()
     Ok(())
 }
 
-/// Whether a snapshot was too old for what was written (serialization_failure).
+/// Whether a snapshot was too old for what was written (serialization_failure), or another computation
+/// of the run that was cut off left something after the room was made (unique_violation).
 fn is_conflict(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .and_then(|error| error.code())
-        .is_some_and(|code| code == "40001")
+        .is_some_and(|code| ["40001", "23505"].contains(&&*code))
 }
 
 /// What a run would come to, in the caller's transaction, which must be REPEATABLE READ, not have

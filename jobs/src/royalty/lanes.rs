@@ -4,7 +4,8 @@
 //! Two transactions do not commit at once, so what the second one writes counts for nothing until the
 //! first one's commit says so in the run's row (`input_at`, `state`). The second one commits when the
 //! first has nothing left to do but that; what it leaves where the first one fails, the next
-//! computation removes.
+//! computation removes. That one may begin while a second transaction whose computation was cut off is
+//! still about to end: it waits for it, see [`alone`].
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 
@@ -57,7 +58,28 @@ pub(super) async fn second(
     }
     let mut tx = database::begin(pool, "begin").await?;
     prepare(&mut tx).await?;
+    be_waited_for(&mut tx).await?;
     Ok(Some(tx))
+}
+
+/// Waits until no second transaction is left of a computation that was cut off: what it still commits
+/// is seen by the statements that follow. To be called when it is one's turn, and before a second one
+/// is begun.
+pub(super) async fn alone(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('worker.royalty_lanes', 0))")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Until its end, see [`alone`].
+async fn be_waited_for(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock_shared(hashtextextended('worker.royalty_lanes', 0))"
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// A second transaction that sees what the first one, which is REPEATABLE READ, saw when it began.
@@ -78,6 +100,7 @@ pub(super) async fn second_of_snapshot(
         .execute(&mut *tx)
         .await?;
     prepare(&mut tx).await?;
+    be_waited_for(&mut tx).await?;
     Ok(Some(tx))
 }
 
