@@ -491,3 +491,33 @@ async fn what_a_broken_computation_left_counts_for_nothing() {
     house.finalise(id).await;
     assert_eq!(house.unsettled().await, [""; 0]);
 }
+
+/// A computation that was cut off may have a transaction that is about to commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_computation_that_was_cut_off_still_commits_is_waited_for() {
+    let house = House::build().await;
+    house.usage(1, 1, "2026-10-01", "DE", 1000, "4").await;
+    let run = house.start("2026-10").await.run.id;
+    let mut left = house.pool().begin().await.unwrap();
+    for statement in [
+        "select pg_advisory_xact_lock_shared(hashtextextended('worker.royalty_lanes', 0))"
+            .to_owned(),
+        format!(
+            "insert into worker.royalty_segments
+                 (run_id, usage_month, track_id, first_day, last_day, split_version, is_part)
+             values ('{run}', '2026-10-01', 1, '2026-10-01', '2026-10-31', 1, false)"
+        ),
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&mut *left)
+            .await
+            .unwrap();
+    }
+    let (pool, clock) = (house.pool().clone(), house.clock());
+    let computing = tokio::spawn(async move { royalty::compute(&pool, run, &clock).await });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!computing.is_finished());
+    left.commit().await.unwrap();
+    let computed = computing.await.unwrap().unwrap();
+    assert_eq!(computed.totals.unwrap().revenue, number("4"));
+}
