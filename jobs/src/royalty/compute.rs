@@ -191,8 +191,7 @@ async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<()
     take_turn(&mut tx).await?;
     let run = get(&mut tx, id).await?;
     if run.state == State::Running && run.input_at.is_none() {
-        let mut second = lanes::second_of_snapshot(pool, &mut tx).await?;
-        input::read(&mut tx, second.as_deref_mut(), &run, meter).await?;
+        input::read(&mut tx, &run, meter).await?;
         let now = meter.now();
         sqlx::query!(
             "update worker.royalty_runs set input_at = $2 where id = $1",
@@ -201,9 +200,6 @@ async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<()
         )
         .execute(&mut *tx)
         .await?;
-        if let Some(second) = second {
-            second.commit().await?;
-        }
     }
     tx.commit().await?;
     Ok(())
@@ -226,7 +222,7 @@ pub(super) async fn rehearse(
 ) -> Result<Run, ComputeError> {
     let mut meter = Meter::new(None, clock, run.id);
     input::make_room(conn, run.id, meter.now()).await?;
-    input::read(conn, None, run, &mut meter).await?;
+    input::read(conn, run, &mut meter).await?;
     conclude(conn, None, run, &mut meter).await?;
     get(conn, run.id).await
 }
