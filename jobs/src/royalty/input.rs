@@ -16,8 +16,7 @@ struct Month {
 }
 
 /// Makes room for what is read: removes what an earlier computation of the run stored, and keeps the
-/// shares as they stand, where nobody did when they changed. Committed before anything is read, so that
-/// both connections see it.
+/// shares as they stand, where nobody did when they changed. Committed before anything is read.
 pub(super) async fn make_room(
     conn: &mut PgConnection,
     run: Uuid,
@@ -35,65 +34,32 @@ pub(super) async fn make_room(
 
 /// Reads usage, splits, terms and owners, and stores what the run is to settle.
 ///
-/// The caller's transaction is REPEATABLE READ and holds the turn (see `compute`); the second one, if
-/// there is one, sees the same and reads half of it.
+/// The caller's transaction is REPEATABLE READ and holds the turn (see `compute`).
 pub(super) async fn read(
     conn: &mut PgConnection,
-    second: Option<&mut PgConnection>,
     run: &Run,
     meter: &mut Meter<'_>,
 ) -> Result<(), sqlx::Error> {
     let months = months(conn, run).await?;
     let others = others(conn, run.id).await?;
+    let is_foreign = is_foreign(conn, run).await?;
     let total = i64::try_from(months.len()).unwrap_or(i64::MAX);
-    meter.tell("usage", 0, total).await?;
-    match second {
-        Some(second) => {
-            let [first, other] = Part::HALVES;
-            tokio::try_join!(
-                read_part(conn, run, first, &months, &others, Some(meter)),
-                read_part(second, run, other, &months, &others, None),
-            )?;
-        }
-        None => read_part(conn, run, Part::ALL, &months, &others, Some(meter)).await?,
+    for (month, done) in months.iter().zip(0..) {
+        meter.tell("usage", done, total).await?;
+        segments(conn, run, Part::ALL, month, &others).await?;
+        sqlx::query!("analyze worker.royalty_segments")
+            .execute(&mut *conn)
+            .await?;
+        let first_day = month.first_day;
+        let is_plain = !is_foreign && !has_parts(conn, run.id, first_day).await?;
+        lines(conn, run, Part::ALL, first_day, is_plain, &others).await?;
     }
-    // The planner knows nothing of rows that these transactions wrote.
+    // The planner knows nothing of rows that this transaction wrote.
     sqlx::query!("analyze worker.royalty_lines")
         .execute(&mut *conn)
         .await?;
+    tracks(conn, run, Part::ALL, &others).await?;
     sqlx::query!("analyze worker.royalty_tracks")
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Reads what belongs to some of the tracks.
-async fn read_part(
-    conn: &mut PgConnection,
-    run: &Run,
-    part: Part,
-    months: &[Month],
-    others: &[Uuid],
-    mut meter: Option<&mut Meter<'_>>,
-) -> Result<(), sqlx::Error> {
-    // What this transaction writes is not in the planner's statistics, and two that analyse a table
-    // would wait for each other. Of all plans only nested loops are ruined by a wrong estimate.
-    sqlx::query!("set local enable_nestloop = off")
-        .execute(&mut *conn)
-        .await?;
-    let total = i64::try_from(months.len()).unwrap_or(i64::MAX);
-    let is_foreign = is_foreign(conn, run).await?;
-    for (month, done) in months.iter().zip(1..) {
-        segments(conn, run, part, month, others).await?;
-        let first_day = month.first_day;
-        let is_plain = !is_foreign && !has_parts(conn, run.id, first_day).await?;
-        lines(conn, run, part, first_day, is_plain, others).await?;
-        if let Some(meter) = &mut meter {
-            meter.tell("usage", done, total).await?;
-        }
-    }
-    tracks(conn, run, part, others).await?;
-    sqlx::query!("set local enable_nestloop = on")
         .execute(conn)
         .await?;
     Ok(())
