@@ -237,6 +237,22 @@ pub(crate) async fn are_well(pool: &PgPool, queues: &[String]) -> Result<Vec<boo
     Ok(queues.iter().map(|queue| !unwell.contains(queue)).collect())
 }
 
+/// Has circuits probed at once whose last fault the database's clock has not come to yet: whoever noted
+/// it has a clock that is ahead, and nobody is to wait until it was right. The queues' number.
+pub(super) async fn set_right(pool: &PgPool) -> Result<u64, sqlx::Error> {
+    let set_right = sqlx::query!(
+        r#"update worker.queues
+           set circuit_opened_at = least(circuit_opened_at, clock_timestamp()),
+               circuit_fault_at = clock_timestamp(),
+               circuit_probe_at = clock_timestamp()
+           where circuit_opened_at is not null
+             and circuit_fault_at > clock_timestamp() + interval '1 minute'"#,
+    )
+    .execute(pool)
+    .await?;
+    Ok(set_right.rows_affected())
+}
+
 async fn write(
     conn: &mut PgConnection,
     queue: &str,

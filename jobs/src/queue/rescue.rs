@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
+    circuit,
     job::{Lease, Outcome},
     lease::{Key, release},
     run::Daemon,
@@ -19,7 +20,7 @@ use super::{
 /// The code of a job whose daemon died. Such an attempt does not count.
 pub const CRASHED: &str = "crashed";
 
-/// Looks for expired leases, for ever.
+/// Looks for expired leases, and for circuits that a wrong clock would keep open, for ever.
 pub(super) async fn rescue(daemon: &Daemon) {
     let kinds = daemon.registry.names(None);
     let pulse = daemon
@@ -35,6 +36,17 @@ pub(super) async fn rescue(daemon: &Daemon) {
                 daemon.wake();
             }
             Err(error) => tracing::warn!(%error, "expired leases not searched; trying again"),
+        }
+        match circuit::set_right(&daemon.pool).await {
+            Ok(0) => {}
+            Ok(queues) => {
+                tracing::warn!(
+                    queues,
+                    "partners were noted as down by a daemon whose clock is ahead; they are probed now"
+                );
+                daemon.wake();
+            }
+            Err(error) => tracing::warn!(%error, "circuits not looked at; trying again"),
         }
     }
 }

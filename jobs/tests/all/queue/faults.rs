@@ -41,6 +41,23 @@ async fn a_fault_is_retried_until_the_attempts_are_used_up() {
 }
 
 #[tokio::test]
+async fn a_circuit_that_a_clock_ahead_has_opened_is_probed_at_once() {
+    let bench = Bench::new().await;
+    sqlx::query(
+        "insert into worker.queues
+             (name, circuit_faults, circuit_opened_at, circuit_probe_at, circuit_fault_at)
+         values ('q', 5, now() - interval '1 hour', now() + interval '1 day', now() + interval '1 day')",
+    )
+    .execute(bench.pool())
+    .await
+    .unwrap();
+    bench.enqueue_one(large("q", Action::Succeed)).await;
+    let daemon = bench.daemon();
+    bench.until_completed(1).await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn a_panic_is_a_fault_like_any_other() {
     for new_job in [large, small] {
         let bench = Bench::new().await;
