@@ -342,18 +342,21 @@ impl Site {
         .await;
     }
 
-    /// `distribution_records.error_details` of a release on a platform.
+    /// `distribution_records.error_details` of a release on a platform. They are empty while a further
+    /// attempt is under way.
     pub(crate) async fn error_details(&self, release: i32, platform: i32) -> String {
-        let text: Option<String> = sqlx::query_scalar(
-            "select error_details from distribution_records
-             where release_id = $1 and platform_id = $2",
-        )
-        .bind(release)
-        .bind(platform)
-        .fetch_one(self.pool())
+        until("a fault is told", || async {
+            sqlx::query_scalar::<_, Option<String>>(
+                "select error_details from distribution_records
+                 where release_id = $1 and platform_id = $2",
+            )
+            .bind(release)
+            .bind(platform)
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+        })
         .await
-        .unwrap();
-        text.unwrap()
     }
 
     /// How many deliveries are accepted. 0 while the database does not answer.
