@@ -152,17 +152,19 @@ pub(super) async fn of_database(stage: &Stage) -> Vec<String> {
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         report(what, answers.into_iter().flatten().collect(), &mut wrong);
     }
-    let dead: i64 = sqlx::query_scalar(
-        "select count(*) from worker.deliveries where platform_id = $1 and state = 'unknown'
-             and fault_code = 'outcome_unknown'",
+    let ended: Vec<String> = sqlx::query_scalar(
+        "select concat_ws(' ', state, fault_code, fault_message) from worker.deliveries
+         where platform_id = $1",
     )
     .bind(stage.poisoned_platform())
-    .fetch_one(stage.site.pool())
+    .fetch_all(stage.site.pool())
     .await
     .unwrap();
-    let poisons = stage.poisons();
-    let differing = (usize::try_from(dead) != Ok(poisons))
-        .then(|| format!("{dead} of {poisons} ended as unknown"));
+    let as_unknown = ended
+        .iter()
+        .filter(|end| end.starts_with("unknown outcome_unknown"));
+    let differing = (as_unknown.count() != stage.poisons())
+        .then(|| format!("{} were poisoned and ended as {ended:?}", stage.poisons()));
     report(
         "a poisoned delivery that did not end",
         differing.into_iter().collect(),
