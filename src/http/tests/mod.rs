@@ -3,6 +3,7 @@
 
 mod changes;
 mod console;
+mod console_hostile;
 mod console_upkeep;
 mod description;
 mod doors;
