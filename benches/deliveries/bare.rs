@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-use super::{DELIVERIES, SLOTS, prepare};
+use super::{CONNECTIONS, DELIVERIES, SLOTS, prepare};
 
 /// What a real delivery left behind.
 #[derive(Clone, FromRow)]
@@ -48,8 +48,7 @@ struct Waiting {
 /// Deliveries a second.
 pub(crate) async fn measure(left: &Left) -> f64 {
     let (site, _partners) = prepare().await;
-    let slots = u32::try_from(SLOTS).unwrap();
-    let pool = jobs::database::connect(site.url(), "bare", slots)
+    let pool = jobs::database::connect(site.url(), "bare", CONNECTIONS)
         .await
         .unwrap();
     let waiting: Vec<Waiting> = sqlx::query_as(

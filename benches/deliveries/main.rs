@@ -22,11 +22,14 @@ use serde_json::json;
 use site::Site;
 
 const PLATFORMS: i64 = 4;
-const RELEASES: i32 = 1000;
+const RELEASES: i32 = 2500;
 const DELIVERIES: i64 = RELEASES as i64 * PLATFORMS;
 const ROUNDS: usize = 3;
 /// Deliveries at once: they wait for the partner and for the disk.
 const SLOTS: usize = 64;
+/// Connections of the daemon's pool, and as many of the bare statements. Each plans every statement
+/// for itself once, and a delivery needs one only while it writes.
+const CONNECTIONS: u32 = 16;
 
 struct Round {
     per_s: f64,
@@ -77,7 +80,7 @@ async fn main() -> ExitCode {
 /// Partners, and all deliveries queued.
 async fn prepare() -> (Site, Vec<HttpPartner>) {
     let site = Site::new(&format!(
-        "[queue]\nslots = {SLOTS}\n[database]\nmax_connections = {SLOTS}\n\
+        "[queue]\nslots = {SLOTS}\n[database]\nmax_connections = {CONNECTIONS}\n\
          [log]\nfilter = \"warn,jobs::queue=info\"\n"
     ))
     .await;
