@@ -31,6 +31,7 @@ select id, 'deliver/' || platform_id, 'deliver', jsonb_build_object('delivery', 
 insert into worker.jobs (id, queue, kind, arguments, state, run_at, max_attempts, created_at, finished_at, unique_key)
 select pg_temp.id_of(at), 'statistics', 'statistics', '{}', case when n % 500 = 0 then 'dead' else 'completed' end, at, 5, at, at, 'statistics/' || n
 from (select n, now() - interval '1 minute' * n as at from generate_series(1, 20000) n) minutes;
+insert into worker.upkeep_jobs select id from worker.jobs where queue = 'statistics';
 
 insert into worker.audit (id, at, actor, action, object_kind, object_id, reason)
 select pg_temp.id_of(created_at), created_at, 'key:' || 1 + release_id % 7, case when release_id % 5000 = 1 then 'delivery.cancel' else 'delivery.hold' end, 'delivery', id::text, 'why'

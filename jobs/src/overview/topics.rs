@@ -67,9 +67,9 @@ pub async fn marks(
                  from public.distribution_platforms)), 0) as "platforms!",
             hashtextextended(concat(
                 (select string_agg(row(id, state, attempt, run_at)::text, ' ')
-                 from (select id, state, attempt, run_at from worker.jobs
-                       where left(queue, 8) not in ('deliver/', 'confirm/')
-                       order by id desc limit 200) newest)), 0) as "jobs!",
+                 from (select j.id, j.state, j.attempt, j.run_at
+                       from worker.upkeep_jobs u join worker.jobs j on j.id = u.id
+                       order by u.id desc limit 200) newest)), 0) as "jobs!",
             hashtextextended(concat(
                 (select max(id) from public.scheduled_distributions),
                 (select string_agg(row(id, scheduled_date)::text, ' ')

@@ -89,39 +89,33 @@ async fn record(pool: &PgPool, batch: &[Completion]) -> Result<usize, sqlx::Erro
     let tokens: Vec<Uuid> = batch.iter().map(|c| c.lease.token).collect();
     let starts: Vec<DateTime<Utc>> = batch.iter().map(|c| c.started_at).collect();
     let ends: Vec<DateTime<Utc>> = batch.iter().map(|c| c.ended_at).collect();
-    let attempts: Vec<Uuid> = batch.iter().map(|_| Uuid::now_v7()).collect();
     // The planner takes the arrays to be short and so joins by the primary key; other ways of joining
     // are closed to it by `PLANS`. No condition on the state: the token says it, and with the state the
     // planner may choose the index of running jobs and walk all of them.
     let recorded = sqlx::query_scalar!(
         r#"with done as (
-               select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::uuid[])
-                   as d(job_id, token, started_at, ended_at, attempt_id)
+               select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[])
+                   as d(job_id, token, started_at, ended_at)
            ), completed as (
                update worker.jobs j
                set state = 'completed', attempt = (j.attempt + (j.attempt_id is null)::int)::smallint,
+                   started_at = case when j.attempt_id is null then d.started_at end,
                    finished_at = d.ended_at, lease_token = null, lease_expires_at = null,
                    fault_code = null, fault_message = null
                from done d
                where j.id = d.job_id and j.lease_token = d.token
-               returning j.id, j.attempt, j.worker, j.attempt_id as begun,
-                         d.attempt_id, d.started_at, d.ended_at
+               returning j.id, j.attempt_id as begun, j.finished_at
            ), closed as (
                update worker.attempts a
-               set ended_at = c.ended_at, outcome = 'completed'
+               set ended_at = c.finished_at, outcome = 'completed'
                from completed c
                where a.job_id = c.id and a.id = c.begun
-           ), recorded as (
-               insert into worker.attempts (id, job_id, number, started_at, ended_at, outcome, worker)
-               select attempt_id, id, attempt, started_at, ended_at, 'completed', coalesce(worker, '')
-               from completed where begun is null
            )
            select count(*) as "recorded!" from completed"#,
         &jobs,
         &tokens,
         &starts,
         &ends,
-        &attempts,
     )
     .fetch_one(pool)
     .await?;

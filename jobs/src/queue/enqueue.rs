@@ -35,7 +35,10 @@ pub async fn enqueue(
                on conflict (unique_key)
                    where unique_key is not null and state in ('available', 'running', 'held')
                    do nothing
-               returning id
+               returning id, queue
+           ), listed as (
+               insert into worker.upkeep_jobs (id)
+               select id from inserted where left(queue, 8) not in ('deliver/', 'confirm/')
            )
            select id, (select pg_notify('worker_jobs', '')::text) as notified from inserted"#,
         &ids,

@@ -65,13 +65,18 @@ pub struct ListedJob {
 pub async fn jobs(pool: &PgPool, filter: &JobFilter) -> Result<Vec<ListedJob>, sqlx::Error> {
     sqlx::query_as!(
         ListedJob,
-        r#"select id, queue, kind, arguments, state, priority, run_at, attempt, max_attempts, crashes,
-               worker, lease_expires_at, fault_code, fault_message, created_at, finished_at
-           from worker.jobs
+        r#"select id as "id!", queue as "queue!", kind as "kind!", arguments as "arguments!",
+               state as "state!", priority as "priority!", run_at as "run_at!", attempt as "attempt!",
+               max_attempts as "max_attempts!", crashes as "crashes!", worker, lease_expires_at,
+               fault_code, fault_message, created_at as "created_at!", finished_at
+           from (
+               select j.* from worker.jobs j where not $6::boolean
+               union all
+               -- These few are known by their ids.
+               select j.* from worker.upkeep_jobs u join worker.jobs j on j.id = u.id where $6
+           ) job
            where ($1::text is null or state = $1) and ($2::text is null or kind = $2)
              and ($3::text is null or queue = $3) and ($4::uuid is null or id < $4)
-             -- Said so, these few are found by their index.
-             and ($6 is false or left(queue, 8) not in ('deliver/', 'confirm/'))
            order by id desc limit $5"#,
         filter.state,
         filter.kind,
@@ -103,7 +108,7 @@ pub async fn job(pool: &PgPool, id: Uuid) -> Result<Option<ListedJob>, sqlx::Err
 /// An attempt at a job.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
-#[expect(missing_docs, reason = "the columns of worker.attempts")]
+#[expect(missing_docs, reason = "the columns of worker.job_attempts")]
 pub struct ListedAttempt {
     pub id: Uuid,
     pub job_id: Uuid,
@@ -141,9 +146,10 @@ pub async fn attempts(
     };
     sqlx::query_as!(
         ListedAttempt,
-        r#"select id, job_id, delivery_id, number, started_at, ended_at, outcome, fault_code,
-               fault_message, worker
-           from worker.attempts
+        r#"select id as "id!", job_id as "job_id!", delivery_id, number as "number!",
+               started_at as "started_at!", ended_at, outcome, fault_code, fault_message,
+               worker as "worker!"
+           from worker.job_attempts
            where ($1::uuid is null or job_id = $1) and ($2::uuid is null or delivery_id = $2)
            order by started_at, id limit $3"#,
         job,

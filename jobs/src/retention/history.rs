@@ -81,14 +81,19 @@ pub(super) async fn jobs(work: &Work<'_>, ended: Ended) -> Result<u64, sqlx::Err
         rows += match work.mode {
             Mode::Count => length(&visited.gone),
             // A dead job may have been taken up again in the meantime.
-            Mode::Remove if !visited.gone.is_empty() => sqlx::query!(
-                "delete from worker.jobs where id = any($1) and finished_at < $2",
+            Mode::Remove if !visited.gone.is_empty() => sqlx::query_scalar!(
+                r#"with gone as (
+                       delete from worker.jobs where id = any($1) and finished_at < $2 returning id
+                   ), unlisted as (
+                       delete from worker.upkeep_jobs where id = any(array(select id from gone))
+                   )
+                   select count(*) as "gone!" from gone"#,
                 &visited.gone,
                 cutoff,
             )
-            .execute(work.pool)
+            .fetch_one(work.pool)
             .await?
-            .rows_affected(),
+            .unsigned_abs(),
             Mode::Remove => 0,
         };
         work.pause().await;

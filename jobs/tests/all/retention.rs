@@ -104,6 +104,8 @@ async fn job(pool: &PgPool, state: &str, at: DateTime<Utc>, delivery: Option<Uui
              insert into worker.attempts
                  (id, job_id, delivery_id, number, started_at, ended_at, outcome, worker)
              values ($1, $1, $5, 1, $3, $3, 'completed', 'w')
+         ), listed as (
+             insert into worker.upkeep_jobs values ($1)
          )
          insert into worker.jobs (id, queue, kind, arguments, state, run_at, max_attempts, finished_at)
          values ($1, 'q', 'k', coalesce(jsonb_build_object('delivery', $5::uuid), '{}'), $2, $3, 1,
@@ -176,6 +178,7 @@ async fn finished_jobs_and_attempts_go_by_their_age() {
     );
     assert_eq!(pruned(pool, Mode::Remove, day(4000)).await, [0; 9]);
     assert_eq!(count(pool, "worker.jobs").await, 12);
+    assert_eq!(count(pool, "worker.upkeep_jobs").await, 12);
     assert_eq!(count(pool, "worker.attempts").await, 12);
     assert_eq!(count(pool, "worker.evidence").await, 1);
 

@@ -57,8 +57,11 @@ async fn each_change_is_told_under_its_topic() {
         ),
         (
             &[Topic::Jobs],
-            "insert into worker.jobs (id, queue, kind, arguments, run_at, max_attempts)
-             values (worker.uuid_v7(), 'statistics', 'statistics', '{}', now(), 5)",
+            "with job as (
+                 insert into worker.jobs (id, queue, kind, arguments, run_at, max_attempts)
+                 values (worker.uuid_v7(), 'statistics', 'statistics', '{}', now(), 5) returning id
+             )
+             insert into worker.upkeep_jobs select id from job",
         ),
         (
             &[Topic::Jobs],

@@ -260,7 +260,7 @@ impl Bench {
     }
 
     pub(super) async fn attempts(&self, id: Uuid) -> Vec<AttemptRow> {
-        sqlx::query_as("select * from worker.attempts where job_id = $1 order by id")
+        sqlx::query_as("select * from worker.job_attempts where job_id = $1 order by id")
             .bind(id)
             .fetch_all(self.pool())
             .await

@@ -155,7 +155,7 @@ async fn the_loss_of_all_connections_loses_nothing() {
     }
     bench.until_completed(400).await;
     let repeated: i64 = sqlx::query_scalar(
-        "select count(*) from (select job_id from worker.attempts where outcome = 'completed' group by 1 having count(*) > 1) twice",
+        "select count(*) from (select job_id from worker.job_attempts where outcome = 'completed' group by 1 having count(*) > 1) twice",
     )
     .fetch_one(bench.pool())
     .await
