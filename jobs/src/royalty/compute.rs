@@ -186,13 +186,15 @@ async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<()
     if run.state != State::Running || run.input_at.is_some() {
         return Ok(());
     }
+    lanes::alone(&mut tx).await?;
     input::make_room(&mut tx, id, meter.now()).await?;
     tx.commit().await?;
     let mut tx = database::begin(pool, "begin isolation level repeatable read").await?;
     take_turn(&mut tx).await?;
     let run = get(&mut tx, id).await?;
     if run.state == State::Running && run.input_at.is_none() {
-        input::read(&mut tx, &run, meter).await?;
+        let mut second = lanes::second_of_snapshot(pool, &mut tx).await?;
+        input::read(&mut tx, second.as_deref_mut(), &run, meter).await?;
         let now = meter.now();
         sqlx::query!(
             "update worker.royalty_runs set input_at = $2 where id = $1",
@@ -201,17 +203,21 @@ async fn read_input(pool: &PgPool, id: Uuid, meter: &mut Meter<'_>) -> Result<()
         )
         .execute(&mut *tx)
         .await?;
+        if let Some(second) = second {
+            second.commit().await?;
+        }
     }
     tx.commit().await?;
     Ok(())
 }
 
-/// Whether a snapshot was too old for what was written (serialization_failure).
+/// Whether a snapshot was too old for what was written (serialization_failure), or another computation
+/// of the run that was cut off left something after the room was made (unique_violation).
 fn is_conflict(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .and_then(|error| error.code())
-        .is_some_and(|code| code == "40001")
+        .is_some_and(|code| ["40001", "23505"].contains(&&*code))
 }
 
 /// What a run would come to, in the caller's transaction, which must be REPEATABLE READ, not have
@@ -223,7 +229,7 @@ pub(super) async fn rehearse(
 ) -> Result<Run, ComputeError> {
     let mut meter = Meter::new(None, clock, run.id);
     input::make_room(conn, run.id, meter.now()).await?;
-    input::read(conn, run, &mut meter).await?;
+    input::read(conn, None, run, &mut meter).await?;
     conclude(conn, None, run, &mut meter).await?;
     get(conn, run.id).await
 }

@@ -16,7 +16,8 @@ struct Month {
 }
 
 /// Makes room for what is read: removes what an earlier computation of the run stored, and keeps the
-/// shares as they stand, where nobody did when they changed. Committed before anything is read.
+/// shares as they stand, where nobody did when they changed. Committed before anything is read, so that
+/// both connections see it.
 pub(super) async fn make_room(
     conn: &mut PgConnection,
     run: Uuid,
@@ -34,32 +35,66 @@ pub(super) async fn make_room(
 
 /// Reads usage, splits, terms and owners, and stores what the run is to settle.
 ///
-/// The caller's transaction is REPEATABLE READ and holds the turn (see `compute`).
+/// The caller's transaction is REPEATABLE READ and holds the turn (see `compute`); the second one, if
+/// there is one, sees the same and reads half of it.
 pub(super) async fn read(
     conn: &mut PgConnection,
+    second: Option<&mut PgConnection>,
     run: &Run,
     meter: &mut Meter<'_>,
 ) -> Result<(), sqlx::Error> {
     let months = months(conn, run).await?;
     let others = others(conn, run.id).await?;
-    let is_foreign = is_foreign(conn, run).await?;
     let total = i64::try_from(months.len()).unwrap_or(i64::MAX);
-    for (month, done) in months.iter().zip(0..) {
-        meter.tell("usage", done, total).await?;
-        segments(conn, run, Part::ALL, month, &others).await?;
-        sqlx::query!("analyze worker.royalty_segments")
-            .execute(&mut *conn)
-            .await?;
-        let first_day = month.first_day;
-        let is_plain = !is_foreign && !has_parts(conn, run.id, first_day).await?;
-        lines(conn, run, Part::ALL, first_day, is_plain, &others).await?;
+    meter.tell("usage", 0, total).await?;
+    match second {
+        Some(second) => {
+            let [first, other] = Part::HALVES;
+            tokio::try_join!(
+                read_part(conn, run, first, &months, &others, Some(meter)),
+                read_part(second, run, other, &months, &others, None),
+            )?;
+        }
+        None => read_part(conn, run, Part::ALL, &months, &others, Some(meter)).await?,
     }
-    // The planner knows nothing of rows that this transaction wrote.
+    // The planner knows nothing of rows that these transactions wrote.
     sqlx::query!("analyze worker.royalty_lines")
         .execute(&mut *conn)
         .await?;
-    tracks(conn, run, Part::ALL, &others).await?;
     sqlx::query!("analyze worker.royalty_tracks")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Reads what belongs to some of the tracks.
+async fn read_part(
+    conn: &mut PgConnection,
+    run: &Run,
+    part: Part,
+    months: &[Month],
+    others: &[Uuid],
+    mut meter: Option<&mut Meter<'_>>,
+) -> Result<(), sqlx::Error> {
+    // What this transaction writes is not in the planner's statistics, and two that analyse a table
+    // would wait for each other. Of all joins a hash join is the one that no wrong estimate ruins. A
+    // statement must not need another one: its planner would no longer tell them apart.
+    sqlx::raw_sql("set local enable_nestloop = off; set local enable_mergejoin = off")
+        .execute(&mut *conn)
+        .await?;
+    let total = i64::try_from(months.len()).unwrap_or(i64::MAX);
+    let is_foreign = is_foreign(conn, run).await?;
+    for (month, done) in months.iter().zip(1..) {
+        segments(conn, run, part, month, others).await?;
+        let first_day = month.first_day;
+        let is_plain = !is_foreign && !has_parts(conn, run.id, first_day).await?;
+        lines(conn, run, part, first_day, is_plain, others).await?;
+        if let Some(meter) = &mut meter {
+            meter.tell("usage", done, total).await?;
+        }
+    }
+    tracks(conn, run, part, others).await?;
+    sqlx::raw_sql("set local enable_nestloop = on; set local enable_mergejoin = on")
         .execute(conn)
         .await?;
     Ok(())
@@ -361,20 +396,23 @@ async fn tracks(
                where track_id is null and release_id is not null and royalty_terms <> '{}'
                  and lower(coalesce(verification_status, 'pending')) not in ('rejected', 'refused', 'revoked')
                order by release_id, id desc
-           ), version as (
-               select v.id,
+           ), chosen as materialized (
+               select id, shares from worker.split_versions where id in (select split_version from total)
+           ), share as materialized (
+               select v.id, e.place, e.share, (e.share ->> 'user_id')::integer as user_id,
+                   (e.share ->> 'share')::integer as share_id
+               from chosen v cross join jsonb_array_elements(v.shares) with ordinality as e (share, place)
+           ), version as materialized (
+               select e.id,
                    jsonb_agg(e.share || case when r.id is null then '{}' else '{"is_agreed": true}'::jsonb end
                        order by e.place) as shares,
-                   array_agg((e.share ->> 'user_id')::integer)
+                   array_agg(e.user_id order by e.place)
                        filter (where u.id is null and e.share ->> 'split_type' = 'royalty') as unknown_payees
-               from worker.split_versions v
-               cross join jsonb_array_elements(v.shares) with ordinality as e (share, place)
-               left join public.users u on u.id = (e.share ->> 'user_id')::integer
+               from share e
+               left join public.users u on u.id = e.user_id
                left join public.revenue_shares r
-                   on r.id = (e.share ->> 'share')::integer and e.share ->> 'status' = 'pending'
-                   and lower(btrim(r.status)) = any ($5)
-               where v.id in (select split_version from total)
-               group by v.id
+                   on r.id = e.share_id and e.share ->> 'status' = 'pending' and lower(btrim(r.status)) = any ($5)
+               group by e.id
            )
            select $1, l.usage_month, l.track_id, l.split_version, t.title, t.isrc, r.id, r.title, r.upc,
                coalesce(r.user_id, t.user_id), l.revenue, l.streams, l.downloads, l.line_digest,

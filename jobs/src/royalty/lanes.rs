@@ -2,12 +2,12 @@
 //! cannot do in parallel. Each looks after a part of the tracks.
 //!
 //! Two transactions do not commit at once, so what the second one writes counts for nothing until the
-//! first one's commit says so in the run's row (`state`). The second one commits when the
+//! first one's commit says so in the run's row (`input_at`, `state`). The second one commits when the
 //! first has nothing left to do but that; what it leaves where the first one fails, the next
 //! computation removes. That one may begin while a second transaction whose computation was cut off is
 //! still about to end: it waits for it, see [`alone`].
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::database;
 
@@ -26,6 +26,8 @@ pub(super) struct Part {
 impl Part {
     /// All tracks.
     pub(super) const ALL: Self = Self::new(1, 0, 0);
+    /// Of what both connections do alone.
+    pub(super) const HALVES: [Self; 2] = [Self::new(2, 0, 0), Self::new(2, 1, 1)];
     /// Of what the second one does while the first one shares out.
     pub(super) const UNEQUAL: [Self; 2] = [Self::new(3, 0, 0), Self::new(3, 1, 2)];
 
@@ -78,6 +80,28 @@ async fn be_waited_for(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// A second transaction that sees what the first one, which is REPEATABLE READ, saw when it began.
+pub(super) async fn second_of_snapshot(
+    pool: &PgPool,
+    first: &mut PgConnection,
+) -> Result<Option<Transaction<'static, Postgres>>, sqlx::Error> {
+    if !has_room(pool) {
+        return Ok(None);
+    }
+    let snapshot = sqlx::query_scalar!(r#"select pg_export_snapshot() as "snapshot!""#)
+        .fetch_one(first)
+        .await?;
+    let mut tx = database::begin(pool, "begin isolation level repeatable read").await?;
+    // The server's own name of it, and no statement can come before this one.
+    let adopt = format!("set transaction snapshot '{snapshot}'");
+    sqlx::raw_sql(AssertSqlSafe(adopt))
+        .execute(&mut *tx)
+        .await?;
+    prepare(&mut tx).await?;
+    be_waited_for(&mut tx).await?;
+    Ok(Some(tx))
 }
 
 fn has_room(pool: &PgPool) -> bool {
