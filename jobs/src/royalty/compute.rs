@@ -263,7 +263,7 @@ async fn conclude(
         run.period, run.revision
     ));
     let [own, other] = match second {
-        Some(_) => Part::UNEQUAL,
+        Some(_) => Part::BESIDE_SHARING_OUT,
         None => [Part::ALL; 2],
     };
     let now = meter.now();

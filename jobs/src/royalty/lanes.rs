@@ -28,8 +28,11 @@ impl Part {
     pub(super) const ALL: Self = Self::new(1, 0, 0);
     /// Of what both connections do alone.
     pub(super) const HALVES: [Self; 2] = [Self::new(2, 0, 0), Self::new(2, 1, 1)];
-    /// Of what the second one does while the first one shares out.
-    pub(super) const UNEQUAL: [Self; 2] = [Self::new(3, 0, 0), Self::new(3, 1, 2)];
+    /// Of the rows that both write, the first one while it has the tracks to share out as well. Measured,
+    /// so that both end at the same time.
+    pub(super) const BESIDE_SHARING_OUT: [Self; 2] = [Self::new(12, 0, 4), Self::new(12, 5, 11)];
+    /// Of the rows that both make final, the first one while it posts to the ledger as well.
+    pub(super) const BESIDE_POSTING: [Self; 2] = [Self::new(3, 0, 0), Self::new(3, 1, 2)];
 
     const fn new(of: i32, first: i32, last: i32) -> Self {
         Self { of, first, last }

@@ -384,7 +384,7 @@ async fn post(
         ledger::post(conn, run, now).await?;
         return Ok(calculations::set_status(conn, id, Part::ALL, status, now).await?);
     };
-    let [own, other] = Part::UNEQUAL;
+    let [own, other] = Part::BESIDE_POSTING;
     let first = async {
         ledger::post(conn, run, now).await?;
         Ok::<_, ComputeError>(calculations::set_status(conn, id, own, status, now).await?)
