@@ -103,16 +103,30 @@ pub async fn import(
     };
     let mut knowledge = Knowledge::new(order.royalties);
     let mut done = file.records_done;
-    // A connection of its own: it is closed, and not used again, if this is dropped amid a COPY.
+    // Connections of its own: they are closed, and not used again, if this is dropped amid a COPY. Two,
+    // because the server writes lines for longer than they take to be read.
     let mut conn = pool.acquire().await?.detach();
+    let mut second = pool.acquire().await?.detach();
     let mut batches = read(order, u64::try_from(done).unwrap_or_default(), now);
     while let Some(batch) = batches.recv().await {
         let batch = batch?;
-        store::store(&mut conn, report, done, &batch, &mut knowledge, now).await?;
-        done += i64::try_from(batch.records()).unwrap_or(i64::MAX);
-        progress(u64::try_from(done).unwrap_or_default(), survey.records);
+        let next = batches.recv().await.transpose()?.unwrap_or_default();
+        knowledge.learn(&mut conn, &batch).await?;
+        let lines = knowledge.part(&batch);
+        knowledge.learn(&mut conn, &next).await?;
+        let next_lines = knowledge.part(&next);
+        let (written, next_written) = tokio::try_join!(
+            store::write(&mut conn, report, &lines, now),
+            store::write(&mut second, report, &next_lines, now),
+        )?;
+        for (written, records) in [(written, batch.records()), (next_written, next.records())] {
+            written.commit(done, now).await?;
+            done += i64::try_from(records).unwrap_or(i64::MAX);
+            progress(u64::try_from(done).unwrap_or_default(), survey.records);
+        }
     }
     conn.close().await?;
+    second.close().await?;
     finish(pool, &file, now).await?;
     let file = files::file(pool, file.id).await?;
     Ok(Imported {

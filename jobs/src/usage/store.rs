@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use super::{
     UsageError,
@@ -147,39 +147,66 @@ pub(super) async fn rehearse(
     Ok((Tally::of(&kept, &asides), asides))
 }
 
-/// Imports a batch of a file that has come to `done` records.
-pub(super) async fn store(
-    conn: &mut PgConnection,
+/// A batch whose lines are written, in a transaction that is still open: others can be written
+/// meanwhile, and each counts in its turn.
+pub(super) struct Written<'c> {
+    tx: Transaction<'c, Postgres>,
     report: Report,
-    done: i64,
-    batch: &Batch,
-    knowledge: &mut Knowledge<'_>,
-    now: DateTime<Utc>,
-) -> Result<Tally, UsageError> {
-    let mut tx = conn.begin().await?;
-    if lock(&mut tx, report.file).await? != Some((FileState::Importing, done)) {
-        return Err(UsageError::Busy(report.file));
-    }
-    knowledge.learn(&mut tx, batch).await?;
-    let (kept, asides) = knowledge.part(batch);
-    write_kept(&mut tx, report, &kept, now).await?;
-    aside::write(&mut tx, report.file, &asides).await?;
-    let tally = Tally::of(&kept, &asides);
-    advance(&mut tx, report.file, batch.records(), &tally, now).await?;
-    tx.commit().await?;
-    Ok(tally)
+    records: usize,
+    tally: Tally,
 }
 
-/// Keeps others from writing lines of a file, if it may have lines: its state, and the records that
-/// are done. The days that change are marked by the caller's transaction.
+impl Written<'_> {
+    /// Makes it count, of a file that has come to `done` records.
+    pub(super) async fn commit(mut self, done: i64, now: DateTime<Utc>) -> Result<(), UsageError> {
+        let file = self.report.file;
+        if lock(&mut self.tx, file).await? != Some((FileState::Importing, done)) {
+            return Err(UsageError::Busy(file));
+        }
+        advance(&mut self.tx, file, self.records, &self.tally, now).await?;
+        self.tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Writes the lines of a batch. They count when they are committed.
+pub(super) async fn write<'c>(
+    conn: &'c mut PgConnection,
+    report: Report,
+    (kept, asides): &(Vec<Kept<'_>>, Vec<Aside>),
+    now: DateTime<Utc>,
+) -> Result<Written<'c>, UsageError> {
+    let mut tx = conn.begin().await?;
+    let written = async {
+        write_kept(&mut tx, report, kept, now).await?;
+        aside::write(&mut tx, report.file, asides).await
+    };
+    written.await.map_err(|error| taken(error, report.file))?;
+    Ok(Written {
+        tx,
+        report,
+        records: kept.len() + asides.len(),
+        tally: Tally::of(kept, asides),
+    })
+}
+
+/// A record that is there already was written by another process that imports the file.
+fn taken(error: sqlx::Error, file: i32) -> UsageError {
+    let constraint = error.as_database_error().and_then(|e| e.constraint());
+    match constraint {
+        Some("usage_lines_pkey" | "usage_unmatched_pkey") => UsageError::Busy(file),
+        _ => error.into(),
+    }
+}
+
+/// Keeps others from changing what is known of a file, if it may have lines: its state, and the records
+/// that are done.
 pub(super) async fn lock(
     conn: &mut PgConnection,
     file: i32,
 ) -> Result<Option<(FileState, i64)>, sqlx::Error> {
-    // The triggers need not look for what is marked here.
     let row = sqlx::query!(
-        r#"select state as "state: FileState", records_done,
-               set_config('tunemantra.records_days', 'yes', true) as setting
+        r#"select state as "state: FileState", records_done
            from worker.usage_files
            where id = $1 and state in ('importing', 'imported') for update"#,
         file,
@@ -218,14 +245,17 @@ async fn write_lines(
         return Ok(());
     }
     let count = i64::try_from(kept.len()).unwrap_or(i64::MAX);
-    // The ids are taken first, so that each line knows its row.
-    let ids = sqlx::query_scalar!(
-        r#"select array_agg(nextval(pg_get_serial_sequence('public.analytics', 'id'))) as "ids!"
+    // The ids are taken first, so that each line knows its row. The triggers need not look for the days,
+    // which the same transaction marks.
+    let ids = sqlx::query!(
+        r#"select array_agg(nextval(pg_get_serial_sequence('public.analytics', 'id'))) as "ids!",
+               set_config('tunemantra.records_days', 'yes', true) as setting
            from generate_series(1, $1::bigint)"#,
         count,
     )
     .fetch_one(&mut *conn)
-    .await?;
+    .await?
+    .ids;
     let created_at = now.naive_utc().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
     let mut origins = String::with_capacity(kept.len() * 60);
     let mut copy = conn
