@@ -27,7 +27,7 @@ pub struct PollSettings {
 impl Default for PollSettings {
     fn default() -> Self {
         Self {
-            poll_ms: 1000,
+            poll_ms: 2000,
             batch: 1000,
         }
     }
