@@ -25,6 +25,12 @@ pub async fn enqueue(
     let times: Vec<_> = jobs.iter().map(|job| job.run_at).collect();
     let limits: Vec<i16> = jobs.iter().map(|job| job.max_attempts).collect();
     let keys: Vec<Option<&str>> = jobs.iter().map(|job| job.unique_key.as_deref()).collect();
+    let of_upkeep: Vec<Uuid> = ids
+        .iter()
+        .zip(jobs)
+        .filter(|(_, job)| is_of_upkeep(&job.queue))
+        .map(|(id, _)| *id)
+        .collect();
     // The notification is an uncorrelated subquery: it runs once, and only if a row was inserted.
     let inserted: HashSet<Uuid> = sqlx::query!(
         r#"with inserted as (
@@ -35,10 +41,9 @@ pub async fn enqueue(
                on conflict (unique_key)
                    where unique_key is not null and state in ('available', 'running', 'held')
                    do nothing
-               returning id, queue
+               returning id
            ), listed as (
-               insert into worker.upkeep_jobs (id)
-               select id from inserted where left(queue, 8) not in ('deliver/', 'confirm/')
+               insert into worker.upkeep_jobs (id) select id from inserted where id = any($9)
            )
            select id, (select pg_notify('worker_jobs', '')::text) as notified from inserted"#,
         &ids,
@@ -49,6 +54,7 @@ pub async fn enqueue(
         &times,
         &limits,
         &keys as _,
+        &of_upkeep,
     )
     .fetch_all(conn)
     .await?
@@ -59,4 +65,12 @@ pub async fn enqueue(
         .into_iter()
         .map(|id| inserted.contains(&id).then_some(id))
         .collect())
+}
+
+/// Whether jobs of this queue deliver nothing: they are listed in `worker.upkeep_jobs`. Beside it the
+/// index `jobs_upkeep_key` (migration 0023) says the same.
+pub(super) fn is_of_upkeep(queue: &str) -> bool {
+    !["deliver/", "confirm/"]
+        .iter()
+        .any(|of_platform| queue.starts_with(of_platform))
 }

@@ -7,6 +7,8 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::enqueue::is_of_upkeep;
+
 /// Which jobs are listed: all that fit every condition given, the newest first.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
@@ -25,11 +27,7 @@ pub struct JobFilter {
 impl JobFilter {
     /// The queue that is asked for is none of a platform's.
     fn is_of_upkeep(&self) -> bool {
-        self.queue.as_deref().is_some_and(|queue| {
-            !["deliver/", "confirm/"]
-                .iter()
-                .any(|of_platform| queue.starts_with(of_platform))
-        })
+        self.queue.as_deref().is_some_and(is_of_upkeep)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Usage in bulk: reports of streams, downloads and revenue, imported into `analytics`.
 //!
 //! A file is read twice: once to see that it is whole and what its hash is, then to import it, batch
-//! by batch, each in a transaction of its own that also notes how far the file has come; so an import
+//! by batch, each in a transaction of its own that also notes how far the file has come, two of them
+//! written at once and committed in their order; so an import
 //! that was killed goes on where it stopped. Lines are matched to tracks by ISRC, or by the UPC of a
 //! release with one track; amounts are converted at the rate of the day of use. What a line said
 //! before is kept (`worker.usage_lines`), and so is every line that could not be imported
