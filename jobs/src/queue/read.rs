@@ -68,13 +68,20 @@ pub async fn jobs(pool: &PgPool, filter: &JobFilter) -> Result<Vec<ListedJob>, s
                max_attempts as "max_attempts!", crashes as "crashes!", worker, lease_expires_at,
                fault_code, fault_message, created_at as "created_at!", finished_at
            from (
-               select j.* from worker.jobs j where not $6::boolean
+               -- Each with the whole condition and its own limit: only so is it read in its order.
+               (select j.* from worker.jobs j
+                where not $6::boolean and ($1::text is null or j.state = $1)
+                  and ($2::text is null or j.kind = $2) and ($3::text is null or j.queue = $3)
+                  and ($4::uuid is null or j.id < $4)
+                order by j.id desc limit $5)
                union all
                -- These few are known by their ids.
-               select j.* from worker.upkeep_jobs u join worker.jobs j on j.id = u.id where $6
+               (select j.* from worker.upkeep_jobs u join worker.jobs j on j.id = u.id
+                where $6 and ($1::text is null or j.state = $1)
+                  and ($2::text is null or j.kind = $2) and ($3::text is null or j.queue = $3)
+                  and ($4::uuid is null or u.id < $4)
+                order by u.id desc limit $5)
            ) job
-           where ($1::text is null or state = $1) and ($2::text is null or kind = $2)
-             and ($3::text is null or queue = $3) and ($4::uuid is null or id < $4)
            order by id desc limit $5"#,
         filter.state,
         filter.kind,
